@@ -1,0 +1,62 @@
+"""Kernel Density Steering: the method as functions of arrays (NumPy, torch, any array-API library).
+
+Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
+are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `density`, `mean_shift`,
+`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`.
+"""
+
+from kds_ref.density import log_density, log_density_gradient
+from kds_ref.diffusion import (
+    add_noise,
+    predict_eps,
+    predict_eps_from_v,
+    predict_x0,
+    predict_x0_from_v,
+    velocity,
+)
+from kds_ref.guidance import classifier_free_guidance
+from kds_ref.kernels import Kernel
+from kds_ref.mean_shift import mean_shift
+from kds_ref.patches import patchify, unpatchify
+from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
+from kds_ref.schedules import (
+    NoiseSchedule,
+    cosine_schedule,
+    linear_schedule,
+    scaled_linear_schedule,
+    time_grid,
+)
+from kds_ref.selection import select_particle
+from kds_ref.steering import KernelDensitySteering, SteeringInfo, steer, steering_strength
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Kernel",
+    "KernelDensitySteering",
+    "NoiseSchedule",
+    "SamplerResult",
+    "SamplerState",
+    "SteeringInfo",
+    "add_noise",
+    "classifier_free_guidance",
+    "cosine_schedule",
+    "ddim",
+    "dpm_solver_pp_2s",
+    "linear_schedule",
+    "log_density",
+    "log_density_gradient",
+    "mean_shift",
+    "patchify",
+    "predict_eps",
+    "predict_eps_from_v",
+    "predict_x0",
+    "predict_x0_from_v",
+    "scaled_linear_schedule",
+    "select_particle",
+    "steer",
+    "steering_strength",
+    "time_grid",
+    "unpatchify",
+    "velocity",
+]

@@ -1,0 +1,114 @@
+"""Checks and conversions that every public function of the package starts with.
+
+No equation of the paper lives here. Arrays of any array-API namespace (NumPy, torch, array-api-strict) come
+in, are checked, and go to the maths in at least float32; the caller casts the result back to the dtype that
+came in.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, TypeAlias
+
+import array_api_compat
+
+# The array-API standard has no common type to annotate with; shapes are stated in the docstrings.
+Array: TypeAlias = Any
+Namespace: TypeAlias = Any
+DType: TypeAlias = Any
+
+
+def prepare(**arrays: Array) -> tuple[Namespace, DType, list[Array]]:
+    """Check named arrays and return (namespace, dtype that came in, arrays in the dtype of the maths).
+
+    Raises:
+        TypeError: If one is not an array, is not of a real floating dtype, or two differ in namespace or
+            dtype.
+        ValueError: If one holds NaN or infinity, or two lie on different devices.
+    """
+    xp = common_namespace(**arrays)
+    first_name, first = next(iter(arrays.items()))
+    for name, x in arrays.items():
+        if not xp.isdtype(x.dtype, "real floating"):
+            raise TypeError(f"{name} has dtype {x.dtype}; a real floating dtype is needed: convert it first")
+        if x.dtype != first.dtype:
+            raise TypeError(
+                f"{name} has dtype {x.dtype} but {first_name} has {first.dtype}; convert one to the other's"
+            )
+        if array_api_compat.device(x) != array_api_compat.device(first):
+            raise ValueError(
+                f"{name} is on device {array_api_compat.device(x)} but {first_name} is on "
+                f"{array_api_compat.device(first)}; move one to the other's device"
+            )
+    return xp, first.dtype, [to_compute(name, x, xp) for name, x in arrays.items()]
+
+
+def common_namespace(**arrays: Array) -> Namespace:
+    """The array-API namespace that all named arrays share; TypeError otherwise."""
+    for name, x in arrays.items():
+        if not array_api_compat.is_array_api_obj(x):
+            raise TypeError(f"{name} is a {type(x).__name__}; pass an array (NumPy, torch, ...)")
+    try:
+        return array_api_compat.array_namespace(*arrays.values())
+    except TypeError as error:
+        kinds = ", ".join(f"{name}: {type(x).__module__}" for name, x in arrays.items())
+        raise TypeError(f"arrays of different libraries cannot be mixed ({kinds}); use one") from error
+
+
+def to_compute(name: str, x: Array, xp: Namespace) -> Array:
+    """Cast to at least float32 and check that every value is finite; the input is never written to."""
+    x = xp.astype(x, xp.float32, copy=False) if xp.finfo(x.dtype).bits < 32 else x
+    if not bool(xp.all(xp.isfinite(x))):
+        raise ValueError(f"{name} of shape {tuple(x.shape)} holds NaN or infinity; all values must be finite")
+    return x
+
+
+def check_same_shape(**arrays: Array) -> None:
+    """ValueError unless all named arrays have one shape."""
+    (first_name, first), *others = arrays.items()
+    for name, x in others:
+        if tuple(x.shape) != tuple(first.shape):
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)} but {first_name} has {tuple(first.shape)}; they must be equal"
+            )
+
+
+def check_number(name: str, value: object, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a finite Python float within [low, high], or raise naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is a {type(value).__name__} ({value!r}); pass one Python number")
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high:
+        raise ValueError(f"{name} is {number}; it must be finite and in [{low}, {high}]")
+    return number
+
+
+def check_bandwidth(bandwidth: float, x: Array, xp: Namespace) -> float:
+    """Return the bandwidth as a Python float; it must be positive and a normal number of the maths' dtype."""
+    number = check_number("bandwidth", bandwidth)
+    smallest = float(xp.finfo(x.dtype).smallest_normal)
+    if number < smallest:
+        raise ValueError(
+            f"bandwidth is {number}; it must be positive and at least {smallest:.3g}, the smallest normal "
+            f"{x.dtype}; strength=0 switches steering off"
+        )
+    return number
+
+
+def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> int:
+    """Return a Python int within [low, high], or raise naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is a {type(value).__name__} ({value!r}); pass an integer")
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        accepted = f"at least {low}" if high is None else f"in [{low}, {high}]"
+        raise ValueError(f"{name} is {number}; it must be {accepted}")
+    return number
+
+
+def check_callable(name: str, value: object, *, optional: bool = False) -> None:
+    """TypeError unless the value can be called (or is None where that is allowed)."""
+    if not callable(value) and not (optional and value is None):
+        accepted = "a callable or None" if optional else "a callable"
+        raise TypeError(f"{name} is a {type(value).__name__}; pass {accepted}")

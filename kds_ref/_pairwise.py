@@ -1,0 +1,78 @@
+"""Differences and scaled distances between query points and particles, a block of queries at a time.
+
+Shared by `density` and `mean_shift`. Differences x_k - x are formed before anything else: the Gram form
+||x||^2 - 2<x, y> + ||y||^2 cancels for nearby points, and only differences make a zero shift exactly zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kds_ref._arrays import Array, DType, Namespace, check_bandwidth, prepare
+
+# Blocks of at least this many elements keep the loop short for small inputs (1 MiB in float64).
+_MIN_BLOCK = 2**17
+
+
+class Problem(NamedTuple):
+    """Checked inputs: namespace, dtype that came in, query (..., M, D), particles (..., N, D), bandwidth."""
+
+    xp: Namespace
+    dtype: DType
+    query: Array
+    particles: Array
+    bandwidth: float
+
+
+def check_problem(query: Array, particles: Array, bandwidth: float) -> Problem:
+    """Check shapes, dtypes and values of a density or mean-shift problem."""
+    xp, dtype, (query_, particles_) = prepare(query=query, particles=particles)
+    for name, x in (("query", query_), ("particles", particles_)):
+        if x.ndim < 2 or 0 in x.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}; it needs axes (..., points, dimensions), none empty"
+            )
+    if query_.shape[-1] != particles_.shape[-1]:
+        raise ValueError(
+            f"query has {query_.shape[-1]} dimensions (shape {tuple(query_.shape)}) but particles have "
+            f"{particles_.shape[-1]} (shape {tuple(particles_.shape)}); the last axes must be equal"
+        )
+    for a, b in zip(reversed(query_.shape[:-2]), reversed(particles_.shape[:-2]), strict=False):
+        if a != b and 1 not in (a, b):
+            raise ValueError(
+                f"leading axes of query {tuple(query_.shape)} and particles {tuple(particles_.shape)} "
+                "do not match; they must be equal or 1"
+            )
+    return Problem(xp, dtype, query_, particles_, check_bandwidth(bandwidth, query_, xp))
+
+
+def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
+    """Yield (difference, u) for consecutive blocks of m queries.
+
+    difference = x_k - x of shape (..., m, N, D); u = ||x_k - x||^2 / h^2 of shape (..., m, N).
+    A block holds one query of every ensemble, or more while it stays small, so the extra memory stays near a
+    few times the input's.
+    """
+    xp, _, query, particles, h = problem
+    per_query = max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape)
+    block = max(1, _MIN_BLOCK // per_query)
+    # u must stay finite in the dtype of the maths, else inf - inf appears in the softmax for a tiny h.
+    largest_squared = float(xp.finfo(query.dtype).max) / 4.0 * h * h
+    targets = xp.expand_dims(particles, axis=-3)  # (..., 1, N, D)
+    count = query.shape[-2]
+    for start in range(0, count, block):
+        origins = xp.expand_dims(query[..., start : min(start + block, count), :], axis=-2)  # (..., m, 1, D)
+        difference = targets - origins
+        squared = xp.sum(difference * difference, axis=-1)
+        if largest_squared < float(xp.finfo(query.dtype).max):
+            squared = xp.clip(squared, max=largest_squared)
+        # Two divisions: h * h alone may underflow.
+        yield difference, squared / h / h
+
+
+def log_sum_exp(logits: Array, xp: Namespace) -> Array:
+    """log(sum(exp(logits))) over the last axis."""
+    peak = xp.max(logits, axis=-1, keepdims=True)
+    return xp.squeeze(peak, axis=-1) + xp.log(xp.sum(xp.exp(logits - peak), axis=-1))

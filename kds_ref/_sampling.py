@@ -1,0 +1,187 @@
+"""What the samplers share: the state handed to callbacks, input checks and the evaluation of model and
+steering.
+
+Used by `samplers` only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from kds_ref._arrays import (
+    Array,
+    DType,
+    Namespace,
+    check_callable,
+    check_integer,
+    check_same_shape,
+    common_namespace,
+    prepare,
+    to_compute,
+)
+from kds_ref.schedules import NoiseSchedule
+
+Denoiser: TypeAlias = Callable[[Array, int], Array]
+Steering: TypeAlias = Callable[[Array, int], tuple[Array, Any]]
+VarianceNoise: TypeAlias = Callable[[Array, int], Array]
+
+
+class SamplerState(NamedTuple):
+    """One model evaluation, as a callback sees it. Arrays have the dtype of x_T.
+
+    Attributes:
+        step: Index of the evaluation, from 0.
+        num_steps: Number of evaluations of the whole run.
+        t: Training timestep at which the model was evaluated.
+        alpha_bar: Cumulative alpha at t.
+        x_t: What the model saw.
+        x0_pred: The clean latent predicted from it.
+        x0_steered: The same after steering; x0_pred where nothing was steered.
+        x_next: Where the sampler goes from here; after the last evaluation the final clean latent.
+        info: What the steering callable returned with it, or None.
+        num_model_evaluations: Evaluations so far, this one included.
+    """
+
+    step: int
+    num_steps: int
+    t: int
+    alpha_bar: float
+    x_t: Array
+    x0_pred: Array
+    x0_steered: Array
+    x_next: Array
+    info: Any
+    num_model_evaluations: int
+
+
+class SamplerResult(NamedTuple):
+    """End of a run.
+
+    Attributes:
+        x0: Clean latents, of the shape, dtype and device of x_T.
+        num_model_evaluations: How often the denoiser was called (NFE).
+    """
+
+    x0: Array
+    num_model_evaluations: int
+
+
+Callback: TypeAlias = Callable[[SamplerState], object]
+
+
+class Run(NamedTuple):
+    """Checked inputs of a sampler: what does not change from step to step."""
+
+    denoiser: Denoiser
+    steering: Steering | None
+    callback: Callback | None
+    prediction_type: str
+    timesteps: tuple[int, ...]
+    alpha_bars: tuple[float, ...]  # one per timestep, then 1.0: the last transition ends at clean data
+    xp: Namespace
+    dtype: DType
+
+    def evaluate(self, x: Array, step: int) -> tuple[Array, Array, Array, Any]:
+        """Call model and steering; return (x0_pred, eps, x0_steered, info) in the maths' dtype.
+
+        eps is the model's; with steering it is the one that goes with x0_steered.
+        """
+        t, alpha_bar = self.timesteps[step], self.alpha_bars[step]
+        output = self.denoiser(self.xp.astype(x, self.dtype, copy=False), t)
+        output = self._like_state(f"output of denoiser at t = {t}", output, x)
+        x0_pred, eps = _PREDICTIONS[self.prediction_type](
+            x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
+        )
+        if self.steering is None:
+            return x0_pred, eps, x0_pred, None
+        x0_steered, info = self.steering(x0_pred, t)
+        x0_steered = self._like_state(f"x0_steered of steering at t = {t}", x0_steered, x)
+        # (x_t - a x0_steered) / s, written as a change of eps: without a shift eps stays as it is, bit for
+        # bit.
+        eps = eps - math.sqrt(alpha_bar / (1.0 - alpha_bar)) * (x0_steered - x0_pred)
+        return x0_pred, eps, x0_steered, info
+
+    def report(
+        self, x: Array, step: int, x0_pred: Array, x0_steered: Array, x_next: Array, info: Any
+    ) -> None:
+        """Hand the state of one evaluation to the callback."""
+        if self.callback is None:
+            return
+        arrays = [self.xp.astype(a, self.dtype, copy=False) for a in (x, x0_pred, x0_steered, x_next)]
+        t, alpha_bar, total = self.timesteps[step], self.alpha_bars[step], len(self.timesteps)
+        self.callback(SamplerState(step, total, t, alpha_bar, *arrays, info, step + 1))
+
+    def variance_noise(self, noise: VarianceNoise, x: Array, step: int) -> Array:
+        """Draw the noise of a stochastic step."""
+        drawn = noise(self.xp.astype(x, self.dtype, copy=False), step)
+        return self._like_state(f"noise at step {step}", drawn, x)
+
+    def _like_state(self, name: str, value: Array, x: Array) -> Array:
+        common_namespace(**{name: value, "x_T": x})
+        check_same_shape(**{"x_T": x, name: value})
+        if not self.xp.isdtype(value.dtype, "real floating"):
+            raise TypeError(f"{name} has dtype {value.dtype}; a real floating dtype is needed")
+        return self.xp.astype(to_compute(name, value, self.xp), x.dtype, copy=False)
+
+
+def start(
+    denoiser: Denoiser,
+    x_T: Array,  # noqa: N803
+    schedule: NoiseSchedule,
+    timesteps: Sequence[int],
+    steering: Steering | None,
+    prediction_type: str,
+    callback: Callback | None,
+) -> tuple[Run, Array]:
+    """Check the inputs of a sampler; return them and x_T in the maths' dtype."""
+    xp, dtype, (x,) = prepare(x_T=x_T)
+    check_callable("denoiser", denoiser)
+    check_callable("steering", steering, optional=True)
+    check_callable("callback", callback, optional=True)
+    if not isinstance(schedule, NoiseSchedule):
+        raise TypeError(
+            f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()"
+        )
+    if prediction_type not in _PREDICTIONS:
+        raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
+    grid = _check_timesteps(timesteps, schedule)
+    alpha_bars = tuple(schedule.alpha_bar(t) for t in grid)
+    if alpha_bars[0] == 0.0 and prediction_type == "epsilon":
+        raise ValueError(
+            f"prediction_type 'epsilon' says nothing about x0 at t = {grid[0]}, where alpha_bar is 0; "
+            "leave that timestep out or use a model with v_prediction"
+        )
+    return Run(denoiser, steering, callback, prediction_type, grid, (*alpha_bars, 1.0), xp, dtype), x
+
+
+def _check_timesteps(timesteps: Sequence[int], schedule: NoiseSchedule) -> tuple[int, ...]:
+    grid = tuple(
+        check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps
+    )
+    if not grid or any(a <= b for a, b in zip(grid, grid[1:], strict=False)):
+        raise ValueError(
+            f"timesteps are {grid}; at least one is needed and they must strictly descend; see time_grid"
+        )
+    return grid
+
+
+def _from_eps(x: Array, eps: Array, a: float, s: float) -> tuple[Array, Array]:
+    return (x - s * eps) / a, eps
+
+
+def _from_v(x: Array, v: Array, a: float, s: float) -> tuple[Array, Array]:
+    return a * x - s * v, s * x + a * v
+
+
+def _from_sample(x: Array, x0: Array, a: float, s: float) -> tuple[Array, Array]:
+    return x0, (x - a * x0) / s
+
+
+# (x_t, model output, sqrt(alpha_bar), sqrt(1 - alpha_bar)) -> (x0_pred, eps)
+_PREDICTIONS: dict[str, Callable[[Array, Array, float, float], tuple[Array, Array]]] = {
+    "epsilon": _from_eps,
+    "v_prediction": _from_v,
+    "sample": _from_sample,
+}

@@ -1,0 +1,95 @@
+"""The kernel density estimate (KDS Eq. 1, v1), its logarithm and the gradient of the logarithm.
+
+Steering itself needs only the mean shift; these functions say what it climbs, and serve figures and tests.
+"""
+
+from __future__ import annotations
+
+import math
+
+from kds_ref._arrays import Array
+from kds_ref._pairwise import check_problem, log_sum_exp, pairwise_blocks
+from kds_ref.kernels import Kernel, get_kernel
+from kds_ref.mean_shift import weighted_shift
+
+
+def log_density(
+    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
+) -> Array:
+    """Logarithm of the kernel density estimate: KDS Eq. 1 (v1).
+
+    log phat(x) = log( 1/(N h^D) sum_k K(||x - x_k||^2 / h^2) ), normalised so that phat integrates to 1.
+
+    Args:
+        query: Points at which to evaluate, (..., M, D), any real floating dtype.
+        particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
+            (equal or 1).
+        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
+        kernel: Name of the kernel.
+
+    Returns:
+        log phat, (..., M), in nats, in the dtype and on the device of query.
+
+    Raises:
+        TypeError: If an input is not a real floating array, or dtypes or libraries differ.
+        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+
+    Notes:
+        Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
+        numbers, not -inf.
+
+    Example:
+        One particle at the origin in one dimension, h = 1: the standard normal, log(1 / sqrt(2 pi)) at 0.
+
+        >>> import numpy as np
+        >>> origin = np.zeros((1, 1))
+        >>> round(float(log_density(origin, origin, bandwidth=1.0)[0]), 6)
+        -0.918939
+    """
+    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
+    xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
+    sums = [log_sum_exp(kernel_.log_profile(u), xp) for _, u in pairwise_blocks(problem)]
+    log_norm = math.log(n) + d * math.log(problem.bandwidth) + kernel_.log_volume(d)
+    return xp.astype(xp.concat(sums, axis=-1) - log_norm, problem.dtype, copy=False)
+
+
+def log_density_gradient(
+    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
+) -> Array:
+    """Gradient of `log_density` with respect to the query points.
+
+    With g = -K' (the slope of the profile): grad log phat = (2/h^2) (sum_k g / sum_k K) m_g, where m_g is the
+    mean shift weighted by g. For the Gaussian this is m / h^2, the score of the estimate (KDS Eq. 5, v1).
+
+    Args:
+        query: Points at which to evaluate, (..., M, D), any real floating dtype.
+        particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
+            (equal or 1).
+        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
+        kernel: Name of the kernel.
+
+    Returns:
+        grad log phat, (..., M, D), in inverse units of the points, in the dtype and on the device of query.
+
+    Raises:
+        TypeError: If an input is not a real floating array, or dtypes or libraries differ.
+        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+
+    Notes:
+        Steering by this gradient instead of by the shift is 1/h^2 too strong: 11 times at h = 0.3.
+
+    Example:
+        >>> import numpy as np
+        >>> log_density_gradient(np.asarray([[1.0]]), np.zeros((1, 1)), bandwidth=0.5)
+        array([[-4.]])
+    """
+    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
+    xp, h, gradients = problem.xp, problem.bandwidth, []
+    for difference, u in pairwise_blocks(problem):
+        log_slope, log_profile = kernel_.log_slope(u), kernel_.log_profile(u)
+        ratio = xp.exp(
+            log_sum_exp(log_slope, xp) - log_sum_exp(log_profile, xp)
+        )  # 2 sum g / sum K; 1 if Gaussian
+        shift, _ = weighted_shift(difference, log_slope, xp)
+        gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
+    return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)

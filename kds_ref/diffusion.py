@@ -1,0 +1,197 @@
+"""The forward process and the conversions between noisy latent, clean latent, noise and velocity (KDS Eq. 3
+and 6, v1).
+
+With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar): x_t = a x0 + s eps and v = a eps - s x0.
+Used by the samplers, by training and by the toy.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import array_api_compat
+
+from kds_ref._arrays import Array, Namespace, check_number, check_same_shape, common_namespace, prepare
+
+
+def add_noise(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
+    """Diffuse clean latents to a noise level: KDS Eq. 3 (v1), x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar)
+    eps.
+
+    Args:
+        x0: Clean latents, any shape, any real floating dtype.
+        eps: Standard normal noise, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x0 (a level per
+            sample).
+
+    Returns:
+        x_t, of the shape, dtype and device of x0.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> add_noise(np.asarray([1.0]), np.asarray([-1.0]), 0.36)
+        array([-0.2])
+    """
+    xp, dtype, x, e, a, s = _prepare("x0", x0, "eps", eps, alpha_bar)
+    return xp.astype(a * x + s * e, dtype, copy=False)
+
+
+def predict_x0(x_t: Array, eps: Array, alpha_bar: float | Array) -> Array:
+    """Clean latent that a noise prediction implies: KDS Eq. 6 (v1), (x_t - sqrt(1 - alpha_bar) eps) /
+    sqrt(alpha_bar).
+
+    Args:
+        x_t: Noisy latents, any shape, any real floating dtype.
+        eps: Predicted noise, the same shape and dtype.
+        alpha_bar: Cumulative alpha in (0, 1]: a number, or an array that broadcasts to x_t.
+
+    Returns:
+        x0_pred, of the shape, dtype and device of x_t.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> predict_x0(np.asarray([-0.2]), np.asarray([-1.0]), 0.36)
+        array([1.])
+    """
+    xp, dtype, x, e, a, s = _prepare("x_t", x_t, "eps", eps, alpha_bar)
+    _check_not_zero(a, "0 (pure noise)", "x0 from eps", xp)
+    return xp.astype((x - s * e) / a, dtype, copy=False)
+
+
+def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
+    """Noise that a clean latent implies (Algorithm 2): (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar).
+
+    Args:
+        x_t: Noisy latents, any shape, any real floating dtype.
+        x0: Clean latents, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1): a number, or an array that broadcasts to x_t.
+
+    Returns:
+        eps, of the shape, dtype and device of x_t.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> predict_eps(np.asarray([-0.2]), np.asarray([1.0]), 0.36)
+        array([-1.])
+    """
+    xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
+    _check_not_zero(s, "1 (no noise)", "eps from x0", xp)
+    return xp.astype((x - a * clean) / s, dtype, copy=False)
+
+
+def velocity(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
+    """Velocity, the target of v-prediction: v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0.
+
+    Args:
+        x0: Clean latents, any shape, any real floating dtype.
+        eps: Noise, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x0.
+
+    Returns:
+        v, of the shape, dtype and device of x0.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> velocity(np.asarray([1.0]), np.asarray([-1.0]), 0.36)
+        array([-1.4])
+    """
+    xp, dtype, x, e, a, s = _prepare("x0", x0, "eps", eps, alpha_bar)
+    return xp.astype(a * e - s * x, dtype, copy=False)
+
+
+def predict_x0_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
+    """Clean latent that a velocity prediction implies: sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v.
+
+    Args:
+        x_t: Noisy latents, any shape, any real floating dtype.
+        v: Predicted velocity, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x_t.
+
+    Returns:
+        x0_pred, of the shape, dtype and device of x_t.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> np.round(predict_x0_from_v(np.asarray([-0.2]), np.asarray([-1.4]), 0.36), 6)
+        array([1.])
+    """
+    xp, dtype, x, v_, a, s = _prepare("x_t", x_t, "v", v, alpha_bar)
+    return xp.astype(a * x - s * v_, dtype, copy=False)
+
+
+def predict_eps_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
+    """Noise that a velocity prediction implies: sqrt(1 - alpha_bar) x_t + sqrt(alpha_bar) v.
+
+    Args:
+        x_t: Noisy latents, any shape, any real floating dtype.
+        v: Predicted velocity, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x_t.
+
+    Returns:
+        eps, of the shape, dtype and device of x_t.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> np.round(predict_eps_from_v(np.asarray([-0.2]), np.asarray([-1.4]), 0.36), 6)
+        array([-1.])
+    """
+    xp, dtype, x, v_, a, s = _prepare("x_t", x_t, "v", v, alpha_bar)
+    return xp.astype(s * x + a * v_, dtype, copy=False)
+
+
+def _prepare(
+    name: str, x: Array, other_name: str, other: Array, alpha_bar: float | Array
+) -> tuple[Namespace, object, Array, Array, float | Array, float | Array]:
+    """Check two arrays and alpha_bar; return (xp, dtype, x, other, sqrt(alpha_bar), sqrt(1 - alpha_bar))."""
+    xp, dtype, (x_, other_) = prepare(**{name: x, other_name: other})
+    check_same_shape(**{name: x_, other_name: other_})
+    if isinstance(alpha_bar, Real):
+        level = check_number("alpha_bar", alpha_bar, low=0.0, high=1.0)
+        return xp, dtype, x_, other_, math.sqrt(level), math.sqrt(1.0 - level)
+    common_namespace(alpha_bar=alpha_bar, **{name: x})
+    if not xp.isdtype(alpha_bar.dtype, "real floating"):
+        raise TypeError(f"alpha_bar has dtype {alpha_bar.dtype}; a real floating dtype is needed")
+    if not bool(xp.all((alpha_bar >= 0.0) & (alpha_bar <= 1.0))):
+        raise ValueError(f"alpha_bar of shape {tuple(alpha_bar.shape)} holds values outside [0, 1]")
+    sizes = zip(reversed(alpha_bar.shape), reversed(x_.shape), strict=False)
+    if alpha_bar.ndim > x_.ndim or any(a not in (1, b) for a, b in sizes):
+        raise ValueError(
+            f"alpha_bar has shape {tuple(alpha_bar.shape)}, which does not broadcast to {name} {tuple(x_.shape)}; "
+            "for one level per sample give it shape (batch, 1, 1, 1)"
+        )
+    # The roots are taken in alpha_bar's own dtype: 1 - alpha_bar cancels near 1.
+    wide = alpha_bar if xp.finfo(alpha_bar.dtype).bits >= 32 else xp.astype(alpha_bar, xp.float32)
+    roots = (xp.astype(xp.sqrt(level), x_.dtype, copy=False) for level in (wide, 1.0 - wide))
+    return xp, dtype, x_, other_, next(roots), next(roots)
+
+
+def _check_not_zero(root: float | Array, value: str, what: str, xp: Namespace) -> None:
+    """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
+    is_zero = bool(xp.any(root == 0.0)) if array_api_compat.is_array_api_obj(root) else root == 0.0
+    if is_zero:
+        raise ValueError(f"alpha_bar is {value}, where {what} is not defined; leave that timestep out")

@@ -1,0 +1,40 @@
+"""The choice of one particle at the end (KDS Eq. 9, v1): only the chosen one is decoded."""
+
+from __future__ import annotations
+
+import math
+
+from kds_ref._arrays import Array, prepare
+from kds_ref._samples import sample_shape
+
+
+def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
+    """Index of the particle nearest to the ensemble mean: KDS Eq. 9 (v1).
+
+    i* = argmin_i || z_i - (1/N) sum_k z_k ||, over the whole latent at once.
+
+    Args:
+        z: Final latents, (..., N, *sample), any real floating dtype. Leading axes are separate ensembles.
+        sample_ndim: Number of trailing axes that form one sample. None: 1 for (N, D), 3 for four or more axes
+            (three axes are ambiguous and refused).
+
+    Returns:
+        Indices, an integer array (...,) on the device of z: 0-dimensional for a single ensemble.
+
+    Raises:
+        TypeError: If z is not a real floating array or sample_ndim is not an integer.
+        ValueError: If the shape does not fit or is ambiguous, or a value is NaN or infinite.
+
+    Notes:
+        Of particles equally near the first is taken. Half precision is computed in float32.
+
+    Example:
+        >>> import numpy as np
+        >>> int(select_particle(np.asarray([[0.0], [1.0], [5.0]])))  # the mean is 2
+        1
+    """
+    xp, _, (x,) = prepare(z=z)
+    sample = sample_shape("z", x, None, sample_ndim)
+    flat = xp.reshape(x, (*x.shape[: -len(sample)], math.prod(sample)))  # (..., N, D)
+    offset = flat - xp.mean(flat, axis=-2, keepdims=True)
+    return xp.argmin(xp.sum(offset * offset, axis=-1), axis=-1)
