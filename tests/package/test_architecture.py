@@ -1,4 +1,4 @@
-"""Who may import what: kds_ref is pure maths; toy and real use it, never each other; nothing uses toy or real."""
+"""Who may import what: kds_ref is pure maths, toy and real use it but never each other, nothing uses them."""
 
 import ast
 import sys
@@ -47,7 +47,9 @@ def test_imports_follow_the_architecture(package: str, sources: dict[str, list[P
 @pytest.mark.parametrize("package", ["toy", "real"])
 def test_toy_and_real_are_built_on_kds_ref(package: str, sources: dict[str, list[Path]]) -> None:
     names = {
-        name for path in sources[package] for _, name in imported_roots(path.read_text(encoding="utf-8"), package)
+        name
+        for path in sources[package]
+        for _, name in imported_roots(path.read_text(encoding="utf-8"), package)
     }
     assert "kds_ref" in names
 

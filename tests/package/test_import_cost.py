@@ -4,13 +4,27 @@ import json
 import subprocess
 import sys
 
-HEAVY = {"torch", "scipy", "diffusers", "matplotlib", "skimage", "sklearn", "PIL", "transformers", "tqdm", "toy", "real"}
+HEAVY = {
+    "torch",
+    "scipy",
+    "diffusers",
+    "matplotlib",
+    "skimage",
+    "sklearn",
+    "PIL",
+    "transformers",
+    "tqdm",
+    "toy",
+    "real",
+}
 
 
 def modules_after(statement: str) -> set[str]:
     """Top-level names in sys.modules of a new interpreter that ran `statement`."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps([name.split('.')[0] for name in sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     return set(json.loads(done.stdout))
 
 

@@ -22,7 +22,10 @@ def requirements(pyproject: dict[str, Any], *extras: str) -> dict[str, Requireme
     """Direct requirements of the core and of `extras`, by distribution; references to own extras followed."""
     project = pyproject["project"]
     found: dict[str, Requirement] = {}
-    queue = [*project["dependencies"], *(line for e in extras for line in project["optional-dependencies"][e])]
+    queue = [
+        *project["dependencies"],
+        *(line for e in extras for line in project["optional-dependencies"][e]),
+    ]
     for requirement in map(Requirement, queue):
         if requirement.name == PROJECT:
             found |= requirements(pyproject, *requirement.extras)

@@ -9,7 +9,7 @@ import pytest
 
 import kds_ref
 
-# module -> the names that it must define
+# module -> the names that it must offer, as the package does
 CONTRACT = {
     "density": ["log_density", "log_density_gradient"],
     "mean_shift": ["mean_shift"],
@@ -25,12 +25,20 @@ CONTRACT = {
         "predict_x0_from_v",
         "velocity",
     ],
-    "schedules": ["NoiseSchedule", "cosine_schedule", "linear_schedule", "scaled_linear_schedule", "time_grid"],
+    "schedules": [
+        "NoiseSchedule",
+        "cosine_schedule",
+        "linear_schedule",
+        "scaled_linear_schedule",
+        "time_grid",
+    ],
     "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2s"],
 }
 SOURCES = sorted(Path(kds_ref.__file__).parent.glob("[!_]*.py"))
 MODULES = [path.stem for path in SOURCES]
-NAMES = [name for name in kds_ref.__all__ if name != "__version__"]
+NAMES = list(kds_ref.__all__)
+# without an underscore, since other modules of the core use them, but not offered to users
+INTERNAL = {"get_kernel", "shift_and_effective_particles", "weighted_shift"}
 
 
 def load(name: str) -> ModuleType:
@@ -51,25 +59,21 @@ def defined_here(module: ModuleType) -> set[str]:
 
 @pytest.mark.parametrize(("module", "name"), [(m, n) for m, names in CONTRACT.items() for n in names])
 def test_a_promised_name_is_in_its_module_and_in_the_package(module: str, name: str) -> None:
-    assert name in defined_here(load(module))
-    assert name in kds_ref.__all__
+    assert name in NAMES
     assert getattr(kds_ref, name) is getattr(load(module), name)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_exports_what_it_defines(module: str) -> None:
-    loaded = load(module)
-    exported = loaded.__all__
-    assert len(exported) == len(set(exported))
-    assert defined_here(loaded) <= set(exported), "a public function or class is missing in __all__"
-    for name in exported:
-        value = getattr(loaded, name)
-        assert getattr(value, "__module__", loaded.__name__) in {loaded.__name__, "typing"}, f"{name} is not from here"
+def test_the_package_exports_what_its_modules_define_for_users() -> None:
+    defined = set().union(*(defined_here(load(module)) for module in MODULES))
+    assert len(MODULES) == len(CONTRACT) + 1  # and kernels
+    assert defined - INTERNAL <= set(NAMES), "a public function or class is missing in kds_ref.__all__"
+    assert defined >= INTERNAL
 
 
-def test_the_package_exports_only_what_its_modules_export() -> None:
-    assert len(NAMES) == len(set(NAMES))
-    assert set(NAMES) <= {name for module in MODULES for name in load(module).__all__}
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exported_name_comes_from_the_package(name: str) -> None:
+    assert NAMES.count(name) == 1
+    assert getattr(kds_ref, name).__module__.startswith("kds_ref.")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,5 +90,7 @@ def test_a_public_function_or_class_has_a_docstring(name: str) -> None:
 def test_options_are_keyword_only_and_never_passed_through(name: str) -> None:
     kinds = inspect.Parameter
     for parameter in inspect.signature(getattr(kds_ref, name)).parameters.values():
-        assert parameter.kind not in {kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL}, "unknown options must be errors"
+        assert parameter.kind not in {kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL}, (
+            "unknown options must be errors"
+        )
         assert parameter.annotation is not kinds.empty

@@ -1,0 +1,101 @@
+"""The documentation says what the code does: examples run, names exist, every gap of the paper is listed."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import kds_ref
+
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+PAGES_WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+MARK = "PAPER-GAP"
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(DOCS).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=page_id)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
+    namespace: dict[str, object] = {}
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        if match.group(2) == "python":
+            line = text[: match.start()].count("\n") + 1
+            exec(compile("\n" * line + match.group(3), str(page), "exec"), namespace)
+
+
+def test_some_pages_have_code() -> None:
+    assert len(PAGES_WITH_CODE) >= 3
+
+
+def test_every_module_of_the_core_has_its_page(root: Path) -> None:
+    modules = {path.stem for path in (root / "kds_ref").glob("[!_]*.py")}
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")}
+    assert modules <= set(pages)
+    config = (root / "mkdocs.yml").read_text(encoding="utf-8")
+    for module in modules:
+        assert f"::: kds_ref.{module}\n" in pages[module]
+        assert f"reference/{module}.md" in config, f"{module} is not in the navigation"
+        assert f"]({module}.md)" in pages["index"], f"{module} is not in the reference's table"
+
+
+def test_every_public_name_is_on_one_reference_page() -> None:
+    shown: list[str] = []
+    for page in (DOCS / "reference").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for members in re.findall(r"members: \[([^\]]+)\]", text):
+            shown += members.split(", ")
+        shown += re.findall(r"^::: kds_ref\.([A-Z]\w+)$", text, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    assert set(kds_ref.__all__) <= set(shown)
+
+
+def test_every_name_of_the_notation_page_exists() -> None:
+    text = (DOCS / "explanation" / "notation.md").read_text(encoding="utf-8")
+    functions = set(re.findall(r"`(\w+)\(\)`", text))
+    attributes = set(re.findall(r"`([A-Z]\w+)\.(\w+)", text))
+    assert len(functions) > 12
+    assert {("SteeringInfo", "shift_norm"), ("NoiseSchedule", "alphas_cumprod")} <= attributes
+    assert not [name for name in functions if not hasattr(kds_ref, name)]
+    for owner, attribute in attributes:
+        fields = getattr(getattr(kds_ref, owner), "__annotations__", {})
+        assert attribute in fields, f"{owner}.{attribute}"
+
+
+def test_every_public_function_is_on_the_notation_page() -> None:
+    text = (DOCS / "explanation" / "notation.md").read_text(encoding="utf-8")
+    functions = [name for name in kds_ref.__all__ if inspect.isfunction(getattr(kds_ref, name))]
+    assert not [name for name in functions if f"`{name}()`" not in text]
+
+
+def marks(root: Path) -> list[tuple[str, str]]:
+    """(file, text around the mark as one line) of each PAPER-GAP in the packages."""
+    found = []
+    for package in ("kds_ref", "toy", "real"):
+        for path in sorted((root / package).rglob("*.py")):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(lines):
+                if MARK in line:
+                    around = " ".join(part.strip().lstrip("# ") for part in lines[number : number + 5])
+                    found.append((path.relative_to(root).as_posix(), around))
+    return found
+
+
+def test_every_mark_of_a_gap_in_the_code_has_its_entry_and_each_entry_its_mark(root: Path) -> None:
+    text = (DOCS / "explanation" / "paper-gaps.md").read_text(encoding="utf-8")
+    table = text.split("## Marks in the code")[1]
+    rows = re.findall(r"^\| `([\w/.]+)` \| ([^|]+?) \| \[[^\]]+\]\(#([\w-]+)\) \|$", table, re.MULTILINE)
+    assert len(rows) == table.count("\n| `"), "a row of the table is not of the form file, words, entry"
+    anchors = set(re.findall(r"^###? .+\{#([\w-]+)\}$", text, re.MULTILINE))
+    in_code = marks(root)
+    assert in_code
+    for file, around in in_code:
+        assert any(file == f and words in around for f, words, _ in rows), f"no row for {file}: {around[:90]}"
+    for file, words, anchor in rows:
+        assert anchor in anchors, f"no entry #{anchor}"
+        assert any(file == f and words in around for f, around in in_code), f"no mark in {file} with: {words}"
