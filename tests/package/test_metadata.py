@@ -89,7 +89,8 @@ def test_what_a_package_imports_is_in_its_extra(
 def test_the_version_is_said_once(root: Path, pyproject: dict[str, Any]) -> None:
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     assert kds_ref.__version__ == str(citation["version"])
-    assert pyproject["project"].get("version", kds_ref.__version__) == kds_ref.__version__
+    assert pyproject["project"]["dynamic"] == ["version"]
+    assert pyproject["tool"]["hatch"]["version"]["path"] == "kds_ref/__init__.py"
 
 
 def test_the_citation_names_the_software_and_the_paper(root: Path) -> None:

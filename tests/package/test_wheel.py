@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import kds_ref
+
 ALLOWED_SUFFIXES = {"kds_ref": {".py"}, "toy": {".py"}, "real": {".py"}}
 WEIGHT_SUFFIXES = {".safetensors", ".json", ".md"}
 
@@ -55,6 +57,7 @@ def test_metadata_and_commands(wheel: zipfile.ZipFile) -> None:
     (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = message_from_bytes(wheel.read(f"{folder}/METADATA"))
     assert metadata["Name"] == "kds-ref"
+    assert metadata["Version"] == kds_ref.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
