@@ -1,5 +1,4 @@
-"""What the samplers share: the state handed to callbacks, input checks and the evaluation of model and
-steering.
+"""What the samplers share: the state for callbacks, input checks, the evaluation of model and steering.
 
 Used by `samplers` only.
 """
@@ -8,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from kds_ref._arrays import (
@@ -89,7 +89,7 @@ class Run(NamedTuple):
         eps is the model's; with steering it is the one that goes with x0_steered.
         """
         t, alpha_bar = self.timesteps[step], self.alpha_bars[step]
-        output = self.denoiser(self.xp.astype(x, self.dtype, copy=False), t)
+        output = self.denoiser(self._to_user(x), t)
         output = self._like_state(f"output of denoiser at t = {t}", output, x)
         x0_pred, eps = _PREDICTIONS[self.prediction_type](
             x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
@@ -109,14 +109,27 @@ class Run(NamedTuple):
         """Hand the state of one evaluation to the callback."""
         if self.callback is None:
             return
-        arrays = [self.xp.astype(a, self.dtype, copy=False) for a in (x, x0_pred, x0_steered, x_next)]
-        t, alpha_bar, total = self.timesteps[step], self.alpha_bars[step], len(self.timesteps)
-        self.callback(SamplerState(step, total, t, alpha_bar, *arrays, info, step + 1))
+        state = SamplerState(
+            step=step,
+            num_steps=len(self.timesteps),
+            t=self.timesteps[step],
+            alpha_bar=self.alpha_bars[step],
+            x_t=self._to_user(x),
+            x0_pred=self._to_user(x0_pred),
+            x0_steered=self._to_user(x0_steered),
+            x_next=self._to_user(x_next),
+            info=info,
+            num_model_evaluations=step + 1,
+        )
+        self.callback(state)
 
     def variance_noise(self, noise: VarianceNoise, x: Array, step: int) -> Array:
         """Draw the noise of a stochastic step."""
-        drawn = noise(self.xp.astype(x, self.dtype, copy=False), step)
+        drawn = noise(self._to_user(x), step)
         return self._like_state(f"noise at step {step}", drawn, x)
+
+    def _to_user(self, x: Array) -> Array:
+        return self.xp.astype(x, self.dtype, copy=False)
 
     def _like_state(self, name: str, value: Array, x: Array) -> Array:
         common_namespace(**{name: value, "x_T": x})
@@ -128,7 +141,7 @@ class Run(NamedTuple):
 
 def start(
     denoiser: Denoiser,
-    x_T: Array,  # noqa: N803
+    x_T: Array,
     schedule: NoiseSchedule,
     timesteps: Sequence[int],
     steering: Steering | None,
@@ -160,7 +173,7 @@ def _check_timesteps(timesteps: Sequence[int], schedule: NoiseSchedule) -> tuple
     grid = tuple(
         check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps
     )
-    if not grid or any(a <= b for a, b in zip(grid, grid[1:], strict=False)):
+    if not grid or any(a <= b for a, b in pairwise(grid)):
         raise ValueError(
             f"timesteps are {grid}; at least one is needed and they must strictly descend; see time_grid"
         )

@@ -1,8 +1,7 @@
-"""The forward process and the conversions between noisy latent, clean latent, noise and velocity (KDS Eq. 3
-and 6, v1).
+"""The forward process and the conversions between noisy latent, clean latent, noise and velocity.
 
-With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar): x_t = a x0 + s eps and v = a eps - s x0.
-Used by the samplers, by training and by the toy.
+KDS Eq. 3 and 6 (v1), and the velocity of v-prediction. With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar):
+x_t = a x0 + s eps and v = a eps - s x0. Used by the samplers, by training and by the toy.
 """
 
 from __future__ import annotations
@@ -10,14 +9,22 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-import array_api_compat
-
-from kds_ref._arrays import Array, Namespace, check_number, check_same_shape, common_namespace, prepare
+from kds_ref._arrays import (
+    Array,
+    DType,
+    Namespace,
+    check_number,
+    check_same_shape,
+    common_namespace,
+    prepare,
+    to_compute,
+)
 
 
 def add_noise(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
-    """Diffuse clean latents to a noise level: KDS Eq. 3 (v1), x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar)
-    eps.
+    """Diffuse clean latents to a noise level: KDS Eq. 3 (v1).
+
+    x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
 
     Args:
         x0: Clean latents, any shape, any real floating dtype.
@@ -42,13 +49,14 @@ def add_noise(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
 
 
 def predict_x0(x_t: Array, eps: Array, alpha_bar: float | Array) -> Array:
-    """Clean latent that a noise prediction implies: KDS Eq. 6 (v1), (x_t - sqrt(1 - alpha_bar) eps) /
-    sqrt(alpha_bar).
+    """Clean latent that a noise prediction implies: KDS Eq. 6 (v1).
+
+    x0_pred = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar).
 
     Args:
         x_t: Noisy latents, any shape, any real floating dtype.
         eps: Predicted noise, the same shape and dtype.
-        alpha_bar: Cumulative alpha in (0, 1]: a number, or an array that broadcasts to x_t.
+        alpha_bar: Cumulative alpha in (0, 1]: a number, or an array as in `add_noise`.
 
     Returns:
         x0_pred, of the shape, dtype and device of x_t.
@@ -73,7 +81,7 @@ def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
     Args:
         x_t: Noisy latents, any shape, any real floating dtype.
         x0: Clean latents, the same shape and dtype.
-        alpha_bar: Cumulative alpha in [0, 1): a number, or an array that broadcasts to x_t.
+        alpha_bar: Cumulative alpha in [0, 1): a number, or an array as in `add_noise`.
 
     Returns:
         eps, of the shape, dtype and device of x_t.
@@ -98,7 +106,7 @@ def velocity(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
     Args:
         x0: Clean latents, any shape, any real floating dtype.
         eps: Noise, the same shape and dtype.
-        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x0.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array as in `add_noise`.
 
     Returns:
         v, of the shape, dtype and device of x0.
@@ -122,7 +130,7 @@ def predict_x0_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
     Args:
         x_t: Noisy latents, any shape, any real floating dtype.
         v: Predicted velocity, the same shape and dtype.
-        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x_t.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array as in `add_noise`.
 
     Returns:
         x0_pred, of the shape, dtype and device of x_t.
@@ -146,7 +154,7 @@ def predict_eps_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
     Args:
         x_t: Noisy latents, any shape, any real floating dtype.
         v: Predicted velocity, the same shape and dtype.
-        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array that broadcasts to x_t.
+        alpha_bar: Cumulative alpha in [0, 1]: a number, or an array as in `add_noise`.
 
     Returns:
         eps, of the shape, dtype and device of x_t.
@@ -166,32 +174,37 @@ def predict_eps_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
 
 def _prepare(
     name: str, x: Array, other_name: str, other: Array, alpha_bar: float | Array
-) -> tuple[Namespace, object, Array, Array, float | Array, float | Array]:
+) -> tuple[Namespace, DType, Array, Array, Array, Array]:
     """Check two arrays and alpha_bar; return (xp, dtype, x, other, sqrt(alpha_bar), sqrt(1 - alpha_bar))."""
     xp, dtype, (x_, other_) = prepare(**{name: x, other_name: other})
     check_same_shape(**{name: x_, other_name: other_})
     if isinstance(alpha_bar, Real):
         level = check_number("alpha_bar", alpha_bar, low=0.0, high=1.0)
         return xp, dtype, x_, other_, math.sqrt(level), math.sqrt(1.0 - level)
-    common_namespace(alpha_bar=alpha_bar, **{name: x})
+    levels = _check_levels(alpha_bar, name, x_, xp)
+    roots = [xp.astype(xp.sqrt(level), x_.dtype, copy=False) for level in (levels, 1.0 - levels)]
+    return xp, dtype, x_, other_, roots[0], roots[1]
+
+
+def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array:
+    """Check an array of noise levels; return it in its own dtype or float32, since 1 - alpha_bar cancels."""
+    common_namespace(**{"alpha_bar": alpha_bar, name: x})
     if not xp.isdtype(alpha_bar.dtype, "real floating"):
         raise TypeError(f"alpha_bar has dtype {alpha_bar.dtype}; a real floating dtype is needed")
-    if not bool(xp.all((alpha_bar >= 0.0) & (alpha_bar <= 1.0))):
-        raise ValueError(f"alpha_bar of shape {tuple(alpha_bar.shape)} holds values outside [0, 1]")
-    sizes = zip(reversed(alpha_bar.shape), reversed(x_.shape), strict=False)
-    if alpha_bar.ndim > x_.ndim or any(a not in (1, b) for a, b in sizes):
+    levels = to_compute("alpha_bar", alpha_bar, xp)
+    if not bool(xp.all((levels >= 0.0) & (levels <= 1.0))):
+        raise ValueError(f"alpha_bar of shape {tuple(levels.shape)} holds values outside [0, 1]")
+    # Fewer axes than x would line up with the last ones: a level per column where one per sample was meant.
+    fits = all(a in (1, b) for a, b in zip(levels.shape, x.shape, strict=False))
+    if levels.ndim not in (0, x.ndim) or not fits:
         raise ValueError(
-            f"alpha_bar has shape {tuple(alpha_bar.shape)}, which does not broadcast to {name} {tuple(x_.shape)}; "
-            "for one level per sample give it shape (batch, 1, 1, 1)"
+            f"alpha_bar has shape {tuple(levels.shape)} but {name} has {tuple(x.shape)}; give every axis, "
+            "with 1 where the level is shared: (batch, 1, 1, 1) for one level per sample"
         )
-    # The roots are taken in alpha_bar's own dtype: 1 - alpha_bar cancels near 1.
-    wide = alpha_bar if xp.finfo(alpha_bar.dtype).bits >= 32 else xp.astype(alpha_bar, xp.float32)
-    roots = (xp.astype(xp.sqrt(level), x_.dtype, copy=False) for level in (wide, 1.0 - wide))
-    return xp, dtype, x_, other_, next(roots), next(roots)
+    return levels
 
 
-def _check_not_zero(root: float | Array, value: str, what: str, xp: Namespace) -> None:
+def _check_not_zero(root: Array, value: str, what: str, xp: Namespace) -> None:
     """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
-    is_zero = bool(xp.any(root == 0.0)) if array_api_compat.is_array_api_obj(root) else root == 0.0
-    if is_zero:
+    if root == 0.0 if isinstance(root, float) else bool(xp.any(root == 0.0)):
         raise ValueError(f"alpha_bar is {value}, where {what} is not defined; leave that timestep out")

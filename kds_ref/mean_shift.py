@@ -55,7 +55,7 @@ def mean_shift(
 
 
 def shift_and_effective_particles(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
-    """Mean shift (..., M, D) and effective number of particles 1 / sum_k w_k^2 (..., M), in the maths' dtype."""
+    """Mean shift (..., M, D) and effective number of particles (..., M), in the dtype of the maths."""
     xp = problem.xp
     blocks = [
         weighted_shift(difference, kernel.log_slope(u), xp) for difference, u in pairwise_blocks(problem)

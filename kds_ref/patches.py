@@ -81,8 +81,8 @@ def unpatchify(patches: Array, *, patch_size: int, shape: tuple[int, int, int]) 
     expected = (rows * columns, p * p * channels)
     if patches.ndim < 2 or tuple(patches.shape[-2:]) != expected:
         raise ValueError(
-            f"patches has shape {tuple(patches.shape)}; images of shape {tuple(shape)} in patches of size {p} need "
-            f"(..., {expected[0]}, {expected[1]})"
+            f"patches has shape {tuple(patches.shape)}; images of shape {tuple(shape)} in patches of size "
+            f"{p} need (..., {expected[0]}, {expected[1]})"
         )
     lead = tuple(patches.shape[:-2])
     z = xp.reshape(patches, (*lead, rows, columns, p, p, channels))

@@ -1,9 +1,8 @@
-"""Samplers with a slot for steering: DDIM (KDS Eq. 4, v1; Algorithms 1-3) and DPM-Solver++ 2S (Algorithms
-4/5, CR).
+"""Samplers with a slot for steering: DDIM and DPM-Solver++ 2S.
 
-They know neither models nor kernels: a denoiser callable gives the prediction, a steering callable moves the
-predicted clean latents. Without steering each is the plain sampler. Guidance (Algorithm 3) belongs into the
-denoiser.
+KDS Eq. 4 (v1) with Algorithms 1-3, and Algorithms 4 and 5 (CR). They know neither models nor kernels: a
+denoiser callable gives the prediction, a steering callable moves the predicted clean latents. Without
+steering each is the plain sampler. Guidance (Algorithm 3) belongs into the denoiser.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2s"]
 
 def ddim(
     denoiser: Denoiser,
-    x_T: Array,  # noqa: N803
+    x_T: Array,
     *,
     schedule: NoiseSchedule,
     timesteps: Sequence[int],
@@ -65,8 +64,9 @@ def ddim(
         >>> import numpy as np
         >>> from kds_ref import linear_schedule, time_grid
         >>> two = lambda x_t, t: 2.0 * np.ones_like(x_t)
-        >>> ddim(two, np.zeros((1, 3)), schedule=linear_schedule(), timesteps=time_grid(5),
-        prediction_type="sample") SamplerResult(x0=array([[2., 2., 2.]]), num_model_evaluations=5)
+        >>> grid = time_grid(5)
+        >>> ddim(two, np.zeros((1, 3)), schedule=linear_schedule(), timesteps=grid, prediction_type="sample")
+        SamplerResult(x0=array([[2., 2., 2.]]), num_model_evaluations=5)
     """
     run, x = start(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     eta = check_number("eta", eta, low=0.0, high=1.0)
@@ -90,7 +90,7 @@ def ddim(
 
 def dpm_solver_pp_2s(
     denoiser: Denoiser,
-    x_T: Array,  # noqa: N803
+    x_T: Array,
     *,
     schedule: NoiseSchedule,
     timesteps: Sequence[int],
@@ -168,6 +168,6 @@ def _half_log_snr(alpha_bar: float) -> float:
 
 
 def _exponential_step(x: Array, data: Array, here: float, there: float) -> Array:
-    """Exact solution from alpha_bar `here` to `there` for constant data: (sigma_t/sigma) x - alpha_t (e^-hh - 1) data."""
+    """(sigma_t/sigma) x - alpha_t (e^-hh - 1) data: exact from `here` to `there` for constant data."""
     scale = math.sqrt((1.0 - there) / (1.0 - here))
     return scale * x - math.sqrt(there) * math.expm1(_half_log_snr(here) - _half_log_snr(there)) * data

@@ -44,13 +44,13 @@ class NoiseSchedule:
             raise ValueError(f"alphas_cumprod has shape {values.shape}; one axis of length T >= 1 is needed")
         if not (
             np.all(np.isfinite(values))
-            and 0.0 <= values[-1]
+            and values[-1] >= 0.0
             and values[0] < 1.0
             and np.all(np.diff(values) < 0)
         ):
             raise ValueError(
-                "alphas_cumprod must be finite, strictly decreasing and in [0, 1) from t = 0 (clean) to T-1 (noise); "
-                "pass the cumulative product of 1 - beta"
+                "alphas_cumprod must be finite, strictly decreasing and in [0, 1) from t = 0 (clean) to T-1 "
+                "(noise); pass the cumulative product of 1 - beta"
             )
         values.setflags(write=False)
         object.__setattr__(self, "alphas_cumprod", values)
@@ -178,8 +178,8 @@ def time_grid(
     grid = _SPACINGS[spacing](steps, total) + (offset if spacing == "leading" else 0)
     if grid[0] > total - 1:
         raise ValueError(
-            f"steps_offset is {offset}: the first timestep would be {grid[0]}, above num_train_timesteps - 1 = "
-            f"{total - 1}; use a smaller offset or fewer steps"
+            f"steps_offset is {offset}: the first timestep would be {grid[0]}, above "
+            f"num_train_timesteps - 1 = {total - 1}; use a smaller offset or fewer steps"
         )
     return tuple(int(t) for t in grid)
 
@@ -209,8 +209,8 @@ _SPACINGS: dict[str, Callable[[int, int], NDArray[np.int64]]] = {
 }
 
 
-def _from_betas(betas: NDArray[np.float64]) -> NoiseSchedule:
-    return NoiseSchedule(np.cumprod(1.0 - betas))
+def _from_betas(betas: NDArray[np.floating]) -> NoiseSchedule:
+    return NoiseSchedule(np.cumprod(1.0 - betas, dtype=np.float64))
 
 
 def _check_beta(name: str, value: float) -> float:

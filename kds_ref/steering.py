@@ -1,8 +1,8 @@
-"""Kernel Density Steering itself: one function of the predicted clean latents (KDS Eq. 7, 8 and 10, v1;
-Algorithm 2).
+"""Kernel Density Steering itself: one function of the predicted clean latents.
 
-`steer` moves the patches of every particle along the mean shift of its ensemble. `KernelDensitySteering` is
-`steer` with its options and the strength schedule, in the form that the samplers call.
+KDS Eq. 7, 8 and 10 (v1), as Algorithm 2 uses them. `steer` moves the patches of every particle along the mean
+shift of its ensemble. `KernelDensitySteering` is `steer` with its options and the strength schedule, in the
+form that the samplers call.
 """
 
 from __future__ import annotations
@@ -63,17 +63,19 @@ def steering_strength(
     # 0.07 * 100 is 7.000000000000001: snap to the integer meant, so that t/T == cutoff steers for every T.
     if abs(threshold - round(threshold)) < 1e-9 * total:
         threshold = float(round(threshold))
-    if not hasattr(t, "dtype") or not getattr(t, "shape", ()):
-        t = t.item() if hasattr(t, "item") else t
-        return strength if check_number("t", t, low=0.0, high=float(total)) >= threshold else 0.0
+    if not getattr(t, "shape", ()):  # a Python number, a NumPy scalar or a 0-dimensional array
+        number = t.item() if hasattr(t, "item") else t
+        return strength if check_number("t", number, low=0.0, high=float(total)) >= threshold else 0.0
+    return _strength_of_array(t, total, strength, threshold)
+
+
+def _strength_of_array(t: Array, total: int, strength: float, threshold: float) -> Array:
     xp = common_namespace(t=t)
     if not xp.isdtype(t.dtype, ("integral", "real floating")):
         raise TypeError(f"t has dtype {t.dtype}; pass integers or real numbers")
-    times = xp.astype(t, t.dtype if xp.isdtype(t.dtype, "real floating") else xp.asarray(0.0).dtype)
+    times = t if xp.isdtype(t.dtype, "real floating") else xp.astype(t, xp.asarray(0.0).dtype)
     if not bool(xp.all((times >= 0.0) & (times <= float(total)))):
-        raise ValueError(
-            f"t of shape {tuple(t.shape)} holds values outside [0, {total}] (num_train_timesteps)"
-        )
+        raise ValueError(f"t of shape {tuple(t.shape)} holds values outside [0, {total}]; give timesteps")
     return xp.astype(times >= threshold, times.dtype) * strength
 
 
