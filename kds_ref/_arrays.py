@@ -88,11 +88,11 @@ def check_number(name: str, value: object, *, low: float = -math.inf, high: floa
 def check_bandwidth(bandwidth: float, x: Array, xp: Namespace) -> float:
     """Return the bandwidth as a Python float; it must be positive and a normal number of the maths' dtype."""
     number = check_number("bandwidth", bandwidth)
-    smallest = float(xp.finfo(x.dtype).smallest_normal)
-    if number < smallest:
+    smallest, largest = float(xp.finfo(x.dtype).smallest_normal), float(xp.finfo(x.dtype).max)
+    if not smallest <= number <= largest:
         raise ValueError(
-            f"bandwidth is {number}; it must be positive and at least {smallest:.3g}, the smallest normal "
-            f"{x.dtype}; strength=0 switches steering off"
+            f"bandwidth is {number}; it must be positive and in [{smallest:.3g}, {largest:.3g}], the normal "
+            f"numbers of {x.dtype}; strength=0 switches steering off"
         )
     return number
 

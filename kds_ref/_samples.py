@@ -37,7 +37,8 @@ def sample_shape(name: str, x: Array, patch_size: int | None, sample_ndim: int |
         sample_ndim = 1 if patch_size is None and x.ndim == 2 else 3
     if x.ndim < sample_ndim + 1 or 0 in x.shape:
         axes = "(..., N, C, H, W)" if sample_ndim == 3 else f"(..., N) and {sample_ndim} axes of the sample"
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; it needs axes {axes}, none empty")
+        remedy = "" if patch_size is None else "; patch_size=None takes samples of any shape"
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it needs axes {axes}, none empty{remedy}")
     return tuple(x.shape[-sample_ndim:])
 
 

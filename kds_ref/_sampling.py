@@ -6,7 +6,7 @@ Used by `samplers` only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -157,7 +157,7 @@ def start(
         raise TypeError(
             f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()"
         )
-    if prediction_type not in _PREDICTIONS:
+    if not isinstance(prediction_type, str) or prediction_type not in _PREDICTIONS:
         raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
     grid = _check_timesteps(timesteps, schedule)
     alpha_bars = tuple(schedule.alpha_bar(t) for t in grid)
@@ -169,7 +169,11 @@ def start(
     return Run(denoiser, steering, callback, prediction_type, grid, (*alpha_bars, 1.0), xp, dtype), x
 
 
-def _check_timesteps(timesteps: Sequence[int], schedule: NoiseSchedule) -> tuple[int, ...]:
+def _check_timesteps(timesteps: object, schedule: NoiseSchedule) -> tuple[int, ...]:
+    if not isinstance(timesteps, Iterable):
+        raise TypeError(
+            f"timesteps is a {type(timesteps).__name__}; pass a sequence of integers: see time_grid"
+        )
     grid = tuple(
         check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps
     )

@@ -169,7 +169,7 @@ def time_grid(
         >>> time_grid(4, spacing="trailing")
         (999, 749, 499, 249)
     """
-    if spacing not in _SPACINGS:
+    if not isinstance(spacing, str) or spacing not in _SPACINGS:
         raise ValueError(f"spacing is {spacing!r}; known spacings: {', '.join(_SPACINGS)}")
     total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
     most = total - 1 if spacing == "dpm" else total
