@@ -1,0 +1,69 @@
+"""Output files that appear complete or not at all.
+
+`__main__` prepares every file in memory and hands them over together; each is written under a temporary name
+beside its place and then renamed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder if it is missing and check that files can be made in it, before any work is done.
+
+    Args:
+        folder: where the results will go; missing parents are made, too.
+
+    Raises:
+        OSError: the folder cannot be made, is a file, or cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = _temporary(folder / "trial")
+    with suppress(FileNotFoundError):  # of a run that was killed
+        trial.unlink()
+    trial.touch(exist_ok=False)
+    trial.unlink()
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files into a folder, replacing older ones; none appears before all have reached the disk.
+
+    Args:
+        folder: an existing folder.
+        contents: file name -> content.
+
+    Returns:
+        The paths of the files, in the order of contents.
+
+    Raises:
+        OSError: a file could not be written; no temporary file stays, and no file of these names is changed
+            unless the disk failed between two renames.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     [path.name for path in write_files(Path(name), {"a.txt": b"complete"})]
+        ['a.txt']
+    """
+    places = {folder / name: _temporary(folder / name) for name in contents}
+    try:
+        for temporary, content in zip(places.values(), contents.values(), strict=True):
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        for place, temporary in places.items():
+            temporary.replace(place)
+    finally:
+        for temporary in places.values():
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    return list(places)
+
+
+def _temporary(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}.tmp")
