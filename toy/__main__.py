@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import platform
 import re
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import kds_ref
 
 if TYPE_CHECKING:
     from toy.settings import Settings
@@ -93,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, kind, default, metavar, text in options:
         parser.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{text} (%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor table")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version('kds-ref')}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
     return parser
 
 
@@ -114,25 +117,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kds-toy: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the table has gone; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
-    try:  # here, so that --help is quick and a missing extra is one line
+    folder = Path(arguments.output)
+    try:
+        # Imported late: --help is quick, and a missing extra is one line.
         from toy.files import prepare_folder, write_files
         from toy.report import format_table
         from toy.settings import Settings
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
-    folder = Path(arguments.output)
-    try:
+
         settings = Settings(**{field: getattr(arguments, name[2:]) for field, name in OPTIONS.items()})
         if not arguments.output:
             raise UserError("--output is empty; name a folder")
         prepare_folder(folder)
         results, contents = _compute(settings, quiet=arguments.quiet)
         paths = write_files(folder, contents)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
     except MemoryError as error:
         raise UserError("not enough memory; use fewer --seeds or --particles") from error
     except OSError as error:
@@ -141,8 +147,8 @@ def _run(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise _explain(error) from error
     if not arguments.quiet:
-        print(format_table(results))
-        print(*(f"wrote {path}" for path in paths), f"{time.perf_counter() - start:.1f} s", sep="\n")
+        wrote = [f"wrote {path}" for path in paths]
+        print(format_table(results), *wrote, f"{time.perf_counter() - start:.1f} s", sep="\n", flush=True)
 
 
 def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -179,15 +185,8 @@ def _explain(error: ValueError) -> Exception:
 
 
 def _versions() -> dict[str, str]:
-    names = ("kds-ref", "numpy", "scipy", "matplotlib")
-    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "not installed"
+    own = {"python": platform.python_version(), "kds-ref": kds_ref.__version__}
+    return own | {name: version(name) for name in ("numpy", "scipy", "matplotlib")}
 
 
 if __name__ == "__main__":

@@ -157,16 +157,18 @@ def _write_caption(figure: Figure, results: dict[str, Any], ensemble: int) -> No
     likelihood = _minus(f"{target['mean_log_likelihood']:.3f}")
     first = (
         f"h = {settings['bandwidth']:g}, δ = {settings['strength']:g}, "
-        f"{settings['num_inference_steps']} DDIM steps, {schedule} schedule. "
-        f"Same initial noise in both rows; seed {settings['seed'] + ensemble} shown. "
-        "Shaded: exact density without steering."
+        f"{settings['num_inference_steps']} DDIM steps, {schedule} schedule "
+        f"(the paper's figure states none). "
+        f"Same initial noise in both rows; seed {settings['seed'] + ensemble} shown."
     )
     second = (
-        f"Mean ± standard error over seeds ({settings['n_seeds']}). Perfect samples of the target: "
-        f"{target['within_mode_variance']:.3f}, {likelihood} and {shares}."
+        f"Shaded: exact density. Mean ± standard error over seeds ({settings['n_seeds']}). "
+        f"Perfect samples: {target['within_mode_variance']:.3f}, {likelihood} and {shares}."
     )
-    figure.text(LEFT / SLIDE[0], 0.063, first, fontsize=12.5, color=QUIET, va="center")
-    figure.text(LEFT / SLIDE[0], 0.028, second, fontsize=12.5, color=QUIET, va="center")
+    for height, words in ((0.063, first), (0.028, second)):
+        text = figure.text(LEFT / SLIDE[0], height, words, fontsize=12.5, color=QUIET, va="center")
+        room = (SLIDE[0] - LEFT - 2 * GAP) * DPI / text.get_window_extent().width
+        text.set_fontsize(12.5 * min(1, room))  # only unusually long numbers need a smaller print
 
 
 def _number(summary: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ beside its place and then renamed.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -40,8 +41,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
         The paths of the files, in the order of contents.
 
     Raises:
-        OSError: a file could not be written; no temporary file stays, and no file of these names is changed
-            unless the disk failed between two renames.
+        OSError: a file could not be written, or a folder has its name; no temporary file stays, and no file
+            of these names is changed unless the disk failed between two renames.
 
     Example:
         >>> import tempfile
@@ -50,6 +51,9 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
         ['a.txt']
     """
     places = {folder / name: _temporary(folder / name) for name in contents}
+    for place in places:  # before the first rename
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{place.name} is a folder there")
     try:
         for temporary, content in zip(places.values(), contents.values(), strict=True):
             with temporary.open("wb") as stream:
