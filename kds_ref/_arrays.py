@@ -78,7 +78,7 @@ def check_same_shape(**arrays: Array) -> None:
 def check_number(name: str, value: object, *, low: float = -math.inf, high: float = math.inf) -> float:
     """Return a finite Python float within [low, high], or raise naming the argument."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is a {type(value).__name__} ({value!r}); pass one Python number")
+        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass one Python number")
     number = float(value)
     if not math.isfinite(number) or not low <= number <= high:
         raise ValueError(f"{name} is {number}; it must be finite and in [{low}, {high}]")
@@ -100,12 +100,18 @@ def check_bandwidth(bandwidth: float, x: Array, xp: Namespace) -> float:
 def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """Return a Python int within [low, high], or raise naming the argument."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} is a {type(value).__name__} ({value!r}); pass an integer")
+        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass an integer")
     number = int(value)
     if number < low or (high is not None and number > high):
         accepted = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise ValueError(f"{name} is {number}; it must be {accepted}")
     return number
+
+
+def _shown(value: object) -> str:
+    """One short line for an error message, whatever came."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def check_callable(name: str, value: object, *, optional: bool = False) -> None:

@@ -135,7 +135,8 @@ def steer(
     patches = to_locations(x, sample, patch_size, xp)  # (..., L, N, D)
     shift, effective = shift_and_effective_particles(Problem(xp, dtype, patches, patches, bandwidth), kernel_)
     # `where` keeps even the sign of a zero when nothing moves.
-    moved = xp.where(shift == 0.0, patches, patches + strength * shift)
+    step = strength * shift
+    moved = xp.where(step == 0.0, patches, patches + step)
     norm = xp.sqrt(xp.sum(shift * shift, axis=-1))
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
