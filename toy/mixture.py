@@ -150,8 +150,8 @@ class GaussianMixture:
 
         Example:
             >>> import numpy as np
-            >>> three_modes().eps(np.array([0.5, -1.0]), alpha_bar=0.0).tolist()  # pure noise: eps is x
-            [0.5, -1.0]
+            >>> np.round(three_modes().eps(np.array([0.5, -1.0]), alpha_bar=0.0), 12)  # pure noise: eps is x
+            array([ 0.5, -1. ])
         """
         score = self.score(x, alpha_bar=alpha_bar)
         return (-math.sqrt(1 - alpha_bar) * score).astype(score.dtype)

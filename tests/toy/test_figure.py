@@ -20,7 +20,7 @@ from toy.settings import Settings
 
 
 def experiment(**options: Any) -> tuple[dict[str, Any], tuple[Run, ...]]:
-    return run_experiment(Settings(n_seeds=2, n_particles=12, **{"num_inference_steps": 6, **options}))
+    return run_experiment(Settings(**{"n_seeds": 2, "n_particles": 12, "num_inference_steps": 6, **options}))
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -80,7 +80,8 @@ def test_rows_columns_and_words() -> None:
 
 @pytest.mark.parametrize("ensemble", [0, 1])
 def test_every_particle_of_the_shown_seed_is_inside_its_panel(ensemble: int) -> None:
-    results, runs = experiment()
+    results, runs = experiment(n_particles=400)
+    assert np.abs(runs[0].snapshots[0].x[ensemble]).max() > 3  # beyond what most ensembles need
     figure = draw(three_modes(), runs[:2], results, ensemble=ensemble)
     snapshots = [snapshot for run in runs[:2] for snapshot in run.snapshots]
     assert len(panels(figure)) == len(snapshots) == 6

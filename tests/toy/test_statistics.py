@@ -84,7 +84,7 @@ def test_paired_difference_at_its_edges() -> None:
     nothing = paired_difference(np.array([math.nan]), np.array([1.0]))
     assert (nothing["mean"], nothing["p_value"], nothing["n_seeds"]) == (None, None, 0)
     assert paired_difference(np.array([1.0, 2.0]), np.array([-1.0, -2.0]))["relative_change"] is None
-    # shares: 0.42 - 0.4 and 0.26 - 0.24 differ in the last bit but are the same difference, hence tied
-    tied = paired_difference(np.array([0.42, 0.26, 0.1]), np.array([0.4, 0.24, 0.16]))
-    exact = paired_difference(np.array([2.0, 2.0, 0.0]), np.array([0.0, 0.0, 6.0]))
+    # shares: 0.42 - 0.4 and 0.5 - 0.48 differ in the last bit but are the same difference, hence tied
+    tied = paired_difference(np.array([0.42, 0.5, 0.06, 0.0, 0.14]), np.array([0.4, 0.48, 0.0, 0.1, 0.0]))
+    exact = paired_difference(np.array([2.0, 2.0, 6.0, -10.0, 14.0]), np.zeros(5))
     assert tied["p_value"] == exact["p_value"]
