@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "kds-ref",
-    max_examples=20,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,
