@@ -1,0 +1,1 @@
+"""kds-ref on real photos: latent diffusion super-resolution with Kernel Density Steering."""

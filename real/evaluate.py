@@ -1,0 +1,180 @@
+"""The comparison on a folder of photos: rows that survive a kill, means, standard errors and paired tests.
+
+Every photo is degraded with a generator of its own (seed and position in the sorted list), the plain ensemble is drawn
+once, and each steered variant starts from the same noise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import wilcoxon
+from tqdm import tqdm
+
+from real.cli import UserError
+from real.degrade import Degradation
+from real.files import write_atomically
+from real.images import center_crop, load_photo
+from real.metrics import distortion
+from real.models import SuperResolutionModel
+from real.records import describe
+from real.restore import METHODS, compare
+from real.sampling import Settings, decode, padded_condition, sample
+
+__all__ = ["evaluate_folder", "summarise"]
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+PAIRS = (
+    ("kds_choice", "ddim_mean", "KDS + choice against one random plain particle: the paper's comparison"),
+    ("kds_mean", "ddim_mean", "steering alone: a random particle with and without it"),
+    ("ddim_choice", "ddim_mean", "choosing alone: without any steering"),
+    ("kds_choice", "ddim_choice", "what steering adds to choosing"),
+    ("kds_choice", "ddim_average", "KDS against the plain average of the ensemble"),
+    ("kds_choice", "bicubic", "KDS against bicubic interpolation"),
+)
+
+
+def evaluate_folder(
+    photos: Path,
+    folder: Path,
+    model: SuperResolutionModel,
+    settings: Settings,
+    degradation: Degradation,
+    *,
+    crop: int | None,
+    limit: int | None,
+    cutoffs: Sequence[float],
+    bandwidths: Sequence[float] | None,
+    command: str,
+) -> str:
+    """Run the comparison on every photo of a folder; return a table for the terminal.
+
+    Writes `rows.jsonl` (one row a photo and variant, appended as they are made; an interrupted evaluation goes on from
+    there) and `evaluation.json` (settings, summary) into `folder`.
+
+    Args:
+        photos: Folder of truth photos.
+        folder: Where the results go.
+        model: The model.
+        settings: Of every run; the variants replace its cut-off and bandwidth.
+        degradation: Ranges of the degradation.
+        crop: Side of the centre crop; None: the whole photo, to multiples of 4.
+        limit: Only the first photos by name.
+        cutoffs: Variants.
+        bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
+        command: For the record.
+    """
+    if not photos.is_dir():
+        raise UserError(f"--photos: {str(photos)!r} is not a folder")
+    paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
+    if not paths:
+        raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+    variants = [
+        replace(settings, cutoff=cutoff, bandwidth=bandwidth)
+        for cutoff in cutoffs
+        for bandwidth in (bandwidths or [settings.bandwidth or model.bandwidth])
+    ]
+    identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
+    rows = _known_rows(folder, identity)
+    for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
+        missing = [v for v in variants if (path.name, v.cutoff, v.bandwidth) not in rows]
+        if missing:
+            truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
+            low = degradation(truth, np.random.default_rng([settings.seed, index]))
+            plain = sample(model, padded_condition(low, model), settings, steered=False)
+            autoencoder = distortion(reconstruct(model, truth), truth)
+            for variant in missing:
+                result = compare(truth, low, model, variant, plain=plain)
+                row = {"photo": path.name, "cutoff": variant.cutoff, "bandwidth": variant.bandwidth}
+                row |= {"scores": {**result.scores, "autoencoder": autoencoder}, "chosen": result.chosen}
+                rows[(path.name, variant.cutoff, variant.bandwidth)] = row
+                with (folder / "rows.jsonl").open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+    wanted = {p.name for p in paths}
+    summaries = [
+        summarise([r for r in rows.values() if r["photo"] in wanted and _is_of(r, variant)], variant)
+        for variant in variants
+    ]
+    report = {**describe(settings, model, command), "photos": len(paths), "crop": crop}
+    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
+    return "\n\n".join(_table(s) for s in summaries)
+
+
+@torch.no_grad()
+def reconstruct(model: SuperResolutionModel, truth: np.ndarray) -> np.ndarray:
+    """What the autoencoder makes of the truth: the ceiling of every latent restoration."""
+    latents = model.vqvae.encode(padded_condition(truth, model)).latents
+    return decode(model, latents[0], height=truth.shape[0], width=truth.shape[1])
+
+
+def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
+    """Mean and standard error of every method, and the paired differences with a two-sided Wilcoxon test."""
+    methods = list(rows[0]["scores"])
+    values = {m: {k: np.array([r["scores"][m][k] for r in rows]) for k in rows[0]["scores"][m]} for m in methods}
+    return {
+        "cutoff": variant.cutoff,
+        "bandwidth": variant.bandwidth,
+        "photos": len(rows),
+        "methods": {m: {k: _mean(v) for k, v in values[m].items()} for m in methods},
+        "pairs": [
+            {"a": a, "b": b, "what": what}
+            | {k: {**_mean(values[a][k] - values[b][k]), "p": _p(values[a][k], values[b][k])} for k in values[a]}
+            for a, b, what in PAIRS
+        ],
+    }
+
+
+def _mean(values: np.ndarray) -> dict[str, float]:
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    return {"mean": round(float(values.mean()), 4), "standard_error": round(error, 4)}
+
+
+def _p(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided paired Wilcoxon signed-rank test; 1 where no photo differs."""
+    return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
+
+
+def _is_of(row: dict[str, Any], variant: Settings) -> bool:
+    return bool(row["cutoff"] == variant.cutoff and row["bandwidth"] == variant.bandwidth)
+
+
+def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float], dict[str, Any]]:
+    """Rows of an earlier, interrupted run with the same settings; a last line that is cut off is dropped."""
+    mark, path = folder / "settings.json", folder / "rows.jsonl"
+    identity = json.loads(json.dumps(identity))
+    for part in ("cutoff", "bandwidth"):
+        identity["settings"].pop(part)
+    if mark.exists() and json.loads(mark.read_text()) != identity:
+        raise UserError(f"--output: {str(folder)!r} holds an evaluation with other settings; give another folder")
+    write_atomically(mark, lambda p: p.write_text(json.dumps(identity, indent=1) + "\n"))
+    whole = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            whole.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    write_atomically(path, lambda p: p.write_text("".join(json.dumps(r) + "\n" for r in whole)))
+    return {(r["photo"], r["cutoff"], r["bandwidth"]): r for r in whole}
+
+
+def _table(summary: dict[str, Any]) -> str:
+    lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
+    lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}")
+    for method, s in summary["methods"].items():
+        psnr, error = s["psnr_rgb"]["mean"], s["psnr_rgb"]["standard_error"]
+        rest = f"{s['ssim_rgb']['mean']:9.3f} {s['psnr_y']['mean']:9.2f} {s['ssim_y']['mean']:9.3f}"
+        lines.append(f"{method:14}{psnr:9.2f} {error:6.2f} {rest}")
+    for pair in summary["pairs"]:
+        d = pair["psnr_rgb"]
+        lines.append(
+            f"{pair['what']}: {d['mean']:+.2f} +- {d['standard_error']:.2f} dB (p = {d['p']:.2g}), "
+            f"SSIM {pair['ssim_rgb']['mean']:+.3f} (p = {pair['ssim_rgb']['p']:.2g})"
+        )
+    return "\n".join(lines)

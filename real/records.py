@@ -1,0 +1,36 @@
+"""What every result file says of how it came about: settings, model, versions, command."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+
+import kds_ref
+from real.models import SuperResolutionModel
+from real.sampling import Settings
+
+__all__ = ["describe"]
+
+
+def describe(settings: Settings, model: SuperResolutionModel, command: str) -> dict[str, Any]:
+    """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
+    used = asdict(settings)
+    used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
+    return {
+        "command": command,
+        "settings": used,
+        "model": model.name,
+        "device": str(model.device),
+        "versions": {
+            "kds_ref": kds_ref.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+        },
+    }

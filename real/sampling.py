@@ -1,0 +1,202 @@
+"""Particles of a latent diffusion model, through the samplers of `kds_ref`: what the command and the studies share.
+
+Photo -> condition -> N noise latents -> sampler [UNet -> x0 -> steer -> step] -> latents. Decoding and choosing are the
+caller's, so that only what is looked at gets decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from kds_ref import (
+    KernelDensitySteering,
+    SamplerState,
+    classifier_free_guidance,
+    ddim,
+    dpm_solver_pp_2s,
+    select_particle,
+    time_grid,
+)
+from real.models import SuperResolutionModel
+from real.tiles import map_tiles
+
+__all__ = ["SAMPLERS", "Particles", "Settings", "decode", "initial_noise", "padded_condition", "sample"]
+
+SAMPLERS = ("ddim", "dpmpp-2s")
+TILE, OVERLAP = 64, 16  # latent pixels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a restoration depends on, besides the photo and the model; the defaults are the paper's.
+
+    Attributes:
+        particles: N.
+        bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none).
+        strength: delta in [0, 1] of KDS Eq. 10 (v1).
+        cutoff: t/T at which steering stops; 0 steers to the end.
+        patch_size: Side of the patches in latent pixels.
+        steps: Sampling steps (dpmpp-2s: model evaluations).
+        sampler: "ddim" or "dpmpp-2s".
+        guidance: Weight of classifier-free guidance; 1 switches it off.
+        seed: Particle i's noise depends on the seed and i alone.
+    """
+
+    particles: int = 10
+    bandwidth: float | None = None
+    strength: float = 0.3
+    cutoff: float = 0.3
+    patch_size: int = 1
+    steps: int = 50
+    sampler: str = "ddim"
+    guidance: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what no function further down checks by its own name."""
+        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
+        if not np.isfinite(self.guidance):
+            raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
+        self.steering(num_train_timesteps=1000, bandwidth=0.3)
+
+    def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
+        """The steering callable, with `bandwidth` where the settings have none; it checks its options by name."""
+        return KernelDensitySteering(
+            num_train_timesteps=num_train_timesteps,
+            bandwidth=bandwidth if self.bandwidth is None else self.bandwidth,
+            strength=self.strength,
+            cutoff=self.cutoff,
+            patch_size=self.patch_size,
+        )
+
+
+@dataclass
+class Particles:
+    """N restorations of one photo as latents, and how they came about.
+
+    Attributes:
+        latents: (N, 3, h, w), float32.
+        chosen: Index of the particle nearest the ensemble mean (KDS Eq. 9, v1).
+        evaluations: Model evaluations, counted in batches of N.
+        trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
+    """
+
+    latents: torch.Tensor
+    chosen: int
+    evaluations: int
+    trace: list[dict[str, float]] = field(default_factory=list)
+
+
+def padded_condition(low: np.ndarray, model: SuperResolutionModel) -> torch.Tensor:
+    """RGB uint8 (h, w, 3) -> (1, 3, H, W) in [-1, 1], padded at the bottom and right to what the UNet divides by."""
+    factor = 2 ** (len(model.unet.config.block_out_channels) - 1)
+    height, width = (-(-side // factor) * factor for side in low.shape[:2])
+    padded = np.pad(low, ((0, height - low.shape[0]), (0, width - low.shape[1]), (0, 0)), mode="edge")
+    return torch.from_numpy(padded).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+
+
+def initial_noise(particles: int, height: int, width: int, *, seed: int) -> torch.Tensor:
+    """Standard normal (N, 3, height, width); one generator a particle, so fewer particles are a prefix of more."""
+    noise = torch.empty(particles, 3, height, width)
+    for i in range(particles):
+        state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
+        noise[i].normal_(generator=torch.Generator().manual_seed(state % 2**63))
+    return noise
+
+
+@torch.no_grad()
+def sample(
+    model: SuperResolutionModel,
+    condition: torch.Tensor,
+    settings: Settings,
+    *,
+    steered: bool = True,
+    particles: Sequence[int] | None = None,
+    progress: Callable[[SamplerState], object] | None = None,
+    max_batch: int = 16,
+) -> Particles:
+    """Draw the particles of one photo, steered or plain, from the noise that belongs to the seed.
+
+    Args:
+        model: The model.
+        condition: From `padded_condition`.
+        settings: Sampler, steering and seed.
+        steered: False draws the same particles without KDS.
+        particles: Draw only these of the N (without steering they do not depend on each other).
+        progress: Called after every model evaluation.
+        max_batch: Most particles that go through the UNet at once.
+    """
+    height, width = condition.shape[-2:]
+    noise = initial_noise(settings.particles, height, width, seed=settings.seed)
+    if particles is not None:
+        if steered:
+            raise ValueError("particles: a part of the ensemble can be drawn only without steering")
+        noise = noise[list(particles)]
+    trace: list[dict[str, float]] = []
+
+    def watch(state: SamplerState) -> None:
+        if state.info is not None:
+            means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
+            trace.append({"t": state.t, "effective_particles": round(means[0], 4), "shift_norm": round(means[1], 5)})
+        if progress is not None:
+            progress(state)
+
+    total = model.schedule.num_train_timesteps
+    steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
+    spacing = "leading" if settings.sampler == "ddim" else "dpm"
+    result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
+        _denoiser(model, condition, settings.guidance, max_batch),
+        noise.to(model.device),
+        schedule=model.schedule,
+        timesteps=time_grid(
+            settings.steps,
+            total,
+            spacing=spacing,
+            steps_offset=model.steps_offset if spacing == "leading" else 0,
+        ),
+        steering=steering if steered else None,
+        prediction_type=model.prediction_type,
+        callback=watch,
+    )
+    return Particles(result.x0, int(select_particle(result.x0)), result.num_model_evaluations, trace)
+
+
+def _denoiser(
+    model: SuperResolutionModel, condition: torch.Tensor, guidance: float, max_batch: int
+) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1), null = mid-grey."""
+
+    def unet(x: torch.Tensor, t: int) -> torch.Tensor:
+        def one_tile(tile: torch.Tensor) -> torch.Tensor:
+            return torch.cat([model.unet(part, t).sample for part in tile.split(max_batch)])
+
+        return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP)
+
+    def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
+        conditions = condition.expand(len(x_t), -1, -1, -1)
+        eps = unet(torch.cat([x_t, conditions], dim=1), t)
+        if guidance == 1.0:
+            return eps
+        null = unet(torch.cat([x_t, torch.zeros_like(conditions)], dim=1), t)
+        guided: torch.Tensor = classifier_free_guidance(eps, null, guidance)
+        return guided
+
+    return denoise
+
+
+@torch.no_grad()
+def decode(model: SuperResolutionModel, latents: torch.Tensor, *, height: int, width: int) -> np.ndarray:
+    """One latent (3, h, w) -> RGB uint8 (height, width, 3); the padding at the bottom and right is cut off."""
+    image = map_tiles(lambda z: model.vqvae.decode(z).sample, latents[None], tile=TILE, overlap=OVERLAP, scale=4)
+    pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(1, 2, 0).cpu().numpy()[:height, :width]

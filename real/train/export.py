@@ -1,0 +1,48 @@
+"""From two finished runs to one diffusers folder in half precision, with the training record beside the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import diffusers
+
+from real.train.unet import ldm_sr_scheduler
+
+__all__ = ["export_model"]
+
+INDEX = {
+    "_class_name": "LDMSuperResolutionPipeline",
+    "_diffusers_version": diffusers.__version__,
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "unet": ["diffusers", "UNet2DModel"],
+    "vqvae": ["diffusers", "VQModel"],
+}
+
+
+def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
+    """Write both networks in float16 safetensors, the scheduler, the index and the training record.
+
+    Args:
+        autoencoder: Output folder of the autoencoder stage.
+        unet: Output folder of the UNet stage.
+        output: A new or empty folder.
+
+    Raises:
+        FileNotFoundError: A stage has not finished.
+        FileExistsError: `output` holds something already.
+    """
+    for folder, part in ((autoencoder, "vqvae"), (unet, "unet")):
+        if not (folder / part).is_dir() or not (folder / "record.json").is_file():
+            raise FileNotFoundError(f"{str(folder)!r} holds no finished run (no {part}/ and record.json); train first")
+    if output.exists() and any(output.iterdir()):
+        raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
+    output.mkdir(parents=True, exist_ok=True)
+    diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
+    diffusers.UNet2DModel.from_pretrained(unet / "unet").half().save_pretrained(output / "unet")
+    ldm_sr_scheduler().save_pretrained(output / "scheduler")
+    stages = {name: json.loads((folder / "record.json").read_text()) for name, folder in
+              (("autoencoder", autoencoder), ("unet", unet))}
+    (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
+    (output / "kds.json").write_text(json.dumps({"bandwidth": 0.3, "scale": 4}, indent=1) + "\n")
+    (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
