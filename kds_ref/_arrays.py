@@ -70,8 +70,7 @@ def check_same_shape(**arrays: Array) -> None:
     for name, x in others:
         if tuple(x.shape) != tuple(first.shape):
             raise ValueError(
-                f"{name} has shape {tuple(x.shape)} but {first_name} has {tuple(first.shape)}; "
-                "they must be equal"
+                f"{name} has shape {tuple(x.shape)} but {first_name} has {tuple(first.shape)}; they must be equal"
             )
 
 

@@ -31,9 +31,7 @@ def check_problem(query: Array, particles: Array, bandwidth: float) -> Problem:
     xp, dtype, (query_, particles_) = prepare(query=query, particles=particles)
     for name, x in (("query", query_), ("particles", particles_)):
         if x.ndim < 2 or 0 in x.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(x.shape)}; it needs axes (..., points, dimensions), none empty"
-            )
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; it needs axes (..., points, dimensions), none empty")
     if query_.shape[-1] != particles_.shape[-1]:
         raise ValueError(
             f"query has {query_.shape[-1]} dimensions (shape {tuple(query_.shape)}) but particles have "

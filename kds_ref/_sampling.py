@@ -91,9 +91,7 @@ class Run(NamedTuple):
         t, alpha_bar = self.timesteps[step], self.alpha_bars[step]
         output = self.denoiser(self._to_user(x), t)
         output = self._like_state(f"output of denoiser at t = {t}", output, x)
-        x0_pred, eps = _PREDICTIONS[self.prediction_type](
-            x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
-        )
+        x0_pred, eps = _PREDICTIONS[self.prediction_type](x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar))
         if self.steering is None:
             return x0_pred, eps, x0_pred, None
         x0_steered, info = self.steering(x0_pred, t)
@@ -103,9 +101,7 @@ class Run(NamedTuple):
         eps = eps - math.sqrt(alpha_bar / (1.0 - alpha_bar)) * (x0_steered - x0_pred)
         return x0_pred, eps, x0_steered, info
 
-    def report(
-        self, x: Array, step: int, x0_pred: Array, x0_steered: Array, x_next: Array, info: Any
-    ) -> None:
+    def report(self, x: Array, step: int, x0_pred: Array, x0_steered: Array, x_next: Array, info: Any) -> None:
         """Hand the state of one evaluation to the callback."""
         if self.callback is None:
             return
@@ -154,9 +150,7 @@ def start(
     check_callable("steering", steering, optional=True)
     check_callable("callback", callback, optional=True)
     if not isinstance(schedule, NoiseSchedule):
-        raise TypeError(
-            f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()"
-        )
+        raise TypeError(f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()")
     if not isinstance(prediction_type, str) or prediction_type not in _PREDICTIONS:
         raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
     grid = _check_timesteps(timesteps, schedule)
@@ -171,16 +165,10 @@ def start(
 
 def _check_timesteps(timesteps: object, schedule: NoiseSchedule) -> tuple[int, ...]:
     if not isinstance(timesteps, Iterable):
-        raise TypeError(
-            f"timesteps is a {type(timesteps).__name__}; pass a sequence of integers: see time_grid"
-        )
-    grid = tuple(
-        check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps
-    )
+        raise TypeError(f"timesteps is a {type(timesteps).__name__}; pass a sequence of integers: see time_grid")
+    grid = tuple(check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps)
     if not grid or any(a <= b for a, b in pairwise(grid)):
-        raise ValueError(
-            f"timesteps are {grid}; at least one is needed and they must strictly descend; see time_grid"
-        )
+        raise ValueError(f"timesteps are {grid}; at least one is needed and they must strictly descend; see time_grid")
     return grid
 
 

@@ -13,9 +13,7 @@ from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import weighted_shift
 
 
-def log_density(
-    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
-) -> Array:
+def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian") -> Array:
     """Logarithm of the kernel density estimate: KDS Eq. 1 (v1).
 
     log phat(x) = log( 1/(N h^D) sum_k K(||x - x_k||^2 / h^2) ), normalised so that phat integrates to 1.
@@ -87,9 +85,7 @@ def log_density_gradient(
     xp, h, gradients = problem.xp, problem.bandwidth, []
     for difference, u in pairwise_blocks(problem):
         log_slope, log_profile = kernel_.log_slope(u), kernel_.log_profile(u)
-        ratio = xp.exp(
-            log_sum_exp(log_slope, xp) - log_sum_exp(log_profile, xp)
-        )  # 2 sum g / sum K; 1 if Gaussian
+        ratio = xp.exp(log_sum_exp(log_slope, xp) - log_sum_exp(log_profile, xp))  # 2 sum g / sum K; 1 if Gaussian
         shift, _ = weighted_shift(difference, log_slope, xp)
         gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
     return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)

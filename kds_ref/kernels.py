@@ -65,9 +65,7 @@ def get_kernel(kernel: str | Kernel) -> Kernel:
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str):
-        raise TypeError(
-            f"kernel is a {type(kernel).__name__}; pass a name ({', '.join(sorted(KERNELS))}) or a Kernel"
-        )
+        raise TypeError(f"kernel is a {type(kernel).__name__}; pass a name ({', '.join(sorted(KERNELS))}) or a Kernel")
     if kernel not in KERNELS:
         raise ValueError(f"kernel is {kernel!r}; known kernels: {', '.join(sorted(KERNELS))}")
     return KERNELS[kernel]

@@ -10,9 +10,7 @@ from kds_ref._pairwise import Problem, check_problem, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel
 
 
-def mean_shift(
-    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
-) -> Array:
+def mean_shift(query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian") -> Array:
     """Mean-shift vector of every query point: KDS Eq. 5 (v1).
 
     m(x) = sum_k w_k (x_k - x), with w_k = G(||x - x_k||^2 / h^2) / sum_l G(||x - x_l||^2 / h^2).
@@ -57,9 +55,7 @@ def mean_shift(
 def shift_and_effective_particles(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
     """Mean shift (..., M, D) and effective number of particles (..., M), in the dtype of the maths."""
     xp = problem.xp
-    blocks = [
-        weighted_shift(difference, kernel.log_slope(u), xp) for difference, u in pairwise_blocks(problem)
-    ]
+    blocks = [weighted_shift(difference, kernel.log_slope(u), xp) for difference, u in pairwise_blocks(problem)]
     shifts, effective = zip(*blocks, strict=True)
     return xp.concat(shifts, axis=-2), xp.concat(effective, axis=-1)
 

@@ -72,9 +72,7 @@ def ddim(
     eta = check_number("eta", eta, low=0.0, high=1.0)
     check_callable("noise", noise, optional=True)
     if eta > 0.0 and noise is None:
-        raise ValueError(
-            f"noise is None but eta is {eta}; pass noise(x_t, step) -> standard normal array, or eta=0"
-        )
+        raise ValueError(f"noise is None but eta is {eta}; pass noise(x_t, step) -> standard normal array, or eta=0")
     for step in range(len(run.timesteps)):
         x0_pred, eps, x0_steered, info = run.evaluate(x, step)
         here, there = run.alpha_bars[step], run.alpha_bars[step + 1]
@@ -141,9 +139,7 @@ def dpm_solver_pp_2s(
     """
     run, x = start(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     if run.alpha_bars[0] == 0.0:
-        raise ValueError(
-            f"timesteps start at {run.timesteps[0]}, where alpha_bar is 0; this solver needs it positive"
-        )
+        raise ValueError(f"timesteps start at {run.timesteps[0]}, where alpha_bar is 0; this solver needs it positive")
     last = len(run.timesteps) - 1
     x_prev, x0_prev = x, x
     for step in range(last + 1):

@@ -37,17 +37,10 @@ class NoiseSchedule:
         try:
             values = np.array(self.alphas_cumprod, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise TypeError(
-                "alphas_cumprod cannot be read as float64 numbers; pass a sequence of T numbers"
-            ) from error
+            raise TypeError("alphas_cumprod cannot be read as float64 numbers; pass a sequence of T numbers") from error
         if values.ndim != 1 or values.size == 0:
             raise ValueError(f"alphas_cumprod has shape {values.shape}; one axis of length T >= 1 is needed")
-        if not (
-            np.all(np.isfinite(values))
-            and values[-1] >= 0.0
-            and values[0] < 1.0
-            and np.all(np.diff(values) < 0)
-        ):
+        if not (np.all(np.isfinite(values)) and values[-1] >= 0.0 and values[0] < 1.0 and np.all(np.diff(values) < 0)):
             raise ValueError(
                 "alphas_cumprod must be finite, strictly decreasing and in [0, 1) from t = 0 (clean) to T-1 "
                 "(noise); pass the cumulative product of 1 - beta"

@@ -180,9 +180,7 @@ class KernelDensitySteering:
         """Check the options now, not at the first step of a long run."""
         steering_strength(0, self.num_train_timesteps, strength=self.strength, cutoff=self.cutoff)
         if check_number("bandwidth", self.bandwidth) <= 0.0:
-            raise ValueError(
-                f"bandwidth is {self.bandwidth}; it must be positive (strength=0 switches steering off)"
-            )
+            raise ValueError(f"bandwidth is {self.bandwidth}; it must be positive (strength=0 switches steering off)")
         get_kernel(self.kernel)
         check_sample_ndim(self.patch_size, self.sample_ndim)
 

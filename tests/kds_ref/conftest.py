@@ -74,9 +74,7 @@ class Oracle:
         for x in query:
             weights = Oracle.weights(x, particles, h)
             columns = range(len(x))
-            rows.append(
-                [sum(w * p[c] for w, p in zip(weights, particles, strict=True)) - x[c] for c in columns]
-            )
+            rows.append([sum(w * p[c] for w, p in zip(weights, particles, strict=True)) - x[c] for c in columns])
         return np.asarray(rows)
 
     @staticmethod
@@ -86,8 +84,7 @@ class Oracle:
         out = []
         for x in query:
             total = sum(
-                math.exp(-sum((a - b) ** 2 for a, b in zip(x, p, strict=True)) / (2 * h * h))
-                for p in particles
+                math.exp(-sum((a - b) ** 2 for a, b in zip(x, p, strict=True)) / (2 * h * h)) for p in particles
             )
             out.append(math.log(total / (n * h**d * (2 * math.pi) ** (d / 2))))
         return np.asarray(out)

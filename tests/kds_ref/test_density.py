@@ -72,9 +72,7 @@ def test_gradient_equals_central_differences(xp: Any, bandwidth: float) -> None:
     for axis in range(3):
         offset = step * np.eye(3)[axis]
         up, down = (log_density(QUERY + s * offset, PARTICLES, bandwidth=bandwidth) for s in (1.0, -1.0))
-        np.testing.assert_allclose(
-            xp.numpy(gradient)[:, axis], (up - down) / (2 * step), rtol=1e-6, atol=1e-7
-        )
+        np.testing.assert_allclose(xp.numpy(gradient)[:, axis], (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("bandwidth", [0.1, 0.3, 1.0])
@@ -82,14 +80,10 @@ def test_gradient_equals_autograd_of_an_independent_kde(bandwidth: float) -> Non
     torch = pytest.importorskip("torch")
     query = torch.tensor(QUERY, requires_grad=True)
     particles = torch.tensor(PARTICLES)
-    kernel = torch.distributions.MultivariateNormal(
-        particles, bandwidth**2 * torch.eye(3, dtype=torch.float64)
-    )
+    kernel = torch.distributions.MultivariateNormal(particles, bandwidth**2 * torch.eye(3, dtype=torch.float64))
     log_p = torch.logsumexp(kernel.log_prob(query[:, None, :]), dim=1) - math.log(7)
     (expected,) = torch.autograd.grad(log_p.sum(), query)
-    np.testing.assert_allclose(
-        log_density(QUERY, PARTICLES, bandwidth=bandwidth), log_p.detach().numpy(), rtol=1e-10
-    )
+    np.testing.assert_allclose(log_density(QUERY, PARTICLES, bandwidth=bandwidth), log_p.detach().numpy(), rtol=1e-10)
     gradient = log_density_gradient(QUERY, PARTICLES, bandwidth=bandwidth)
     np.testing.assert_allclose(gradient, expected.numpy(), rtol=1e-9, atol=1e-9)
 

@@ -54,9 +54,7 @@ def test_velocity_is_the_derivative_along_the_circle() -> None:
     # alpha = cos(phi), sigma = sin(phi): v = d x_t / d phi
     phi, step = 0.7, 1e-6
     up, down = (add_noise(X0, EPS, math.cos(phi + s) ** 2) for s in (step, -step))
-    np.testing.assert_allclose(
-        velocity(X0, EPS, math.cos(phi) ** 2), (up - down) / (2 * step), rtol=1e-7, atol=1e-8
-    )
+    np.testing.assert_allclose(velocity(X0, EPS, math.cos(phi) ** 2), (up - down) / (2 * step), rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("function", SIX)

@@ -58,9 +58,7 @@ def test_importing_and_using_the_core_loads_no_heavy_library() -> None:
         "heavy = {'torch', 'scipy', 'diffusers', 'matplotlib', 'sklearn', 'PIL', 'array_api_strict'}\n"
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"
 
 

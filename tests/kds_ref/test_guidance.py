@@ -20,9 +20,7 @@ def test_equals_the_formula(weight: float) -> None:
     r = np.random.default_rng(0)
     cond, uncond = r.normal(size=(2, 3, 4, 4)), r.normal(size=(2, 3, 4, 4))
     expected = (1.0 - weight) * uncond + weight * cond
-    np.testing.assert_allclose(
-        classifier_free_guidance(cond, uncond, weight), expected, rtol=1e-13, atol=1e-14
-    )
+    np.testing.assert_allclose(classifier_free_guidance(cond, uncond, weight), expected, rtol=1e-13, atol=1e-14)
 
 
 def test_weight_zero_is_unconditional_and_one_conditional(xp: Any) -> None:

@@ -172,9 +172,7 @@ def test_9_coarse_schedules_make_the_last_step_visible() -> None:
     x0 = ddim(model, Z, schedule=coarse, timesteps=(1, 0), callback=states.append).x0
     last = states[-1]
     wrong = math.sqrt(0.5) * last.x0_pred + math.sqrt(0.5) * model(last.x_t, 0)
-    assert_ours_is_right(
-        x0, (last.x_t - math.sqrt(0.5) * model(last.x_t, 0)) / math.sqrt(0.5), wrong, apart=0.1
-    )
+    assert_ours_is_right(x0, (last.x_t - math.sqrt(0.5) * model(last.x_t, 0)) / math.sqrt(0.5), wrong, apart=0.1)
 
 
 def noise(x: np.ndarray, step: int) -> np.ndarray:

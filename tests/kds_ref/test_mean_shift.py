@@ -113,9 +113,7 @@ def test_is_softmax_attention_over_particles() -> None:
 
 
 @pytest.mark.parametrize(("dimension", "expected", "scatter"), [(8, 0.62, 0.02), (128, 1.0, 1e-12)])
-def test_weight_of_a_patch_on_itself_grows_with_its_size(
-    dimension: int, expected: float, scatter: float
-) -> None:
+def test_weight_of_a_patch_on_itself_grows_with_its_size(dimension: int, expected: float, scatter: float) -> None:
     # Ten particles with a spread of 0.2 per dimension at h = 0.3: "large patches" are partly underflow.
     # Mean over 200 ensembles; a single one of 8 dimensions scatters by 0.09, so that 0.56 is a usual draw.
     # w_ii = K(0) / sum_k K = 1 / (N h^d (2 pi)^(d/2) phat(p_i))

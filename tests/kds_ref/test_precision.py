@@ -103,9 +103,7 @@ def test_sums_that_overflow_half_do_not() -> None:
 
 @pytest.mark.parametrize("sampler", [ddim, dpm_solver_pp_2s])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_samplers_carry_half_in_float32_and_round_for_the_model(
-    sampler: Callable[..., Any], dtype: str
-) -> None:
+def test_samplers_carry_half_in_float32_and_round_for_the_model(sampler: Callable[..., Any], dtype: str) -> None:
     torch = pytest.importorskip("torch")
     half = getattr(torch, dtype)
     options = {

@@ -54,9 +54,7 @@ def zero_shift_cases() -> list[tuple[str, np.ndarray, Any]]:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("prediction_type", PREDICTIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    ("x", "steering"), [pytest.param(x, s, id=name) for name, x, s in zero_shift_cases()]
-)
+@pytest.mark.parametrize(("x", "steering"), [pytest.param(x, s, id=name) for name, x, s in zero_shift_cases()])
 def test_a_zero_shift_gives_the_plain_sampler_bit_for_bit(
     sampler: Callable[..., Any], prediction_type: str, dtype: str, x: np.ndarray, steering: Any
 ) -> None:
@@ -87,9 +85,7 @@ def test_a_zero_shift_is_plain_with_noise_too(eta: float) -> None:
         return np.random.default_rng(step).normal(size=x.shape)
 
     plain, _ = run(ddim, X_T, 7, eta=eta, noise=noise)
-    steered, _ = run(
-        ddim, X_T, 7, eta=eta, noise=noise, steering=KernelDensitySteering(bandwidth=1e-6, cutoff=0.0)
-    )
+    steered, _ = run(ddim, X_T, 7, eta=eta, noise=noise, steering=KernelDensitySteering(bandwidth=1e-6, cutoff=0.0))
     assert steered.x0.tobytes() == plain.x0.tobytes()
 
 

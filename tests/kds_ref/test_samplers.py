@@ -151,9 +151,7 @@ class Gaussian:
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("make", [linear_schedule, scaled_linear_schedule, cosine_schedule])
-def test_ddim_on_a_gaussian_equals_its_closed_form_at_every_state(
-    make: Callable[..., Any], steps: int
-) -> None:
+def test_ddim_on_a_gaussian_equals_its_closed_form_at_every_state(make: Callable[..., Any], steps: int) -> None:
     exact = Gaussian(make(), mu=1.5, c=0.7)
     _, states = run(ddim, X_T, steps, schedule=exact.schedule, denoiser=exact)
     x = X_T

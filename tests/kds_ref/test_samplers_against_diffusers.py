@@ -171,9 +171,7 @@ def compare_dpm(name: str, steps: int, kind: str, dtype: str, steering: Any) -> 
     assert_same_path(states, path, dtype)
 
 
-ON_GRID = [
-    (s, o, n) for s, o in GRIDS for n in STEPS if lands_on_its_grid(time_grid(n, spacing=s, steps_offset=o))
-]
+ON_GRID = [(s, o, n) for s, o in GRIDS for n in STEPS if lands_on_its_grid(time_grid(n, spacing=s, steps_offset=o))]
 
 
 def test_untouched_diffusers_is_compared_where_it_keeps_to_its_grid() -> None:

@@ -131,19 +131,13 @@ def test_every_grid_descends_strictly_within_range(spacing: str, total: int) -> 
 
 @pytest.mark.parametrize("total", [1000, 777])
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize(
-    ("spacing", "offset"), [("leading", 0), ("leading", 1), ("trailing", 0), ("linspace", 0)]
-)
+@pytest.mark.parametrize(("spacing", "offset"), [("leading", 0), ("leading", 1), ("trailing", 0), ("linspace", 0)])
 def test_grid_equals_diffusers_ddim(spacing: str, offset: int, steps: int, total: int) -> None:
     diffusers = pytest.importorskip("diffusers")
     steps = min(steps, total - 1)
-    reference = diffusers.DDIMScheduler(
-        num_train_timesteps=total, timestep_spacing=spacing, steps_offset=offset
-    )
+    reference = diffusers.DDIMScheduler(num_train_timesteps=total, timestep_spacing=spacing, steps_offset=offset)
     reference.set_timesteps(steps)
-    assert time_grid(steps, total, spacing=spacing, steps_offset=offset) == tuple(
-        reference.timesteps.tolist()
-    )
+    assert time_grid(steps, total, spacing=spacing, steps_offset=offset) == tuple(reference.timesteps.tolist())
 
 
 @pytest.mark.parametrize("total", [1000, 777])

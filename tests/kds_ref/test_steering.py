@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,7 @@ def test_all_particles_move_at_once_from_the_old_patches() -> None:
         one_by_one[i] += 0.5 * mean_shift(patch[i : i + 1], patch, bandwidth=1.0).reshape(3, 1, 1)
     steered, _ = steer(z, bandwidth=1.0, strength=0.5)
     old = z.reshape(3, 3)
-    np.testing.assert_allclose(
-        steered.reshape(3, 3), old + 0.5 * mean_shift(old, old, bandwidth=1.0), rtol=1e-14
-    )
+    np.testing.assert_allclose(steered.reshape(3, 3), old + 0.5 * mean_shift(old, old, bandwidth=1.0), rtol=1e-14)
     assert np.abs(steered - one_by_one).max() > 1e-3
 
 
@@ -64,9 +63,7 @@ def test_leading_axes_are_separate_ensembles(xp: Any) -> None:
         one, one_info = steer(z[i, j], bandwidth=0.8)
         np.testing.assert_allclose(xp.numpy(steered)[i, j], one, rtol=1e-13)
         np.testing.assert_allclose(xp.numpy(info.shift_norm)[i, j], one_info.shift_norm, rtol=1e-12)
-        np.testing.assert_allclose(
-            xp.numpy(info.effective_particles)[i, j], one_info.effective_particles, rtol=1e-12
-        )
+        np.testing.assert_allclose(xp.numpy(info.effective_particles)[i, j], one_info.effective_particles, rtol=1e-12)
 
 
 @pytest.mark.parametrize("patch_size", [1, 2, 3])
@@ -145,9 +142,7 @@ def test_equal_particles_change_no_bit(xp: Any) -> None:
 
 def test_wide_kernel_at_full_strength_gives_the_mean_of_the_ensemble(xp: Any) -> None:
     steered, _ = steer(xp.array(Z), bandwidth=1e7, strength=1.0)
-    np.testing.assert_allclose(
-        xp.numpy(steered), np.broadcast_to(Z.mean(axis=0), Z.shape), rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(xp.numpy(steered), np.broadcast_to(Z.mean(axis=0), Z.shape), rtol=1e-9, atol=1e-12)
 
 
 def test_sixteen_thousand_dimensions_give_no_nan(xp: Any) -> None:
@@ -156,6 +151,17 @@ def test_sixteen_thousand_dimensions_give_no_nan(xp: Any) -> None:
         steered, info = steer(z, bandwidth=bandwidth, strength=1.0, patch_size=None)
         np.testing.assert_array_equal(xp.numpy(steered), xp.numpy(z))
         assert np.all(xp.numpy(info.effective_particles) == 1.0)
+
+
+def test_memory_stays_near_a_few_times_the_input() -> None:
+    # all N x N differences at once would be 32 times the input
+    z = np.random.default_rng(0).normal(size=(32, 4, 32, 32)).astype(np.float32)
+    steer(z)
+    tracemalloc.start()
+    steer(z)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 * z.nbytes
 
 
 # ---- the strength schedule (Eq. 10)
@@ -202,9 +208,7 @@ def test_cutoff_zero_steers_to_the_end() -> None:
 
 
 def test_callable_steers_above_the_cutoff_and_returns_the_very_array_below() -> None:
-    steering = KernelDensitySteering(
-        num_train_timesteps=500, bandwidth=0.7, strength=0.4, cutoff=0.5, patch_size=2
-    )
+    steering = KernelDensitySteering(num_train_timesteps=500, bandwidth=0.7, strength=0.4, cutoff=0.5, patch_size=2)
     steered, info = steering(Z, 250)
     expected, _ = steer(Z, bandwidth=0.7, strength=0.4, patch_size=2)
     np.testing.assert_array_equal(steered, expected)
