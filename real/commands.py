@@ -64,6 +64,8 @@ def _sr(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     settings = _settings(options)
+    if not Path(options.photos).is_dir():
+        raise UserError(f"--photos: {options.photos!r} is not a folder")
     folder = _output(options.output)
     summary = evaluate_folder(
         Path(options.photos),

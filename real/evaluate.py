@@ -70,8 +70,6 @@ def evaluate_folder(
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         command: For the record.
     """
-    if not photos.is_dir():
-        raise UserError(f"--photos: {str(photos)!r} is not a folder")
     paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
         raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
@@ -83,7 +81,7 @@ def evaluate_folder(
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
     rows = _known_rows(folder, identity)
     for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
-        missing = [v for v in variants if (path.name, v.cutoff, v.bandwidth) not in rows]
+        missing = [v for v in variants if _key(path.name, v) not in rows]
         if missing:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
             low = degradation(truth, np.random.default_rng([settings.seed, index]))
@@ -93,7 +91,7 @@ def evaluate_folder(
                 result = compare(truth, low, model, variant, plain=plain)
                 row = {"photo": path.name, "cutoff": variant.cutoff, "bandwidth": variant.bandwidth}
                 row |= {"scores": {**result.scores, "autoencoder": autoencoder}, "chosen": result.chosen}
-                rows[(path.name, variant.cutoff, variant.bandwidth)] = row
+                rows[_key(path.name, variant)] = row
                 with (folder / "rows.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
     wanted = {p.name for p in paths}
@@ -139,6 +137,10 @@ def _mean(values: np.ndarray) -> dict[str, float]:
 def _p(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided paired Wilcoxon signed-rank test; 1 where no photo differs."""
     return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
+
+
+def _key(photo: str, variant: Settings) -> tuple[str, float, float]:
+    return photo, variant.cutoff, float(variant.bandwidth or 0.0)
 
 
 def _is_of(row: dict[str, Any], variant: Settings) -> bool:

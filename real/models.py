@@ -8,6 +8,7 @@ carries the bandwidth that fits the scale of the model's latents.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,14 @@ def load_model(
         UserError: The model is not there, is not in LDM-SR's shape, or has only pickled weights.
     """
     source = str(BUNDLED if model is None else model)
-    options: dict[str, Any] = {"use_safetensors": None if pickled_weights else True}
+    # low_cpu_mem_usage needs another package and only matters for models that fill the memory.
+    options: dict[str, Any] = {"use_safetensors": None if pickled_weights else True, "low_cpu_mem_usage": False}
     if revision is not None:
         options["revision"] = revision
     try:
-        vqvae = VQModel.from_pretrained(source, subfolder="vqvae", torch_dtype=torch.float32, **options)
-        unet = UNet2DModel.from_pretrained(source, subfolder="unet", torch_dtype=torch.float32, **options)
-        config = DDIMScheduler.load_config(source, subfolder="scheduler", revision=revision)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # diffusers' own talk with huggingface_hub
+            vqvae, unet, config = _load(source, options, revision)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(_explain(source, error)) from error
     if (unet.config.in_channels, unet.config.out_channels, vqvae.config.latent_channels) != (6, 3, 3):
@@ -85,6 +87,12 @@ def load_model(
         steps_offset=scheduler.config.steps_offset,
         bandwidth=_bandwidth(Path(source)),
     )
+
+
+def _load(source: str, options: dict[str, Any], revision: str | None) -> tuple[VQModel, UNet2DModel, dict[str, Any]]:
+    vqvae = VQModel.from_pretrained(source, subfolder="vqvae", torch_dtype=torch.float32, **options)
+    unet = UNet2DModel.from_pretrained(source, subfolder="unet", torch_dtype=torch.float32, **options)
+    return vqvae, unet, DDIMScheduler.load_config(source, subfolder="scheduler", revision=revision)
 
 
 def _bandwidth(folder: Path) -> float:

@@ -12,6 +12,7 @@ This avoids the dead codes of training a codebook from the start. The loss is th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class NormalisedVQModel(torch.nn.Module):
             scaling_factor=1.0,
         )
         self.norm = torch.nn.BatchNorm2d(3, affine=False, momentum=0.02)
+        self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it
         self.register_buffer("quantised", torch.tensor(0))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -74,10 +76,12 @@ class NormalisedVQModel(torch.nn.Module):
 
     def folded(self) -> VQModel:
         """The plain `VQModel`, with the standardisation inside `quant_conv`."""
-        scale = (self.norm.running_var + self.norm.eps).rsqrt()
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None
+        scale = (variance + self.norm.eps).rsqrt()
         with torch.no_grad():
             self.vq.quant_conv.weight.mul_(scale[:, None, None, None])
-            self.vq.quant_conv.bias.sub_(self.norm.running_mean).mul_(scale)
+            self.vq.quant_conv.bias.sub_(mean).mul_(scale)
         return self.vq
 
 
@@ -149,7 +153,12 @@ def train_autoencoder(
     return vqvae
 
 
-def _fit_codebook(model: NormalisedVQModel, images, settings: AutoencoderSettings, run_settings: RunSettings) -> None:  # type: ignore[no-untyped-def]
+def _fit_codebook(
+    model: NormalisedVQModel,
+    images: Callable[[], torch.Tensor],
+    settings: AutoencoderSettings,
+    run_settings: RunSettings,
+) -> None:
     """k-means of the latents of fresh crops, 16 latents a code."""
     model.eval()
     latents: list[np.ndarray] = []

@@ -93,7 +93,7 @@ class Run:
                 raise FloatingPointError(f"loss is {loss.item()} at step {self.step}; lower --learning-rate")
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
             for optimizer in self.optimizers:
                 optimizer.step()

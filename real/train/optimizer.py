@@ -23,7 +23,8 @@ def split_parameters(
     model: torch.nn.Module,
 ) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
     """Weights of hidden layers (for Muon), and the rest: first and last layers, biases, norms, codebooks."""
-    hidden, rest = [], []
+    hidden: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         outer = parameter.ndim < 2 or any(part in name for part in _OUTER)
         (rest if outer else hidden).append(parameter)

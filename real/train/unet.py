@@ -11,9 +11,10 @@ the fly, and trains the noise prediction. Two choices differ from the plain reci
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from real.train.loop import Run, RunSettings, autocast
 from real.train.record import write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
+
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -164,22 +167,20 @@ class Batches:
         area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in self.pairs], dtype=np.float64)
         self._cumulative = np.cumsum(area) / area.sum()
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._next: tuple[int, object] | None = None
+        self._next: tuple[int, Future[Batch]] | None = None
 
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, step: int) -> Batch:
         """Clean latents, condition in [-1, 1], noise (each (B, 3, s, s), float32) and time steps (B,)."""
-        if self._next is not None and self._next[0] == step:
-            batch = self._next[1].result()  # type: ignore[attr-defined]
-        else:
-            batch = self._make(step)
+        known = self._next is not None and self._next[0] == step
+        batch = self._next[1].result() if self._next is not None and known else self._make(step)
         self._next = (step + 1, self._thread.submit(self._make, step + 1))
-        return batch  # type: ignore[no-any-return]
+        return batch
 
     def close(self) -> None:
         """Stop the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _make(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _make(self, step: int) -> Batch:
         settings, rng = self.settings, np.random.default_rng([self.run_settings.seed, 2, step])
         late = step >= settings.late_from * self.run_settings.steps
         size, batch = (settings.late_crop, settings.late_batch) if late else (settings.crop, settings.batch)

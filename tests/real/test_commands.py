@@ -1,0 +1,143 @@
+"""The command line: what it writes, that it repeats itself, and one clear line for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+from real.__main__ import main  # noqa: E402
+
+QUICK = ["--steps", "2", "--particles", "2"]
+
+
+def run(*arguments: object) -> int:
+    try:
+        return main([str(a) for a in arguments])
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    return path
+
+
+def test_restore(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    assert run("sr", photo_file, "--output", tmp_path / "out", "--model", tiny_folder, *QUICK) == 0
+    assert pixels(tmp_path / "out" / "restored.png").shape == (256, 320, 3)
+    assert min(pixels(tmp_path / "out" / "comparison.png").shape[:2]) > 200
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["settings"]["bandwidth"] == 0.4  # the model's own
+    assert result["chosen"] in (0, 1)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["comparison.png", "restored.png", "result.json"]
+
+
+def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    output = tmp_path / "out"
+    files = []
+    for _ in range(2):
+        assert run("sr", photo_file, "--degrade", "--output", output, "--model", tiny_folder, *QUICK) == 0
+        files.append({p.name: p.read_bytes() for p in output.iterdir()})
+    assert files[0] == files[1]
+    assert run("sr", photo_file, "--degrade", "--output", output, "--model", tiny_folder, "--seed", 1, *QUICK) == 0
+    assert (output / "restored.png").read_bytes() != files[0]["restored.png"]
+
+
+def test_degrade_scores_every_method(
+    tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from real.metrics import distortion
+    from real.restore import METHODS
+
+    assert run("sr", photo_file, "--degrade", "--output", tmp_path, "--model", tiny_folder, *QUICK) == 0
+    scores = json.loads((tmp_path / "result.json").read_text())["scores"]
+    assert set(scores) == set(METHODS)
+    restored = pixels(tmp_path / "restored.png")
+    assert scores["kds_choice"]["psnr_rgb"] == pytest.approx(distortion(restored, photo)["psnr_rgb"], abs=1e-3)
+    assert scores["ddim_worst"]["psnr_rgb"] <= scores["ddim_mean"]["psnr_rgb"]
+    assert "kds_choice" in capsys.readouterr().out
+
+
+def bad_arguments() -> list[tuple[list[str], str]]:
+    return [
+        (["sr", "nothing.png"], "nothing.png"),
+        (["sr", "{empty}"], "empty"),
+        (["sr", "{text}"], "not an image"),
+        (["sr", "{photo}", "--model", "no/such-model-anywhere-123"], "--model"),
+        (["sr", "{photo}", "--particles", "0"], "--particles"),
+        (["sr", "{photo}", "--particles", "many"], "--particles"),
+        (["sr", "{photo}", "--bandwidth", "0"], "bandwidth"),
+        (["sr", "{photo}", "--strength", "nan"], "strength"),
+        (["sr", "{photo}", "--steps", "2000"], "steps"),
+        (["sr", "{photo}", "--device", "abacus"], "--device"),
+        (["sr", "{photo}", "--sampler", "euler"], "--sampler"),
+        (["sr", "{photo}", "--output", "{text}"], "--output"),
+        (["evaluate", "--photos", "{nowhere}"], "--photos"),
+        (["paint"], "paint"),
+        ([], "COMMAND"),
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "named"), bad_arguments())
+def test_mistakes_are_one_line_and_status_2(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    photo_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("hello")
+    places = {"photo": photo_file, "empty": tmp_path / "empty.png", "text": tmp_path / "text.png"}
+    filled = [a.format(**places, nowhere=tmp_path / "nowhere") for a in arguments]
+    if "--output" not in filled and filled and filled[0] != "paint":
+        filled += ["--output", str(tmp_path / "out")]
+    assert run(*filled) == 2
+    error = capsys.readouterr().err
+    assert named in error.strip().splitlines()[-1]
+    assert "Traceback" not in error
+
+
+def test_help_answers_without_loading_torch() -> None:
+    code = "import sys, real.__main__ as m\ntry: m.main(['sr', '--help'])\nexcept SystemExit: pass\n"
+    code += "assert 'torch' not in sys.modules and 'diffusers' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--degrade" in done.stdout
+
+
+def test_evaluate_goes_on_where_it_was(tmp_path: Path, photo: np.ndarray, tiny_folder: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(3):
+        Image.fromarray(np.roll(photo, 9 * i, axis=1)).save(photos / f"{i}.png")
+    options = ["evaluate", "--photos", photos, "--crop", 64, "--cutoffs", 0.3, 0, "--model", tiny_folder, *QUICK]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(*options, "--output", whole) == 0
+    assert run(*options, "--output", parts, "--limit", 1) == 0
+    rows = (parts / "rows.jsonl").read_text()
+    (parts / "rows.jsonl").write_text(rows + rows[: len(rows) // 5])  # as a kill in the middle of a line leaves it
+    assert run(*options, "--output", parts) == 0
+    assert sorted((parts / "rows.jsonl").read_text().splitlines()) == sorted(
+        (whole / "rows.jsonl").read_text().splitlines()
+    )
+    summary = json.loads((whole / "evaluation.json").read_text())["variants"]
+    assert [v["cutoff"] for v in summary] == [0.3, 0.0]
+    assert all(v["photos"] == 3 for v in summary)
+    first = [json.loads(r)["scores"]["bicubic"]["psnr_rgb"] for r in (whole / "rows.jsonl").read_text().splitlines()]
+    assert summary[0]["methods"]["bicubic"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(first[::2]), abs=1e-3)
+    assert run(*options, "--output", whole, "--seed", 1) == 2  # other settings: refused, nothing mixed

@@ -1,0 +1,124 @@
+"""Particles through the model: noise, determinism, padding, guidance, and agreement with diffusers' own pipeline."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from real.degrade import Degradation  # noqa: E402
+from real.models import SuperResolutionModel  # noqa: E402
+from real.sampling import Settings, decode, initial_noise, padded_condition, sample  # noqa: E402
+
+SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=20.0)  # untrained: latents are far apart
+
+
+@pytest.fixture
+def low(photo: np.ndarray) -> np.ndarray:
+    return Degradation()(photo, np.random.default_rng(0))
+
+
+def test_noise_of_fewer_particles_is_a_prefix() -> None:
+    many = initial_noise(10, 4, 6, seed=7)
+    assert torch.equal(initial_noise(5, 4, 6, seed=7), many[:5])
+    assert not torch.equal(initial_noise(5, 4, 6, seed=8), many[:5])
+    assert len({float(n[0, 0, 0]) for n in many}) == 10
+
+
+def test_same_seed_same_particles(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    first, second = sample(tiny, condition, SETTINGS), sample(tiny, condition, SETTINGS)
+    assert torch.equal(first.latents, second.latents)
+    other = sample(tiny, condition, replace(SETTINGS, seed=1))
+    assert not torch.equal(first.latents, other.latents)
+
+
+def test_steering_draws_the_particles_together(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    plain, steered = (sample(tiny, condition, SETTINGS, steered=s) for s in (False, True))
+    assert float(steered.latents.var(0).mean()) < 0.9 * float(plain.latents.var(0).mean())
+    assert len(steered.trace) == 4
+    assert plain.trace == []
+    assert all(1 <= row["effective_particles"] <= 3 for row in steered.trace)
+
+
+def test_strength_zero_is_the_plain_sampler(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    plain = sample(tiny, condition, SETTINGS, steered=False)
+    assert torch.equal(sample(tiny, condition, replace(SETTINGS, strength=0.0)).latents, plain.latents)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
+def test_a_particle_does_not_depend_on_its_companions(
+    tiny: SuperResolutionModel, low: np.ndarray, sampler: str
+) -> None:
+    condition = padded_condition(low, tiny)
+    settings = replace(SETTINGS, sampler=sampler)
+    ensemble = sample(tiny, condition, settings, steered=False)
+    alone = sample(tiny, condition, settings, steered=False, particles=[2])
+    batches = sample(tiny, condition, settings, steered=False, max_batch=1)
+    assert torch.allclose(alone.latents[0], ensemble.latents[2], rtol=1e-4, atol=1e-3)
+    assert torch.allclose(batches.latents, ensemble.latents, rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match="particles"):
+        sample(tiny, condition, settings, particles=[2])
+
+
+def test_guidance_moves_away_from_the_null_condition(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    plain = sample(tiny, condition, SETTINGS, steered=False).latents
+    null = sample(tiny, torch.zeros_like(condition), SETTINGS, steered=False).latents
+    unguided = sample(tiny, condition, replace(SETTINGS, guidance=0.0), steered=False).latents
+    assert torch.allclose(unguided, null, atol=1e-4)
+    guided = sample(tiny, condition, replace(SETTINGS, guidance=2.0), steered=False).latents
+    assert not torch.allclose(guided, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 19), (30, 70)])
+def test_any_size(tiny: SuperResolutionModel, size: tuple[int, int]) -> None:
+    low = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    particles = sample(tiny, padded_condition(low, tiny), replace(SETTINGS, steps=1))
+    image = decode(tiny, particles.latents[0], height=4 * size[0], width=4 * size[1])
+    assert image.shape == (4 * size[0], 4 * size[1], 3)
+    assert image.dtype == np.uint8
+
+
+def test_unsteered_ddim_is_the_pipeline_of_diffusers(
+    tiny: SuperResolutionModel, tiny_folder: Path, low: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unmodified LDMSuperResolutionPipeline loads the folder and makes the same image from the same noise."""
+    pytest.importorskip("transformers")  # diffusers hides the pipeline without it
+    from diffusers import LDMSuperResolutionPipeline
+    from diffusers.pipelines.latent_diffusion import pipeline_latent_diffusion_superresolution as module
+
+    condition = padded_condition(low, tiny)
+    noise = initial_noise(3, *condition.shape[-2:], seed=0)
+    monkeypatch.setattr(module, "randn_tensor", lambda *args, **options: noise.clone())
+    pipeline = LDMSuperResolutionPipeline.from_pretrained(tiny_folder)
+    pipeline.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        theirs = pipeline(condition.expand(3, -1, -1, -1), num_inference_steps=7, eta=0.0, output_type="np").images
+    ours = sample(tiny, condition, replace(SETTINGS, steps=7), steered=False)
+    for i in range(3):
+        image = decode(tiny, ours.latents[i], height=theirs.shape[1], width=theirs.shape[2])
+        assert np.abs(image / 255 - theirs[i]).max() < 0.5 / 255 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ({"particles": 0}, "particles"),
+        ({"steps": 0}, "steps"),
+        ({"patch_size": 0}, "patch_size"),
+        ({"bandwidth": 0.0}, "bandwidth"),
+        ({"bandwidth": float("nan")}, "bandwidth"),
+        ({"strength": 1.5}, "strength"),
+        ({"cutoff": -0.1}, "cutoff"),
+        ({"sampler": "euler"}, "sampler"),
+        ({"guidance": float("inf")}, "guidance"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_settings(option: dict[str, object], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Settings(**option)

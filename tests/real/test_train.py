@@ -1,0 +1,164 @@
+"""Training: it learns, it resumes to the same numbers, it refuses what does not fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+from real.train.__main__ import main  # noqa: E402
+from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, train_autoencoder  # noqa: E402
+from real.train.loop import Run, RunSettings  # noqa: E402
+from real.train.optimizer import orthogonalise  # noqa: E402
+from real.train.photos import CropSampler, load_photos  # noqa: E402
+from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
+
+SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4)
+SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4, late_crop=8, late_batch=2)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (4, 10, 12, 3), dtype=np.uint8)
+    return [np.kron(b, np.ones((8, 8, 1), np.uint8)) for b in blocks]
+
+
+def settings(steps: int, **options: int) -> RunSettings:
+    return RunSettings(steps=steps, bf16=False, warmup=5, log_every=5, checkpoint_every=5, **options)
+
+
+def test_orthogonalise_flattens_the_singular_values() -> None:
+    matrix = torch.randn(12, 40, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, 1, 12)[:, None]
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalise(matrix)
+    values = torch.linalg.svdvals(result)
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+    assert float((result * (u @ vt)).sum() / (result.norm() * (u @ vt).norm())) > 0.97
+    assert torch.allclose(orthogonalise(matrix.T), result.T, atol=1e-2)
+
+
+def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_path: Path) -> None:
+    from real.degrade import Degradation
+    from real.models import load_model
+    from real.train.export import export_model
+
+    counts = {"used": 4}
+    train_autoencoder(photos, tmp_path / "a", SMALL, settings(60), counts, command="a")
+    unet_settings = settings(30)
+    train_unet(photos, tmp_path / "a", tmp_path / "u", SMALL_UNET, Degradation(), unet_settings, counts, command="u")
+    for stage, name in (("a", "autoencoder"), ("u", "unet")):
+        rows = [json.loads(line) for line in (tmp_path / stage / "curve.jsonl").read_text().splitlines()]
+        assert rows[-1]["loss"] < 0.8 * rows[0]["loss"], name
+    export_model(tmp_path / "a", tmp_path / "u", tmp_path / "model")
+    assert load_model(str(tmp_path / "model")).unet.config.in_channels == 6
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert record["unet"]["command"] == "u"
+    assert record["autoencoder"]["settings"]["codes"] == 16
+    with pytest.raises(FileExistsError, match="output"):
+        export_model(tmp_path / "a", tmp_path / "u", tmp_path / "model")
+
+
+def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
+    torch.manual_seed(0)
+    model = NormalisedVQModel(SMALL)
+    model.norm.running_mean.copy_(torch.tensor([0.3, -1.0, 2.0]))
+    model.norm.running_var.copy_(torch.tensor([0.5, 2.0, 9.0]))
+    model.eval()
+    x = torch.from_numpy(photos[0][:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        before = model.encode(x)
+        after = model.folded().encode(x).latents
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.parametrize("stop", [3, 7])
+def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], tmp_path: Path, stop: int) -> None:
+    """Stopped between checkpoints; what was lost is done again, with the same random numbers."""
+    weights = []
+    for name, interrupted in (("whole", False), ("parts", True)):
+        folder = tmp_path / name
+        for attempt in range(2 if interrupted else 1):
+            torch.manual_seed(0)
+            model = torch.nn.Conv2d(3, 3, 3, padding=1)
+            run = Run(model, folder, settings(12), {"test": 1})
+            sampler = CropSampler(photos, size=16, rng=run.rng)
+
+            def loss(run=run, sampler=sampler, model=model, kill=interrupted and attempt == 0):
+                if kill and run.step == stop:
+                    raise KeyboardInterrupt
+                x = torch.from_numpy(sampler.draw(2)).permute(0, 3, 1, 2).float() / 255
+                return (model(x) - x + torch.randn(1, generator=run.generator)).square().mean(), 2
+
+            if interrupted and attempt == 0:
+                with pytest.raises(KeyboardInterrupt):
+                    run.train(loss)
+            else:
+                run.train(loss)
+        steps = [json.loads(line)["step"] for line in (folder / "curve.jsonl").read_text().splitlines()]
+        assert steps == [5, 10, 12]
+        weights.append(model.weight.detach())
+    assert torch.equal(*weights)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    model = torch.nn.Conv2d(3, 3, 3)
+    Run(model, tmp_path, settings(12), {"channels": 8}).save()
+    with pytest.raises(ValueError, match=r"other settings \(channels\)"):
+        Run(model, tmp_path, settings(12), {"channels": 16})
+
+
+def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
+    from real.degrade import Degradation
+
+    pairs = [Pair(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
+    batches, others = (Batches(pairs, SMALL_UNET, Degradation(), settings(10)) for _ in range(2))
+    first, second = batches(3), batches(4)
+    assert all(torch.equal(a, b) for a, b in zip(second, others(4), strict=True))
+    assert not torch.equal(first[1], second[1])
+    assert len(batches(9)[0]) == SMALL_UNET.late_batch
+    assert sorted((first[3] // 250).tolist()) == [0, 1, 2, 3]  # one time step in each quarter
+    batches.close()
+    others.close()
+
+
+def test_crops_come_from_everywhere_and_the_sampler_refuses_small_photos(photos: list[np.ndarray]) -> None:
+    crops = CropSampler(photos, size=16, rng=np.random.default_rng(0)).draw(64)
+    assert crops.shape == (64, 16, 16, 3)
+    assert len({c.tobytes() for c in crops}) == 64
+    with pytest.raises(ValueError, match="size"):
+        CropSampler(photos, size=500, rng=np.random.default_rng(0))
+
+
+def test_broken_and_small_files_are_counted(tmp_path: Path, photos: list[np.ndarray]) -> None:
+    Image.fromarray(photos[0]).save(tmp_path / "a.png")
+    Image.fromarray(photos[0][:20, :20]).save(tmp_path / "b.png")
+    (tmp_path / "c.jpg").write_bytes(b"broken")
+    loaded, counts = load_photos([tmp_path], progress=False)
+    assert len(loaded) == 1
+    assert counts == {"used": 1, "unreadable": 1, "too_small": 1}
+    large, _ = load_photos([tmp_path], progress=False, max_pixels=2400, min_side=16)
+    assert all(p.shape[0] * p.shape[1] < 2600 for p in large)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["autoencoder", "--photos", "{nowhere}", "--output", "{out}"], "photos"),
+        (["unet", "--photos", "{photos}", "--autoencoder", "{nowhere}", "--output", "{out}"], "autoencoder"),
+        (["export", "--autoencoder", "{nowhere}", "--unet", "{nowhere}", "--output", "{out}"], "finished run"),
+        (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--steps", "0"], "--steps"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    arguments: list[str], named: str, tmp_path: Path, photos: list[np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photos[0]).save(tmp_path / "photos" / "a.png")
+    places = {"nowhere": tmp_path / "nowhere", "out": tmp_path / "out", "photos": tmp_path / "photos"}
+    assert main([a.format(**places) for a in arguments]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error" in last
+    assert named in last
