@@ -46,11 +46,7 @@ def test_imports_follow_the_architecture(package: str, sources: dict[str, list[P
 
 @pytest.mark.parametrize("package", ["toy", "real"])
 def test_toy_and_real_are_built_on_kds_ref(package: str, sources: dict[str, list[Path]]) -> None:
-    names = {
-        name
-        for path in sources[package]
-        for _, name in imported_roots(path.read_text(encoding="utf-8"), package)
-    }
+    names = {name for path in sources[package] for _, name in imported_roots(path.read_text(encoding="utf-8"), package)}
     assert "kds_ref" in names
 
 

@@ -22,20 +22,13 @@ HEAVY = {
 def modules_after(statement: str) -> set[str]:
     """Top-level names in sys.modules of a new interpreter that ran `statement`."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps([name.split('.')[0] for name in sys.modules]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     return set(json.loads(done.stdout))
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:
     loaded = modules_after("import kds_ref")
     assert {"kds_ref", "numpy", "array_api_compat"} <= loaded
-    assert not loaded & HEAVY
-
-
-def test_running_the_core_on_numpy_loads_nothing_heavy() -> None:
-    loaded = modules_after("import kds_ref, numpy as np\nkds_ref.steer(np.zeros((2, 3, 4, 4)))")
     assert not loaded & HEAVY
 
 

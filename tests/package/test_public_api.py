@@ -90,7 +90,5 @@ def test_a_public_function_or_class_has_a_docstring(name: str) -> None:
 def test_options_are_keyword_only_and_never_passed_through(name: str) -> None:
     kinds = inspect.Parameter
     for parameter in inspect.signature(getattr(kds_ref, name)).parameters.values():
-        assert parameter.kind not in {kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL}, (
-            "unknown options must be errors"
-        )
+        assert parameter.kind not in {kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL}, "unknown options must be errors"
         assert parameter.annotation is not kinds.empty
