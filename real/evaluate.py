@@ -27,7 +27,7 @@ from real.records import describe
 from real.restore import METHODS, compare
 from real.sampling import Settings, decode, padded_condition, sample
 
-__all__ = ["evaluate_folder", "summarise"]
+__all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 PAIRS = (
@@ -102,7 +102,7 @@ def evaluate_folder(
     report = {**describe(settings, model, command), "photos": len(paths), "crop": crop}
     report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
     write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-    return "\n\n".join(_table(s) for s in summaries)
+    return "\n\n".join(table(s) for s in summaries)
 
 
 @torch.no_grad()
@@ -166,7 +166,8 @@ def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float
     return {(r["photo"], r["cutoff"], r["bandwidth"]): r for r in whole}
 
 
-def _table(summary: dict[str, Any]) -> str:
+def table(summary: dict[str, Any]) -> str:
+    """One variant of an evaluation as text: every method, then the paired differences."""
     lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
     lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}")
     for method, s in summary["methods"].items():

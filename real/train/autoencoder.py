@@ -77,7 +77,8 @@ class NormalisedVQModel(torch.nn.Module):
     def folded(self) -> VQModel:
         """The plain `VQModel`, with the standardisation inside `quant_conv`."""
         mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None and variance is not None
+        assert mean is not None
+        assert variance is not None
         scale = (variance + self.norm.eps).rsqrt()
         with torch.no_grad():
             self.vq.quant_conv.weight.mul_(scale[:, None, None, None])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch")
-from real.__main__ import main  # noqa: E402
+from real.__main__ import main
 
 QUICK = ["--steps", "2", "--particles", "2"]
 

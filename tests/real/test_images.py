@@ -61,7 +61,7 @@ def test_unreadable_files_are_named(tmp_path: Path, content: bytes) -> None:
 def test_a_damaged_photo_is_refused(tmp_path: Path, photo: np.ndarray) -> None:
     path = save(tmp_path, Image.fromarray(photo))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match="cannot|not an image"):
+    with pytest.raises(UserError, match=r"cannot|not an image"):
         load_photo(path)
 
 

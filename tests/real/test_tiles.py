@@ -1,5 +1,7 @@
 """Tiles: they cover everything, blend to one, and leave small images alone."""
 
+from itertools import pairwise
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,7 +13,7 @@ def test_tiles_cover_and_overlap(length: int) -> None:
     starts = tile_starts(length, 16, 4)
     covered = {p for s in starts for p in range(s, min(s + 16, length))}
     assert covered == set(range(length))
-    assert all(b - a <= 12 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a <= 12 for a, b in pairwise(starts))
     assert max(starts) + 16 <= max(length, 16)
 
 
