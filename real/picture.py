@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -38,7 +39,7 @@ def save_panels(path: Path, panels: list[Panel], *, caption: str = "") -> None:
             axes.imshow(image, interpolation="nearest", aspect="equal")
             axes.set_axis_off()
             center = (left + width / 2) / total_w
-            middle = {"ha": "center", "va": "center"}
+            middle: dict[str, Any] = {"ha": "center", "va": "center"}
             figure.text(center, (height + 0.64) / total_h, title, fontsize=11, weight="bold", **middle)
             figure.text(center, (height + 0.42) / total_h, numbers, fontsize=9.5, color="#333", **middle)
         figure.text(0.1 / total_w, 0.14 / total_h, caption, ha="left", va="center", fontsize=8, color="#555")

@@ -146,7 +146,9 @@ def train_autoencoder(
         run.save()
     _freeze_encoder(model)
     run.train(quantised_loss)
-    vqvae: VQModel = run.ema.folded()
+    averaged = run.ema
+    assert isinstance(averaged, NormalisedVQModel)
+    vqvae = averaged.folded()
     vqvae.save_pretrained(folder / "vqvae")
     write_record(
         folder, command=command, settings=_plain(settings), run_settings=run_settings, data=data, seconds=run.seconds
