@@ -20,7 +20,7 @@ from tqdm import tqdm
 from real.cli import UserError
 from real.degrade import Degradation
 from real.files import write_atomically
-from real.images import center_crop, load_photo
+from real.images import SUFFIXES, center_crop, load_photo
 from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.records import describe
@@ -29,7 +29,6 @@ from real.sampling import Settings, decode, padded_condition, sample
 
 __all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 PAIRS = (
     ("kds_choice", "ddim_mean", "KDS + choice against one random plain particle: the paper's comparison"),
     ("kds_mean", "ddim_mean", "steering alone: a random particle with and without it"),

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from real.cli import UserError
 from real.files import write_atomically
 
-__all__ = ["LARGEST_SIDE", "SMALLEST_SIDE", "center_crop", "load_photo", "sample_photo", "save_png"]
+__all__ = ["LARGEST_SIDE", "SMALLEST_SIDE", "SUFFIXES", "center_crop", "load_photo", "sample_photo", "save_png"]
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 8192
 

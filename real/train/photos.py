@@ -1,7 +1,7 @@
 """Photos in memory and random crops of them: the one source of training data for both stages.
 
-`load_photos` walks folders; `CropSampler` draws square crops, every pixel of every photo equally likely to be covered,
-with flips and transposition. All arrays here are RGB, uint8, (H, W, 3).
+`load_photos` walks folders; `CropSampler` draws square crops, photos in proportion to their area, with flips and
+transposition. All arrays here are RGB, uint8, (H, W, 3).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-__all__ = ["CropSampler", "load_photos"]
+from real.images import SUFFIXES
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+__all__ = ["CropSampler", "load_photos"]
 
 
 def load_photos(
