@@ -30,9 +30,7 @@ MASSES = (0.98, 0.9, 0.7, 0.45, 0.2)  # part of the probability inside each cont
 GRID_POINTS = 241
 
 
-def draw(
-    mixture: GaussianMixture, runs: tuple[Run, ...], results: dict[str, Any], *, ensemble: int = 0
-) -> Figure:
+def draw(mixture: GaussianMixture, runs: tuple[Run, ...], results: dict[str, Any], *, ensemble: int = 0) -> Figure:
     """Draw runs one below the other.
 
     Args:

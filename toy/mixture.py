@@ -210,9 +210,7 @@ def three_modes() -> GaussianMixture:
     """
     weights = np.array([0.40, 0.35, 0.25])
     means = np.array([[-1.10, 0.53], [1.20, 0.53], [0.08, -1.59]])
-    covariances = np.array(
-        [[[0.12, 0.03], [0.03, 0.06]], [[0.06, -0.03], [-0.03, 0.12]], [[0.09, 0.0], [0.0, 0.09]]]
-    )
+    covariances = np.array([[[0.12, 0.03], [0.03, 0.06]], [[0.06, -0.03], [-0.03, 0.12]], [[0.09, 0.0], [0.0, 0.09]]])
     return GaussianMixture(weights, means, covariances)
 
 

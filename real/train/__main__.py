@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     autoencoder = stages.add_parser("autoencoder", help="train the autoencoder")
     _add_common(autoencoder, steps=5000)
+    autoencoder.add_argument(
+        "--decoder-only", action="store_true", help="with --start-from: keep its encoder, so that its latents stay"
+    )
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
@@ -80,8 +83,11 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
         "--photos", action="append", required=True, metavar="FOLDER", help="photos, searched recursively; repeatable"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="checkpoint, curve and trained network")
+    parser.add_argument(
+        "--start-from", metavar="FOLDER", help="finished run of this stage whose network is trained on (default: none)"
+    )
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
-    parser.add_argument("--batch", type=int, help="crops a step (the later, larger crops: half of it)")
+    parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--learning-rate", type=float, default=0.02, help="of Muon (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
@@ -106,17 +112,37 @@ def _run(arguments: list[str]) -> int:
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )
+    if options.stage == "autoencoder" and options.decoder_only and not options.start_from:
+        raise UserError("--decoder-only: there is no encoder to keep; give --start-from too")
     command = "python -m real.train " + shlex.join(arguments)
     photos, data = load_photos(options.photos)
     output = Path(options.output)
+    start_from = Path(options.start_from) if options.start_from else None
     if options.stage == "autoencoder":
         settings = AutoencoderSettings(**({"batch": options.batch} if options.batch else {}))
-        train_autoencoder(photos, output, settings, run_settings, data, command=command)
+        train_autoencoder(
+            photos,
+            output,
+            settings,
+            run_settings,
+            data,
+            start_from=start_from,
+            decoder_only=options.decoder_only,
+            command=command,
+        )
         return 0
-    batches = {"batch": options.batch, "late_batch": max(1, options.batch // 2)} if options.batch else {}
     degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
-    stage_one, settings_two = Path(options.autoencoder), UNetSettings(**batches)
-    train_unet(photos, stage_one, output, settings_two, degradation, run_settings, data, command=command)
+    train_unet(
+        photos,
+        Path(options.autoencoder),
+        output,
+        UNetSettings(**({"batch": options.batch} if options.batch else {})),
+        degradation,
+        run_settings,
+        data,
+        start_from=start_from,
+        command=command,
+    )
     return 0
 
 

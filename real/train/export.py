@@ -7,6 +7,7 @@ from pathlib import Path
 
 import diffusers
 
+from real.train.record import read_record
 from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["export_model"]
@@ -32,17 +33,13 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
         FileNotFoundError: A stage has not finished.
         FileExistsError: `output` holds something already.
     """
-    for folder, part in ((autoencoder, "vqvae"), (unet, "unet")):
-        if not (folder / part).is_dir() or not (folder / "record.json").is_file():
-            raise FileNotFoundError(f"{str(folder)!r} holds no finished run (no {part}/ and record.json); train first")
+    stages = {"autoencoder": read_record(autoencoder, "vqvae"), "unet": read_record(unet, "unet")}
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     diffusers.UNet2DModel.from_pretrained(unet / "unet").half().save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
-    stages = {name: json.loads((folder / "record.json").read_text()) for name, folder in
-              (("autoencoder", autoencoder), ("unet", unet))}
     (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
     (output / "kds.json").write_text(json.dumps({"bandwidth": 0.3, "scale": 4}, indent=1) + "\n")
     (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")

@@ -13,7 +13,7 @@ import torch
 from real.files import write_atomically
 from real.train.loop import RunSettings
 
-__all__ = ["write_record"]
+__all__ = ["read_record", "write_record"]
 
 
 def write_record(
@@ -24,8 +24,12 @@ def write_record(
     run_settings: RunSettings,
     data: dict[str, int],
     seconds: float,
+    started_from: dict[str, Any] | None = None,
 ) -> None:
-    """Write `record.json`: the command, every setting, the data and the curve of a finished run."""
+    """Write `record.json`: the command, every setting, the data and the curve of a finished run.
+
+    `started_from` is the record of the run whose networks this one started from, if there was one.
+    """
     rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     record = {
         "command": command,
@@ -36,4 +40,18 @@ def write_record(
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         "curve": rows[:: max(1, len(rows) // 100)],
     }
+    if started_from is not None:
+        record["started_from"] = started_from
     write_atomically(folder / "record.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+
+
+def read_record(folder: Path, part: str) -> dict[str, Any]:
+    """The record of a finished run, whose network lies in `folder/part`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not (folder / part).is_dir() or not (folder / "record.json").is_file():
+        raise FileNotFoundError(f"{str(folder)!r} holds no finished run (no {part}/ and record.json); train first")
+    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
+    return record

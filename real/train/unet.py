@@ -3,14 +3,16 @@
 Latents of all photos are computed once; every step then draws crops of them, degrades the same crops of the photos on
 the fly, and trains the noise prediction. Two choices differ from the plain recipe:
 
-- The squared error of the noise is weighted by min(1 / alpha_bar, cap). An error of the noise is an error of the
-  predicted clean latent times sqrt((1 - alpha_bar) / alpha_bar), a factor of 37 at the last training step: without the
-  weight the clean latents of the first sampling steps are off in colour, and those are what steering works on.
-- The crops grow near the end of the training, since group normalisation sees other statistics in larger images.
+- The squared error of the noise is weighted by min(1 / alpha_bar, cap): it counts the error of the noise and that of
+  the predicted clean latents, which is the noise's times (1 - alpha_bar) / alpha_bar, alike. That factor is 1130 at the
+  first sampling step; without the weight the clean latents of the first steps are off in colour, and those are what
+  steering works on.
+- The crops are larger than the autoencoder's: group normalisation and the borders then matter less in whole photos.
 """
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,9 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 from tqdm import tqdm
 
 from real.degrade import SCALE, Degradation
+from real.files import write_atomically
 from real.train.loop import Run, RunSettings, autocast
-from real.train.record import write_record
+from real.train.record import read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
 
@@ -37,13 +40,10 @@ class UNetSettings:
     channels: tuple[int, ...] = (48, 80, 112)
     layers: int = 1
     groups: int = 8
-    crop: int = 16
-    batch: int = 32
-    late_crop: int = 24
-    late_batch: int = 16
-    late_from: float = 0.7
+    crop: int = 24
+    batch: int = 16
     condition_dropout: float = 0.1
-    weight_cap: float = 20.0
+    weight_cap: float = 200.0
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
@@ -76,6 +76,7 @@ def train_unet(
     run_settings: RunSettings,
     data: dict[str, int],
     *,
+    start_from: Path | None = None,
     command: str,
 ) -> UNet2DModel:
     """Train (or go on training) the denoiser; the averaged model goes to `folder/unet`, beside `record.json`.
@@ -88,17 +89,21 @@ def train_unet(
         degradation: How the low-resolution condition is made.
         run_settings: Length, speed, seed.
         data: Counts of the photos, for the record.
+        start_from: Output folder of a finished run of this stage whose network this one starts from; None: from
+            random weights.
         command: The command line, for the record.
 
     Returns:
         The trained model.
     """
-    if not (autoencoder / "vqvae").is_dir():
-        raise FileNotFoundError(f"autoencoder: {str(autoencoder)!r} holds no trained vqvae/; run that stage first")
+    try:
+        read_record(autoencoder, "vqvae")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"autoencoder: {error}") from None
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
-        sample_size=settings.late_crop,
+        sample_size=settings.crop,
         in_channels=6,
         out_channels=3,
         down_block_types=("DownBlock2D",) * len(settings.channels),
@@ -108,9 +113,14 @@ def train_unet(
         norm_num_groups=settings.groups,
         add_attention=False,
     ).to(run_settings.device)
+    earlier = None
+    if start_from is not None:
+        earlier = read_record(start_from, "unet")
+        model.load_state_dict(UNet2DModel.from_pretrained(start_from / "unet").state_dict())
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **vars(degradation)}.items()}
-    run = Run(model, folder, run_settings, {"stage": "unet", **plain, "steps": run_settings.steps, "data": data})
-    pairs = encode_photos(photos, vqvae, run_settings)
+    identity = {"stage": "unet", **plain, "steps": run_settings.steps, "data": data}
+    run = Run(model, folder, run_settings, {**identity, "autoencoder": _fingerprint(vqvae)})
+    pairs = encode_photos(photos, vqvae, folder, run_settings)
     batches = Batches(pairs, settings, degradation, run_settings)
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
 
@@ -130,24 +140,50 @@ def train_unet(
         batches.close()
     ema: UNet2DModel = run.ema
     ema.save_pretrained(folder / "unet")
-    write_record(folder, command=command, settings=plain, run_settings=run_settings, data=data, seconds=run.seconds)
+    write_record(
+        folder,
+        command=command,
+        settings=plain,
+        run_settings=run_settings,
+        data=data,
+        seconds=run.seconds,
+        started_from=earlier,
+    )
     return ema
 
 
+def _fingerprint(model: torch.nn.Module) -> str:
+    """SHA-256 of the weights, so that a run is not continued on another autoencoder's latents."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @torch.no_grad()
-def encode_photos(photos: list[np.ndarray], vqvae: VQModel, run_settings: RunSettings) -> list[Pair]:
-    """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4."""
+def encode_photos(photos: list[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> list[Pair]:
+    """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4.
+
+    They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
+    """
     rng = np.random.default_rng([run_settings.seed, 1])
+    kept = folder / "latents.pt"
+    known = torch.load(kept, weights_only=True) if kept.exists() else None
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = []
-    for photo in tqdm(photos, desc="encoding photos", unit="photo"):
+    for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
         turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))
         height, width = (side - side % SCALE for side in turned.shape[:2])
         turned = np.ascontiguousarray(turned[:height, :width])
+        if known is not None:
+            pairs.append(Pair(turned, known[index].numpy()))
+            continue
         x = torch.from_numpy(turned).permute(2, 0, 1)[None].to(run_settings.device).float() / 127.5 - 1
         with autocast(run_settings):
             latents = vqvae.encode(x).latents
         pairs.append(Pair(turned, latents[0].to(torch.float16).cpu().numpy()))
+    if known is None:
+        write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
     return pairs
 
 
@@ -161,9 +197,9 @@ class Batches:
         self, pairs: list[Pair], settings: UNetSettings, degradation: Degradation, run_settings: RunSettings
     ) -> None:
         self.settings, self.degradation, self.run_settings = settings, degradation, run_settings
-        self.pairs = [p for p in pairs if min(p.latents.shape[1:]) >= max(settings.crop, settings.late_crop)]
+        self.pairs = [p for p in pairs if min(p.latents.shape[1:]) >= settings.crop]
         if not self.pairs:
-            raise ValueError(f"late_crop: no photo has {SCALE * settings.late_crop} px on both sides")
+            raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
         area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in self.pairs], dtype=np.float64)
         self._cumulative = np.cumsum(area) / area.sum()
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -182,8 +218,7 @@ class Batches:
 
     def _make(self, step: int) -> Batch:
         settings, rng = self.settings, np.random.default_rng([self.run_settings.seed, 2, step])
-        late = step >= settings.late_from * self.run_settings.steps
-        size, batch = (settings.late_crop, settings.late_batch) if late else (settings.crop, settings.batch)
+        size, batch = settings.crop, settings.batch
         latents = np.empty((batch, 3, size, size), dtype=np.float32)
         condition = np.zeros((batch, 3, size, size), dtype=np.float32)
         for i in range(batch):

@@ -16,7 +16,7 @@ from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4)
-SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4, late_crop=8, late_batch=2)
+SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,6 @@ def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
     first, second = batches(3), batches(4)
     assert all(torch.equal(a, b) for a, b in zip(second, others(4), strict=True))
     assert not torch.equal(first[1], second[1])
-    assert len(batches(9)[0]) == SMALL_UNET.late_batch
     assert sorted((first[3] // 250).tolist()) == [0, 1, 2, 3]  # one time step in each quarter
     batches.close()
     others.close()

@@ -62,9 +62,7 @@ def test_same_seed_same_bytes_and_quiet_is_quiet(tmp_path: Path, capsys: pytest.
 
 
 def test_options_reach_the_settings_and_their_defaults_agree(tmp_path: Path) -> None:
-    options = (
-        "--seed 2 --seeds 2 --particles 4 --bandwidth .4 --strength .5 --cutoff 0 --steps 3 --schedule linear"
-    )
+    options = "--seed 2 --seeds 2 --particles 4 --bandwidth .4 --strength .5 --cutoff 0 --steps 3 --schedule linear"
     assert main([*options.split(), "--quiet", "--output", str(tmp_path)]) == 0
     assert sorted(os.listdir(tmp_path)) == [FILES[0], FILES[2]]  # one slide: the cut-off is already 0
     settings = json.loads((tmp_path / "toy_fig2.json").read_text())["settings"]

@@ -70,9 +70,7 @@ def loop_of_algorithm_2(mixture: GaussianMixture, settings: Settings, cutoff: fl
             clean.append((point + (1 - here) * pull / total) / math.sqrt(here))
         steered = []
         for point in clean:
-            weights = [
-                math.exp(-np.sum((point - other) ** 2) / (2 * settings.bandwidth**2)) for other in clean
-            ]
+            weights = [math.exp(-np.sum((point - other) ** 2) / (2 * settings.bandwidth**2)) for other in clean]
             shift = sum(w * other for w, other in zip(weights, clean, strict=True)) / sum(weights) - point
             steered.append(point + (settings.strength if t / 1000 >= cutoff else 0.0) * shift)
         x0 = np.array(steered)
@@ -175,9 +173,7 @@ def test_results_are_json_and_say_what_was_run() -> None:
     results, runs = run_experiment(settings, on_step=lambda: calls.append(None))
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert results["settings"].items() >= dataclasses.asdict(settings).items()
-    assert (
-        list(results["methods"]) == [run.name for run in runs] == ["ddim", "kds_cutoff_0.6", "kds_cutoff_0"]
-    )
+    assert list(results["methods"]) == [run.name for run in runs] == ["ddim", "kds_cutoff_0.6", "kds_cutoff_0"]
     assert len(calls) == 15
     for numbers in results["methods"].values():
         assert sum(share["mean"] for share in numbers["mode_shares"]) == pytest.approx(1)

@@ -73,9 +73,7 @@ def test_rows_columns_and_words() -> None:
         assert part in words
     change = results["methods"]["kds_cutoff_0.3"]["difference_to_ddim"]["within_mode_variance"]
     assert f"{100 * change['relative_change']:+.0f} %".replace("-", "−") in words
-    assert "down to t/T = 0" in "\n".join(
-        t.get_text() for t in texts(draw(three_modes(), runs[::2], results))
-    )
+    assert "down to t/T = 0" in "\n".join(t.get_text() for t in texts(draw(three_modes(), runs[::2], results)))
 
 
 @pytest.mark.parametrize("ensemble", [0, 1])

@@ -16,9 +16,7 @@ def random_mixture(dimension: int, n_components: int = 3, seed: int = 20260101) 
     factors = rng.normal(size=(n_components, dimension, dimension))
     covariances = factors @ factors.swapaxes(1, 2) / dimension + 0.05 * np.eye(dimension)
     weights = rng.uniform(0.2, 1.0, n_components)
-    return GaussianMixture(
-        weights / weights.sum(), 2 * rng.normal(size=(n_components, dimension)), covariances
-    )
+    return GaussianMixture(weights / weights.sum(), 2 * rng.normal(size=(n_components, dimension)), covariances)
 
 
 def points(dimension: int, n: int = 7) -> np.ndarray:
@@ -81,9 +79,7 @@ def test_eps_is_the_mean_of_the_noise_given_x_t(alpha_bar: float) -> None:
         eps = (x_t - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar)
         posterior = prior * norm.pdf(eps)
         expected = (eps * posterior).sum() / posterior.sum()
-        assert mixture.eps(np.array([x_t]), alpha_bar=alpha_bar)[0] == pytest.approx(
-            expected, rel=1e-8, abs=1e-10
-        )
+        assert mixture.eps(np.array([x_t]), alpha_bar=alpha_bar)[0] == pytest.approx(expected, rel=1e-8, abs=1e-10)
 
 
 def test_eps_and_score_differ_by_the_noises_standard_deviation() -> None:
@@ -110,9 +106,7 @@ def test_responsibilities_are_bayes_rule_and_survive_far_points() -> None:
 def test_leading_axes_are_free() -> None:
     mixture = random_mixture(2)
     x = points(2, 24).reshape(2, 3, 4, 2)
-    one_by_one = np.array([mixture.score(point, alpha_bar=0.4) for point in x.reshape(-1, 2)]).reshape(
-        x.shape
-    )
+    one_by_one = np.array([mixture.score(point, alpha_bar=0.4) for point in x.reshape(-1, 2)]).reshape(x.shape)
     np.testing.assert_allclose(mixture.score(x, alpha_bar=0.4), one_by_one, rtol=1e-14)
     assert mixture.log_density(x).shape == (2, 3, 4)
     assert mixture.responsibilities(x).shape == (2, 3, 4, 3)
@@ -173,9 +167,7 @@ EYE = np.eye(2)
         ),
     ],
 )
-def test_an_impossible_mixture_is_refused(
-    weights: list, means: list, covariances: list, message: str
-) -> None:
+def test_an_impossible_mixture_is_refused(weights: list, means: list, covariances: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GaussianMixture(weights, means, covariances)
 
