@@ -13,6 +13,7 @@ import torch
 from real.cli import UserError, run_command
 from real.degrade import Degradation
 from real.train.autoencoder import AutoencoderSettings, train_autoencoder
+from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
 from real.train.loop import RunSettings
 from real.train.photos import load_photos
@@ -21,11 +22,12 @@ from real.train.unet import UNetSettings, train_unet
 __all__ = ["main"]
 
 DESCRIPTION = """\
-Train a small latent diffusion model for 4x super-resolution, from any folders of photos, in two stages:
+Train a small latent diffusion model for 4x super-resolution, from any folders of photos, in three stages:
 
-  autoencoder   an f4 VQ autoencoder with 3 latent channels          (35 minutes on 2 CPU cores)
-  unet          the denoiser, conditioned on the low-resolution photo (an hour on 2 CPU cores)
-  export        both in half precision, with the training record, as a diffusers folder
+  autoencoder   an f4 VQ autoencoder with 3 latent channels
+  unet          the denoiser, conditioned on the low-resolution photo
+  decoder       the autoencoder's decoder again, now on what the denoiser makes as well
+  export        both networks in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
 """
@@ -33,7 +35,8 @@ EXAMPLES = """\
 example:
   python -m real.train autoencoder --photos DIV2K --output runs/autoencoder
   python -m real.train unet --photos DIV2K --autoencoder runs/autoencoder --output runs/unet
-  python -m real.train export --autoencoder runs/autoencoder --unet runs/unet --output my-model
+  python -m real.train decoder --photos DIV2K --autoencoder runs/autoencoder --unet runs/unet --output runs/decoder
+  python -m real.train export --autoencoder runs/decoder --unet runs/unet --output my-model
   python -m real sr photo.jpg --model my-model --output out
 """
 
@@ -53,26 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     autoencoder = stages.add_parser("autoencoder", help="train the autoencoder")
-    _add_common(autoencoder, steps=5000)
-    autoencoder.add_argument(
-        "--decoder-only", action="store_true", help="with --start-from: keep its encoder, so that its latents stay"
-    )
+    _add_common(autoencoder, steps=10000)
+    _add_start_from(autoencoder)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
-    ranges = Degradation()
-    for name, unit in (("blur", "truth pixels"), ("noise", "of 255"), ("jpeg", "quality")):
-        low, high = getattr(ranges, name)
-        unet.add_argument(
-            f"--{name}",
-            nargs=2,
-            type=type(low),
-            default=(low, high),
-            metavar=("LOW", "HIGH"),
-            help=f"range of the degradation's {name}, {unit} (default {low} {high})",
-        )
+    _add_start_from(unet)
+    _add_degradation(unet)
+    decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
+    decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
+    decoder.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
+    _add_common(decoder, steps=3000)
+    _add_degradation(decoder)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
-    export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
+    export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
     export.add_argument("--output", required=True, metavar="FOLDER", help="new or empty folder for the model")
     return parser
@@ -83,9 +80,6 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
         "--photos", action="append", required=True, metavar="FOLDER", help="photos, searched recursively; repeatable"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="checkpoint, curve and trained network")
-    parser.add_argument(
-        "--start-from", metavar="FOLDER", help="finished run of this stage whose network is trained on (default: none)"
-    )
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
     parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--learning-rate", type=float, default=0.02, help="of Muon (default %(default)s)")
@@ -93,6 +87,26 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
     parser.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
+
+
+def _add_start_from(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start-from", metavar="FOLDER", help="finished run of this stage whose network is trained on (default: none)"
+    )
+
+
+def _add_degradation(parser: argparse.ArgumentParser) -> None:
+    ranges = Degradation()
+    for name, unit in (("blur", "truth pixels"), ("noise", "of 255"), ("jpeg", "quality")):
+        low, high = getattr(ranges, name)
+        parser.add_argument(
+            f"--{name}",
+            nargs=2,
+            type=type(low),
+            default=(low, high),
+            metavar=("LOW", "HIGH"),
+            help=f"range of the degradation's {name}, {unit} (default {low} {high})",
+        )
 
 
 def _run(arguments: list[str]) -> int:
@@ -112,37 +126,25 @@ def _run(arguments: list[str]) -> int:
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )
-    if options.stage == "autoencoder" and options.decoder_only and not options.start_from:
-        raise UserError("--decoder-only: there is no encoder to keep; give --start-from too")
     command = "python -m real.train " + shlex.join(arguments)
     photos, data = load_photos(options.photos)
+    task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
-    start_from = Path(options.start_from) if options.start_from else None
     if options.stage == "autoencoder":
-        settings = AutoencoderSettings(**({"batch": options.batch} if options.batch else {}))
-        train_autoencoder(
-            photos,
-            output,
-            settings,
-            run_settings,
-            data,
-            start_from=start_from,
-            decoder_only=options.decoder_only,
-            command=command,
-        )
+        settings = AutoencoderSettings(**task)
+        start_from = Path(options.start_from) if options.start_from else None
+        train_autoencoder(photos, output, settings, run_settings, data, start_from=start_from, command=command)
         return 0
     degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
-    train_unet(
-        photos,
-        Path(options.autoencoder),
-        output,
-        UNetSettings(**({"batch": options.batch} if options.batch else {})),
-        degradation,
-        run_settings,
-        data,
-        start_from=start_from,
-        command=command,
-    )
+    autoencoder = Path(options.autoencoder)
+    common = (degradation, run_settings, data)
+    if options.stage == "unet":
+        start_from = Path(options.start_from) if options.start_from else None
+        train_unet(photos, autoencoder, output, UNetSettings(**task), *common, start_from=start_from, command=command)
+        return 0
+    if options.batch:
+        task["predicted"] = options.batch // 2
+    train_decoder(photos, autoencoder, Path(options.unet), output, DecoderSettings(**task), *common, command=command)
     return 0
 
 

@@ -97,24 +97,14 @@ class NormalisedVQModel(torch.nn.Module):
         predicted: torch.Tensor = self.predictor(low)
         return (predicted.float() - z / self.latent_std).square().mean()
 
-    def start_from(self, vqvae: VQModel, *, same_latents: bool) -> None:
-        """Take over the weights of a trained `VQModel`.
-
-        Args:
-            vqvae: The trained model.
-            same_latents: Keep its latents and codebook as they are; else the latents get the scale `latent_std` and
-                the decoder's first weights are divided accordingly.
-        """
+    def start_from(self, vqvae: VQModel) -> None:
+        """Take over the weights of a trained `VQModel`, whose latents may have another scale than `latent_std`."""
         assert self.norm.running_var is not None
         with torch.no_grad():
-            self.vq.load_state_dict(vqvae.state_dict(), strict=True)
-            if same_latents:
-                self.norm.running_var.fill_(self.latent_std**2 - self.norm.eps)
-                self.quantised.fill_(1)
-            else:
-                former = vqvae.quantize.embedding.weight.std(0)  # codes follow the latents' distribution
-                self.norm.running_var.copy_(former.square())
-                self.vq.post_quant_conv.weight.mul_((former / self.latent_std)[None, :, None, None])
+            self.vq.load_state_dict(vqvae.state_dict())
+            former = vqvae.quantize.embedding.weight.std(0)  # codes follow the latents' distribution
+            self.norm.running_var.copy_(former.square())
+            self.vq.post_quant_conv.weight.mul_((former / self.latent_std)[None, :, None, None])
 
     def folded(self) -> VQModel:
         """The plain `VQModel`, with standardisation and scale inside `quant_conv`."""
@@ -136,7 +126,6 @@ def train_autoencoder(
     data: dict[str, int],
     *,
     start_from: Path | None = None,
-    decoder_only: bool = False,
     command: str,
 ) -> VQModel:
     """Train (or go on training) the autoencoder; the averaged model goes to `folder/vqvae`, beside `record.json`.
@@ -149,8 +138,6 @@ def train_autoencoder(
         data: Counts of the photos, for the record.
         start_from: Output folder of a finished run of this stage whose networks this one starts from; None: from
             random weights.
-        decoder_only: Keep the encoder and the codebook of `start_from`, and with them its latents: a denoiser that
-            was trained on those goes on to fit.
         command: The command line, for the record.
 
     Returns:
@@ -158,18 +145,14 @@ def train_autoencoder(
 
     Raises:
         FileNotFoundError: `start_from` holds no finished run.
-        ValueError: `decoder_only` without `start_from`.
     """
-    if decoder_only and start_from is None:
-        raise ValueError("decoder_only: there is no encoder to keep; give start_from too")
     torch.manual_seed(run_settings.seed)
     model = NormalisedVQModel(settings).to(run_settings.device)
     earlier = None
     if start_from is not None:
         earlier = read_record(start_from, "vqvae")
-        model.start_from(VQModel.from_pretrained(start_from / "vqvae"), same_latents=decoder_only)
+        model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
     identity = {"stage": "autoencoder", **_plain(settings), "steps": run_settings.steps, "data": data}
-    identity["decoder_only"] = decoder_only
     run = Run(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
     switch = int(run_settings.steps * settings.quantised_from)
@@ -197,7 +180,7 @@ def train_autoencoder(
         return (y.float() - x).square().mean(), len(x)
 
     model.train()
-    if run.step < switch and not decoder_only:
+    if run.step < switch:
         run.train(noisy_loss, until=switch)
     if not int(model.quantised):
         model.load_state_dict(run.ema.state_dict())

@@ -1,6 +1,7 @@
 """Training: it learns, it resumes to the same numbers, it refuses what does not fit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, train_autoencoder  # noqa: E402
+from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
 from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
@@ -72,6 +74,69 @@ def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
         before = model.encode(x)
         after = model.folded().encode(x).latents
     assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray], tmp_path: Path) -> None:
+    counts = {"used": 4}
+    first = train_autoencoder(photos, tmp_path / "a", SMALL, settings(40), counts, command="first")
+    wider = NormalisedVQModel(replace(SMALL, latent_std=5.0)).eval()
+    wider.start_from(first)
+    x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        z, wide = first.encode(x).latents, wider.encode(x)
+        ratio = wide.std((0, 2, 3)) / z.std((0, 2, 3)) * first.quantize.embedding.weight.std(0)
+        difference = wider.decode(wide) - first.decoder(first.post_quant_conv(z))
+    assert torch.allclose(ratio, torch.tensor(5.0), rtol=1e-3)  # what the codes span, spans 5 standard deviations now
+    assert float(difference.abs().max()) < 1e-3
+    options = {"start_from": tmp_path / "a", "command": "second"}
+    train_autoencoder(photos, tmp_path / "b", SMALL, settings(5), counts, **options)
+    assert json.loads((tmp_path / "b" / "record.json").read_text())["started_from"]["command"] == "first"
+
+
+def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_path: Path) -> None:
+    """On predictions and on encoded photos; the latents that the denoiser knows stay as they are."""
+    from real.degrade import Degradation
+
+    counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
+    before = train_autoencoder(photos, stages[0], SMALL, settings(40), counts, command="a")
+    train_unet(photos, *stages, SMALL_UNET, Degradation(), settings(10), counts, command="u")
+    task = DecoderSettings(crop=32, batch=4, predicted=2)
+    after = train_decoder(photos, *stages, tmp_path / "d", task, Degradation(), settings(20), counts, command="d")
+    x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        z = before.encode(x).latents
+        assert torch.equal(after.encode(x).latents, z)
+        assert torch.equal(after.quantize.embedding.weight, before.quantize.embedding.weight)
+        errors = [(vq.decode(z).sample - x).square().mean().item() for vq in (before, after)]
+    assert errors[1] < 0.98 * errors[0]
+    record = json.loads((tmp_path / "d" / "record.json").read_text())
+    assert {name: r["command"] for name, r in record["started_from"].items()} == {"autoencoder": "a", "unet": "u"}
+
+
+def test_the_denoiser_goes_on_from_a_finished_run_and_keeps_its_latents(
+    photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    from real.degrade import Degradation
+
+    counts = {"used": 4}
+    train_autoencoder(photos, tmp_path / "a", SMALL, settings(10), counts, command="a")
+
+    def train(name: str, start_from: Path | None, **options: int) -> torch.nn.Module:
+        run = settings(10, **options)
+        folders = (tmp_path / "a", tmp_path / name)
+        return train_unet(photos, *folders, SMALL_UNET, Degradation(), run, counts, start_from=start_from, command=name)
+
+    first = train("u", None)
+    kept = torch.load(tmp_path / "u" / "latents.pt", weights_only=True)
+    assert sorted(z.numel() for z in kept) == sorted(p.size // 16 for p in photos)
+    second = train("v", tmp_path / "u", seed=1)
+    others = train("w", None, seed=1)
+
+    def distance(a: torch.nn.Module, b: torch.nn.Module) -> float:
+        pairs = zip(a.parameters(), b.parameters(), strict=True)
+        return sum((p - q).square().sum().item() for p, q in pairs) ** 0.5
+
+    assert distance(first, second) < 0.5 * distance(first, others)
 
 
 @pytest.mark.parametrize("stop", [3, 7])
@@ -149,6 +214,7 @@ def test_broken_and_small_files_are_counted(tmp_path: Path, photos: list[np.ndar
         (["unet", "--photos", "{photos}", "--autoencoder", "{nowhere}", "--output", "{out}"], "autoencoder"),
         (["export", "--autoencoder", "{nowhere}", "--unet", "{nowhere}", "--output", "{out}"], "finished run"),
         (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--steps", "0"], "--steps"),
+        (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--start-from", "{nowhere}"], "finished run"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(
