@@ -37,7 +37,7 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 class UNetSettings:
     """Architecture and task of the denoiser; sizes of crops are in latent pixels."""
 
-    channels: tuple[int, ...] = (48, 80, 112)
+    channels: tuple[int, ...] = (64, 80, 96)
     layers: int = 1
     groups: int = 8
     crop: int = 24
