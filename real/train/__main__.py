@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     autoencoder = stages.add_parser("autoencoder", help="train the autoencoder")
     _add_common(autoencoder, steps=10000)
     _add_start_from(autoencoder)
+    _add_degradation(autoencoder)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
@@ -130,14 +131,15 @@ def _run(arguments: list[str]) -> int:
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
-    if options.stage == "autoencoder":
-        settings = AutoencoderSettings(**task)
-        start_from = Path(options.start_from) if options.start_from else None
-        train_autoencoder(photos, output, settings, run_settings, data, start_from=start_from, command=command)
-        return 0
     degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
-    autoencoder = Path(options.autoencoder)
     common = (degradation, run_settings, data)
+    if options.stage == "autoencoder":
+        start_from = Path(options.start_from) if options.start_from else None
+        if options.batch:
+            task["mixed"] = options.batch // 2
+        train_autoencoder(photos, output, AutoencoderSettings(**task), *common, start_from=start_from, command=command)
+        return 0
+    autoencoder = Path(options.autoencoder)
     if options.stage == "unet":
         start_from = Path(options.start_from) if options.start_from else None
         train_unet(photos, autoencoder, output, UNetSettings(**task), *common, start_from=start_from, command=command)

@@ -6,10 +6,15 @@ zero-mean latents of a known scale and the bandwidth has a meaning that does not
 scale decides at which noise level, and so at which time step, a detail of the latents is settled: Eq. 10 stops
 steering at t/T = 0.3, where the noise of LDM-SR's schedule is 1.13 times the signal.
 
-Two terms make the loss: the mean squared error of the pixels, of latents with a little noise, which bounds what can
-hide in tiny differences; and `predictability` times the share of the latents' variance that a two-layer network fails
-to predict from the photo downsampled by four. Without the second the encoder spends most of its latents on detail that
-no denoiser could know from the low-resolution photo, and spreads the rest over all channels.
+Three terms make the loss, since latents that only reconstruct well are bad to diffuse: a denoiser has to guess what
+the low-resolution photo does not say, and a wrong guess must not cost more than the detail that it is about.
+
+- The mean squared error of the pixels, of latents with a little noise, which bounds what can hide in tiny differences.
+- `predictability` times the share of the latents' variance that a small network fails to predict from the degraded
+  low-resolution photo. Without it most of the latents is detail that no denoiser could know, spread over all channels.
+- `mixed_weight` times the mean squared error of the pixels of *mixed* latents: what the network predicts, plus a random
+  share of what it missed in another crop. It stands for the samples of a diffusion model, whose detail is invented, and
+  for the mean of many, which has none. Without it both are decoded to pictures far worse than a blurred one.
 
 Quantisation is learned in two phases:
 
@@ -23,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,7 @@ import scipy.cluster.vq
 import torch
 from diffusers import VQModel
 
+from real.degrade import Degradation
 from real.train.loop import Run, RunSettings, autocast
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
@@ -44,12 +51,14 @@ class AutoencoderSettings:
     channels: tuple[int, int, int] = (16, 32, 128)
     layers: int = 1
     groups: int = 8
-    codes: int = 8192
+    codes: int = 16384
     crop: int = 64
     batch: int = 8
     latent_std: float = 2.5
-    latent_noise: float = 0.07  # of the latents' standard deviation
+    latent_noise: float = 0.05  # of the latents' standard deviation
     predictability: float = 0.008
+    mixed: int = 4  # crops of a batch that are decoded a second time, from mixed latents
+    mixed_weight: float = 0.5
     quantised_from: float = 0.85
 
 
@@ -73,11 +82,7 @@ class NormalisedVQModel(torch.nn.Module):
         )
         self.latent_std = settings.latent_std
         self.norm = torch.nn.BatchNorm2d(3, affine=False, momentum=0.02)
-        self.predictor = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 32, 5, padding=2, padding_mode="replicate"),
-            torch.nn.SiLU(),
-            torch.nn.Conv2d(32, 3, 3, padding=1, padding_mode="replicate"),
-        )
+        self.predictor = _predictor(64)
         self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it
         self.register_buffer("quantised", torch.tensor(0))
 
@@ -91,17 +96,20 @@ class NormalisedVQModel(torch.nn.Module):
         image: torch.Tensor = self.vq.decoder(self.vq.post_quant_conv(z))
         return image
 
-    def unpredicted(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """Share of the variance of the latents z that `predictor` misses, from x downsampled by four."""
-        low = torch.nn.functional.avg_pool2d(x, 4)
-        predicted: torch.Tensor = self.predictor(low)
-        return (predicted.float() - z / self.latent_std).square().mean()
+    def mixed(self, z: torch.Tensor, predicted: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Predicted latents plus `share` (n, 1, 1, 1) of what the prediction misses elsewhere, for the first n crops.
+
+        Elsewhere: in the crop before, mirrored, so that detail and place have nothing to do with each other.
+        """
+        missed = (z - predicted).roll(1, 0).flip(-1)
+        return predicted[: len(share)] + share * missed[: len(share)]
 
     def start_from(self, vqvae: VQModel) -> None:
         """Take over the weights of a trained `VQModel`, whose latents may have another scale than `latent_std`."""
         assert self.norm.running_var is not None
         with torch.no_grad():
-            self.vq.load_state_dict(vqvae.state_dict())
+            weights = {k: v for k, v in vqvae.state_dict().items() if not k.startswith("quantize.")}
+            self.vq.load_state_dict(weights, strict=False)  # the codebook is fitted anew
             former = vqvae.quantize.embedding.weight.std(0)  # codes follow the latents' distribution
             self.norm.running_var.copy_(former.square())
             self.vq.post_quant_conv.weight.mul_((former / self.latent_std)[None, :, None, None])
@@ -118,10 +126,20 @@ class NormalisedVQModel(torch.nn.Module):
         return self.vq
 
 
+def _predictor(width: int) -> torch.nn.Sequential:
+    """Low-resolution photo -> latents; 11x11 pixels of the one decide about one of the other."""
+    sizes = ((3, width, 5), (width, width, 3), (width, width, 3), (width, 3, 3))
+    layers: list[torch.nn.Module] = []
+    for inputs, outputs, size in sizes:
+        layers += [torch.nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="replicate"), torch.nn.SiLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
 def train_autoencoder(
     photos: list[np.ndarray],
     folder: Path,
     settings: AutoencoderSettings,
+    degradation: Degradation,
     run_settings: RunSettings,
     data: dict[str, int],
     *,
@@ -134,6 +152,7 @@ def train_autoencoder(
         photos: RGB uint8 (H, W, 3) arrays.
         folder: Checkpoint, curve, record and the trained network.
         settings: Architecture and task.
+        degradation: What makes the low-resolution photo that the latents are to be predicted from.
         run_settings: Length, speed, seed.
         data: Counts of the photos, for the record.
         start_from: Output folder of a finished run of this stage whose networks this one starts from; None: from
@@ -152,43 +171,51 @@ def train_autoencoder(
     if start_from is not None:
         earlier = read_record(start_from, "vqvae")
         model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
-    identity = {"stage": "autoencoder", **_plain(settings), "steps": run_settings.steps, "data": data}
+    plain = _plain(settings, degradation)
+    identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
     run = Run(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
     switch = int(run_settings.steps * settings.quantised_from)
 
+    def tensor(pixels: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(run_settings.device).float() / 127.5 - 1
+
     def images() -> torch.Tensor:
-        crops = torch.from_numpy(sampler.draw(settings.batch)).permute(0, 3, 1, 2)
-        return crops.to(run_settings.device).float() / 127.5 - 1
+        return tensor(sampler.draw(settings.batch))
 
-    def noisy_loss() -> tuple[torch.Tensor, int]:
-        x = images()
+    def loss_of_batch(*, quantised: bool) -> tuple[torch.Tensor, int]:
+        truths = sampler.draw(settings.batch)
+        x = tensor(truths)
+        low = tensor(np.stack([degradation(truth, run.rng) for truth in truths]))
+        share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
         with autocast(run_settings):
-            z = model.encode(x)
-            noise = torch.randn(z.shape, generator=run.generator).to(z)
-            y = model.decode(z + settings.latent_noise * settings.latent_std * noise)
-            unpredicted = model.unpredicted(x, z)
-        return (y.float() - x).square().mean() + settings.predictability * unpredicted, len(x)
-
-    def quantised_loss() -> tuple[torch.Tensor, int]:
-        x = images()
-        with autocast(run_settings):
-            with torch.no_grad():
+            with torch.set_grad_enabled(not quantised):
                 z = model.encode(x)
-                z = model.vq.quantize(z)[0]
-            y = model.decode(z)
-        return (y.float() - x).square().mean(), len(x)
+                predicted = settings.latent_std * model.predictor(low).float()
+                latents = torch.cat([z, model.mixed(z, predicted, share)])
+                if quantised:
+                    latents = model.vq.quantize(latents)[0]
+                else:
+                    noise = torch.randn(z.shape, generator=run.generator).to(z)
+                    latents[: len(z)] += settings.latent_noise * settings.latent_std * noise
+            y = model.decode(latents)
+        errors = (y.float() - torch.cat([x, x[: settings.mixed]])).square().mean((1, 2, 3))
+        loss = errors[: len(x)].mean() + settings.mixed_weight * errors[len(x) :].sum() / max(1, settings.mixed)
+        if not quantised:
+            missed = ((z - predicted) / settings.latent_std).square().mean()
+            loss = loss + settings.predictability * missed
+        return loss, len(x)
 
     model.train()
     if run.step < switch:
-        run.train(noisy_loss, until=switch)
+        run.train(partial(loss_of_batch, quantised=False), until=switch)
     if not int(model.quantised):
         model.load_state_dict(run.ema.state_dict())
         _fit_codebook(model, images, settings, run_settings)
         run.ema.load_state_dict(model.state_dict())
         run.save()
     _freeze_encoder(model)
-    run.train(quantised_loss)
+    run.train(partial(loss_of_batch, quantised=True))
     averaged = run.ema
     assert isinstance(averaged, NormalisedVQModel)
     vqvae = averaged.folded()
@@ -196,7 +223,7 @@ def train_autoencoder(
     write_record(
         folder,
         command=command,
-        settings=_plain(settings),
+        settings=plain,
         run_settings=run_settings,
         data=data,
         seconds=run.seconds,
@@ -211,10 +238,10 @@ def _fit_codebook(
     settings: AutoencoderSettings,
     run_settings: RunSettings,
 ) -> None:
-    """k-means of the latents of fresh crops, 16 latents a code."""
+    """k-means of the latents of fresh crops, 8 latents a code."""
     model.eval()
     latents: list[np.ndarray] = []
-    needed = 16 * settings.codes
+    needed = 8 * settings.codes
     with torch.no_grad():
         while sum(len(z) for z in latents) < needed:
             with autocast(run_settings):
@@ -236,5 +263,6 @@ def _freeze_encoder(model: NormalisedVQModel) -> None:
     model.norm.eval()
 
 
-def _plain(settings: AutoencoderSettings) -> dict[str, object]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(settings).items()}
+def _plain(settings: AutoencoderSettings, degradation: Degradation) -> dict[str, object]:
+    values = {**vars(settings), **vars(degradation)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

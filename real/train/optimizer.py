@@ -16,7 +16,7 @@ __all__ = ["Muon", "split_parameters"]
 
 # Coefficients of the quintic iteration (Jordan et al. 2024): steep at 0, singular values end near 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_OUTER = ("conv_in", "conv_out", "quant", "embedding.weight", "predictor")
+_OUTER = ("conv_in", "conv_out", "quant", "embedding.weight", "predictor.6")
 
 
 def split_parameters(

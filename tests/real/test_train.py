@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
+from real.degrade import Degradation  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
@@ -17,7 +18,7 @@ from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
 
-SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4)
+SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=2)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
 
 
@@ -43,12 +44,11 @@ def test_orthogonalise_flattens_the_singular_values() -> None:
 
 
 def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_path: Path) -> None:
-    from real.degrade import Degradation
     from real.models import load_model
     from real.train.export import export_model
 
     counts = {"used": 4}
-    train_autoencoder(photos, tmp_path / "a", SMALL, settings(60), counts, command="a")
+    train_autoencoder(photos, tmp_path / "a", SMALL, Degradation(), settings(60), counts, command="a")
     unet_settings = settings(30)
     train_unet(photos, tmp_path / "a", tmp_path / "u", SMALL_UNET, Degradation(), unet_settings, counts, command="u")
     for stage, name in (("a", "autoencoder"), ("u", "unet")):
@@ -76,9 +76,19 @@ def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
     assert torch.allclose(before, after, atol=1e-5)
 
 
+def test_mixed_latents_take_their_detail_from_another_crop() -> None:
+    rng = torch.Generator().manual_seed(0)
+    z, predicted = torch.randn(3, 3, 2, 2, generator=rng), torch.randn(3, 3, 2, 2, generator=rng)
+    mixed = NormalisedVQModel(SMALL).mixed(z, predicted, torch.tensor([0.0, 0.25])[:, None, None, None])
+    assert mixed.shape == (2, 3, 2, 2)
+    assert torch.equal(mixed[0], predicted[0])  # a share of 0: the prediction alone
+    expected = predicted[1, 2, 1, 0] + 0.25 * (z[0, 2, 1, 1] - predicted[0, 2, 1, 1])  # crop 0's, mirrored
+    assert float(mixed[1, 2, 1, 0]) == pytest.approx(float(expected))
+
+
 def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray], tmp_path: Path) -> None:
     counts = {"used": 4}
-    first = train_autoencoder(photos, tmp_path / "a", SMALL, settings(40), counts, command="first")
+    first = train_autoencoder(photos, tmp_path / "a", SMALL, Degradation(), settings(40), counts, command="first")
     wider = NormalisedVQModel(replace(SMALL, latent_std=5.0)).eval()
     wider.start_from(first)
     x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -89,16 +99,14 @@ def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray],
     assert torch.allclose(ratio, torch.tensor(5.0), rtol=1e-3)  # what the codes span, spans 5 standard deviations now
     assert float(difference.abs().max()) < 1e-3
     options = {"start_from": tmp_path / "a", "command": "second"}
-    train_autoencoder(photos, tmp_path / "b", SMALL, settings(5), counts, **options)
+    train_autoencoder(photos, tmp_path / "b", SMALL, Degradation(), settings(5), counts, **options)
     assert json.loads((tmp_path / "b" / "record.json").read_text())["started_from"]["command"] == "first"
 
 
 def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_path: Path) -> None:
     """On predictions and on encoded photos; the latents that the denoiser knows stay as they are."""
-    from real.degrade import Degradation
-
     counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
-    before = train_autoencoder(photos, stages[0], SMALL, settings(40), counts, command="a")
+    before = train_autoencoder(photos, stages[0], SMALL, Degradation(), settings(40), counts, command="a")
     train_unet(photos, *stages, SMALL_UNET, Degradation(), settings(10), counts, command="u")
     task = DecoderSettings(crop=32, batch=4, predicted=2)
     after = train_decoder(photos, *stages, tmp_path / "d", task, Degradation(), settings(20), counts, command="d")
@@ -116,10 +124,8 @@ def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_p
 def test_the_denoiser_goes_on_from_a_finished_run_and_keeps_its_latents(
     photos: list[np.ndarray], tmp_path: Path
 ) -> None:
-    from real.degrade import Degradation
-
     counts = {"used": 4}
-    train_autoencoder(photos, tmp_path / "a", SMALL, settings(10), counts, command="a")
+    train_autoencoder(photos, tmp_path / "a", SMALL, Degradation(), settings(10), counts, command="a")
 
     def train(name: str, start_from: Path | None, **options: int) -> torch.nn.Module:
         run = settings(10, **options)
@@ -176,8 +182,6 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
-    from real.degrade import Degradation
-
     pairs = [Pair(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
     batches, others = (Batches(pairs, SMALL_UNET, Degradation(), settings(10)) for _ in range(2))
     first, second = batches(3), batches(4)
