@@ -15,7 +15,7 @@ from kds_ref.diffusion import (
     velocity,
 )
 from kds_ref.guidance import classifier_free_guidance
-from kds_ref.kernels import Kernel
+from kds_ref.kernels import Kernel, shadow_kernel
 from kds_ref.mean_shift import mean_shift
 from kds_ref.patches import patchify, unpatchify
 from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
@@ -54,6 +54,7 @@ __all__ = [
     "predict_x0_from_v",
     "scaled_linear_schedule",
     "select_particle",
+    "shadow_kernel",
     "steer",
     "steering_strength",
     "time_grid",

@@ -71,6 +71,14 @@ def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
 
 
 def log_sum_exp(logits: Array, xp: Namespace) -> Array:
-    """log(sum(exp(logits))) over the last axis."""
+    """log(sum(exp(logits))) over the last axis; -inf where every logit is -inf."""
+    peak = finite_peak(logits, xp)
+    total = xp.sum(xp.exp(logits - peak), axis=-1)
+    log_total = xp.log(xp.where(total > 0.0, total, xp.ones_like(total)))
+    return xp.where(total > 0.0, xp.squeeze(peak, axis=-1) + log_total, xp.full_like(total, -math.inf))
+
+
+def finite_peak(logits: Array, xp: Namespace) -> Array:
+    """Largest logit along the last axis, which is kept; 0 where all are -inf, so that no inf - inf appears."""
     peak = xp.max(logits, axis=-1, keepdims=True)
-    return xp.squeeze(peak, axis=-1) + xp.log(xp.sum(xp.exp(logits - peak), axis=-1))
+    return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))

@@ -9,7 +9,7 @@ import math
 
 from kds_ref._arrays import Array
 from kds_ref._pairwise import check_problem, log_sum_exp, pairwise_blocks
-from kds_ref.kernels import Kernel, get_kernel
+from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
 
@@ -22,19 +22,22 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
         query: Points at which to evaluate, (..., M, D), any real floating dtype.
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
-        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
-        kernel: Name of the kernel.
+        bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
+            points; finite and positive.
+        kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
+            A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
     Returns:
         log phat, (..., M), in nats, in the dtype and on the device of query.
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive, or the kernel
+            has no density ("l2").
 
     Notes:
         Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
-        numbers, not -inf.
+        numbers, not -inf; a compact kernel gives -inf where it reaches no particle.
 
     Example:
         One particle at the origin in one dimension, h = 1: the standard normal, log(1 / sqrt(2 pi)) at 0.
@@ -46,8 +49,8 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
     """
     problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
     xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
-    sums = [log_sum_exp(kernel_.log_profile(u), xp) for _, u in pairwise_blocks(problem)]
-    log_norm = math.log(n) + d * math.log(problem.bandwidth) + kernel_.log_volume(d)
+    sums = [log_sum_exp(log_profile(kernel_, u), xp) for _, u in pairwise_blocks(problem)]
+    log_norm = math.log(n) + d * math.log(problem.bandwidth) + log_volume(kernel_, d)
     return xp.astype(xp.concat(sums, axis=-1) - log_norm, problem.dtype, copy=False)
 
 
@@ -63,18 +66,23 @@ def log_density_gradient(
         query: Points at which to evaluate, (..., M, D), any real floating dtype.
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
-        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
-        kernel: Name of the kernel.
+        bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
+            points; finite and positive.
+        kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
+            A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
     Returns:
         grad log phat, (..., M, D), in inverse units of the points, in the dtype and on the device of query.
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive, or the kernel
+            has no density ("l2").
 
     Notes:
         Steering by this gradient instead of by the shift is 1/h^2 too strong: 11 times at h = 0.3.
+        0 where the density is 0. At a cusp (a particle under the Laplacian) that particle adds nothing, the
+        middle of its subgradients; at the edge of a compact kernel the slope is the one from inside.
 
     Example:
         >>> import numpy as np
@@ -84,8 +92,11 @@ def log_density_gradient(
     problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
     xp, h, gradients = problem.xp, problem.bandwidth, []
     for difference, u in pairwise_blocks(problem):
-        log_slope, log_profile = kernel_.log_slope(u), kernel_.log_profile(u)
-        ratio = xp.exp(log_sum_exp(log_slope, xp) - log_sum_exp(log_profile, xp))  # 2 sum g / sum K; 1 if Gaussian
-        shift, _ = weighted_shift(difference, log_slope, xp)
+        slopes = log_slope(kernel_, u)
+        log_p = log_sum_exp(log_profile(kernel_, u), xp)
+        somewhere = xp.isfinite(log_p)
+        log_ratio = log_sum_exp(slopes, xp) - xp.where(somewhere, log_p, xp.zeros_like(log_p))
+        ratio = xp.where(somewhere, xp.exp(log_ratio), xp.zeros_like(log_p))  # 2 sum g / sum K; 1 if Gaussian
+        shift, _ = weighted_shift(difference, slopes, xp)
         gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
     return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)

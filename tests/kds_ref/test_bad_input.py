@@ -91,7 +91,7 @@ STEER_CASES: list[Case] = [
         ({"strength": np.nan}, ValueError, "strength is nan"),
         ({"strength": None}, TypeError, "strength is a NoneType"),
         ({"bandwidth": 0}, ValueError, "bandwidth is 0"),
-        ({"kernel": "flat"}, ValueError, "kernel is 'flat'"),
+        ({"kernel": "box"}, ValueError, "kernel is 'box'; known kernels: gaussian, laplacian, .*flat, l2"),
         ({"band_width": 1.0}, TypeError, "band_width"),
     ]
 ]
