@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 
-from kds_ref._arrays import Array
-from kds_ref._pairwise import check_problem, log_sum_exp, pairwise_blocks
+from kds_ref._arrays import Array, trailing
+from kds_ref._pairwise import Problem, check_problem, log_sum_exp, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
 
-def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian") -> Array:
+def log_density(
+    query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"
+) -> Array:
     """Logarithm of the kernel density estimate: KDS Eq. 1 (v1).
 
     log phat(x) = log( 1/(N h^D) sum_k K(||x - x_k||^2 / h^2) ), normalised so that phat integrates to 1.
@@ -23,7 +25,8 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
         bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
-            points; finite and positive.
+            points; finite and positive. Or an array, one per ensemble (leading axes equal or 1), or the name of
+            a rule that reads it off the particles: "median", "scott", "silverman", "likelihood".
         kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
             A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
@@ -47,15 +50,17 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
         >>> round(float(log_density(origin, origin, bandwidth=1.0)[0]), 6)
         -0.918939
     """
-    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
+    problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
     xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
     sums = [log_sum_exp(log_profile(kernel_, u), xp) for _, u in pairwise_blocks(problem)]
-    log_norm = math.log(n) + d * math.log(problem.bandwidth) + log_volume(kernel_, d)
+    h = problem.bandwidth
+    log_h = math.log(h) if type(h) is float else trailing(xp.log(h), 1, xp)
+    log_norm = math.log(n) + d * log_h + log_volume(kernel_, d)
     return xp.astype(xp.concat(sums, axis=-1) - log_norm, problem.dtype, copy=False)
 
 
 def log_density_gradient(
-    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
+    query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"
 ) -> Array:
     """Gradient of `log_density` with respect to the query points.
 
@@ -67,7 +72,8 @@ def log_density_gradient(
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
         bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
-            points; finite and positive.
+            points; finite and positive. Or an array, one per ensemble (leading axes equal or 1), or the name of
+            a rule that reads it off the particles: "median", "scott", "silverman", "likelihood".
         kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
             A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
@@ -89,8 +95,8 @@ def log_density_gradient(
         >>> log_density_gradient(np.asarray([[1.0]]), np.zeros((1, 1)), bandwidth=0.5)
         array([[-4.]])
     """
-    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
-    xp, h, gradients = problem.xp, problem.bandwidth, []
+    problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
+    xp, h, gradients = problem.xp, trailing(problem.bandwidth, 2, problem.xp), []
     for difference, u in pairwise_blocks(problem):
         slopes = log_slope(kernel_, u)
         log_p = log_sum_exp(log_profile(kernel_, u), xp)
@@ -100,3 +106,13 @@ def log_density_gradient(
         shift, _ = weighted_shift(difference, slopes, xp)
         gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
     return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)
+
+
+def _check(query: Array, particles: Array, bandwidth: float | str | Array) -> Problem:
+    """A problem whose bandwidth is positive: at h = 0 there is no density."""
+    problem = check_problem(query, particles, bandwidth)
+    if type(problem.bandwidth) is not float and bool(problem.xp.any(problem.bandwidth == 0.0)):
+        raise ValueError(
+            f"bandwidth is 0 by the rule {bandwidth!r}, since all particles of an ensemble are equal; pass a number"
+        )
+    return problem

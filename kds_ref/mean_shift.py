@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from kds_ref._arrays import Array, Namespace
-from kds_ref._pairwise import Problem, check_problem, finite_peak, pairwise_blocks
+from kds_ref._pairwise import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile
 
 
-def mean_shift(query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian") -> Array:
+def mean_shift(
+    query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"
+) -> Array:
     """Mean-shift vector of every query point: KDS Eq. 5 (v1).
 
     m(x) = sum_k w_k (x_k - x), with w_k = G(||x - x_k||^2 / h^2) / sum_l G(||x - x_l||^2 / h^2).
@@ -22,7 +24,8 @@ def mean_shift(query: Array, particles: Array, *, bandwidth: float, kernel: str 
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
         bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
-            points; finite and positive.
+            points; finite and positive. Or an array, one per ensemble (leading axes equal or 1), or the name of
+            a rule that reads it off the particles: "median", "scott", "silverman", "likelihood".
         kernel: G of the weights: "gaussian", "laplacian", "epanechnikov", "flat", "l2" (equal weights, without
             regard to h), or a `Kernel` of your own.
 
@@ -50,6 +53,7 @@ def mean_shift(query: Array, particles: Array, *, bandwidth: float, kernel: str 
                [-1.]])
     """
     problem = check_problem(query, particles, bandwidth)
+    problem = problem._replace(bandwidth=above_zero(problem.bandwidth, problem.xp))
     shift, _ = shift_and_effective_particles(problem, get_kernel(kernel))
     return problem.xp.astype(shift, problem.dtype, copy=False)
 

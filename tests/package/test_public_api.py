@@ -11,10 +11,11 @@ import kds_ref
 
 # module -> the names that it must offer, as the package does
 CONTRACT = {
+    "bandwidths": ["likelihood_bandwidth", "median_bandwidth", "scott_bandwidth", "silverman_bandwidth"],
     "density": ["log_density", "log_density_gradient"],
     "kernels": ["Kernel", "shadow_kernel"],
     "mean_shift": ["mean_shift"],
-    "patches": ["patchify", "unpatchify"],
+    "patches": ["patchify", "patchify_adjoint", "unpatchify"],
     "steering": ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"],
     "selection": ["select_particle"],
     "guidance": ["classifier_free_guidance"],
@@ -40,10 +41,14 @@ MODULES = [path.stem for path in SOURCES]
 NAMES = list(kds_ref.__all__)
 # without an underscore, since other modules of the core use them, but not offered to users
 INTERNAL = {
+    "check_patches",
+    "check_shape",
     "get_kernel",
     "log_profile",
     "log_slope",
     "log_volume",
+    "patch_counts",
+    "rule_bandwidth",
     "shift_and_effective_particles",
     "weighted_shift",
 }
