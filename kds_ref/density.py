@@ -35,8 +35,8 @@ def log_density(
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive, or the kernel
-            has no density ("l2").
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive (a rule gives 0
+            for equal particles), or the kernel has no density ("l2").
 
     Notes:
         Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
@@ -82,8 +82,8 @@ def log_density_gradient(
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive, or the kernel
-            has no density ("l2").
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive (a rule gives 0
+            for equal particles), or the kernel has no density ("l2").
 
     Notes:
         Steering by this gradient instead of by the shift is 1/h^2 too strong: 11 times at h = 0.3.

@@ -38,6 +38,8 @@ def mean_shift(
         ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
 
     Notes:
+        Where a rule finds equal particles its h is 0, and the limit h -> 0 is taken: the step to these particles
+        (none with a compact kernel that does not reach them).
         Costs M * N * D; extra memory is a few times the particles' size. Half precision is computed in
         float32.
 

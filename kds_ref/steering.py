@@ -139,6 +139,13 @@ def steer(
         array([0.0267, 0.1733])
         >>> np.round(info.effective_particles.ravel(), 2)
         array([1.98, 1.98])
+
+        A rule reads h off the patches of every location, here of two overlapping patches; info says which h it was.
+
+        >>> particles = np.asarray([[0.0, 1.0, 5.0], [2.0, 1.0, 5.0]]).reshape(2, 1, 3)  # signals of three values
+        >>> _, info = steer(particles, bandwidth="median", patch_size=2, stride=1, sample_ndim=2)
+        >>> np.round(info.bandwidth, 4)
+        array([1.4142, 0.    ])
     """
     xp, dtype, (x,) = prepare(x0_pred=x0_pred)
     kernel_ = get_kernel(kernel)

@@ -95,14 +95,16 @@ def test_likelihood_equals_a_brute_force_search(xp: Any, shape: str, n: int, dim
     assert float(xp.numpy(likelihood_bandwidth(xp.array(p)))) == pytest.approx(math.exp(found.x), rel=1e-6)
 
 
-def test_likelihood_finds_the_higher_of_two_maxima() -> None:
-    # pairs 0.01 apart, all pairs 1 or more apart: one maximum inside the pairs, one between them
-    p = np.asarray([[0.0], [0.01], [1.0], [1.01], [2.0], [2.02], [3.0], [3.3], [5.0]])
+@pytest.mark.parametrize(("gap", "higher"), [(0.19, 0), (0.21, 1)])
+def test_likelihood_finds_the_higher_of_two_maxima(gap: float, higher: int) -> None:
+    # four pairs, one apart: one maximum is the distance within pairs, the other that between them
+    p = np.concatenate([np.arange(4.0), np.arange(4.0) + gap])[:, None]
     grid = np.geomspace(1e-4, 1e2, 4001)
     values = likelihood(p, grid)
     peaks = np.flatnonzero((values[1:-1] > values[:-2]) & (values[1:-1] > values[2:])) + 1
-    assert len(peaks) == 1 or values[peaks].max() > values[peaks].min() + 0.1
-    assert float(likelihood_bandwidth(p)) == pytest.approx(grid[np.argmax(values)], rel=2e-3)
+    assert len(peaks) == 2
+    assert np.argmax(values[peaks]) == higher
+    assert float(likelihood_bandwidth(p)) == pytest.approx(grid[peaks[higher]], rel=2e-3)
 
 
 @pytest.mark.parametrize("dimension", [1, 3])
