@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kds_ref import (
@@ -95,6 +95,7 @@ def test_a_rule_serves_the_shift_and_the_density(xp: Any, name: str) -> None:
 
 
 @every_rule
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6), c=st.floats(1e-6, 1e6))
 def test_steering_by_a_rule_knows_no_unit(xp: Any, name: str, seed: int, n: int, c: float) -> None:
     z = np.random.default_rng(seed).normal(size=(n, 2, 1, 2))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kds_ref import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
@@ -121,6 +121,7 @@ def test_likelihood_equals_scikit_learns_leave_one_out_search(dimension: int) ->
 
 
 @every_rule
+@settings(max_examples=25)
 @given(seed=SEEDS, n=st.integers(1, 8), d=st.integers(1, 4), c=st.floats(1e-12, 1e12))
 def test_scaling_the_particles_scales_the_bandwidth(xp: Any, name: str, seed: int, n: int, d: int, c: float) -> None:
     p = points(seed, n, d)
@@ -130,6 +131,7 @@ def test_scaling_the_particles_scales_the_bandwidth(xp: Any, name: str, seed: in
 
 
 @every_rule
+@settings(max_examples=25)
 @given(seed=SEEDS, n=st.integers(2, 8), d=st.integers(1, 4))
 def test_moving_turning_and_permuting_the_particles_keeps_the_bandwidth(
     xp: Any, name: str, seed: int, n: int, d: int
