@@ -1,10 +1,11 @@
 """Kernel Density Steering: the method as functions of arrays (NumPy, torch, any array-API library).
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
-are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `density`, `mean_shift`,
-`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`.
+are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
+`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`.
 """
 
+from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
 from kds_ref.density import log_density, log_density_gradient
 from kds_ref.diffusion import (
     add_noise,
@@ -15,9 +16,9 @@ from kds_ref.diffusion import (
     velocity,
 )
 from kds_ref.guidance import classifier_free_guidance
-from kds_ref.kernels import Kernel
+from kds_ref.kernels import Kernel, shadow_kernel
 from kds_ref.mean_shift import mean_shift
-from kds_ref.patches import patchify, unpatchify
+from kds_ref.patches import patchify, patchify_adjoint, unpatchify
 from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
 from kds_ref.schedules import (
     NoiseSchedule,
@@ -43,17 +44,23 @@ __all__ = [
     "cosine_schedule",
     "ddim",
     "dpm_solver_pp_2s",
+    "likelihood_bandwidth",
     "linear_schedule",
     "log_density",
     "log_density_gradient",
     "mean_shift",
+    "median_bandwidth",
     "patchify",
+    "patchify_adjoint",
     "predict_eps",
     "predict_eps_from_v",
     "predict_x0",
     "predict_x0_from_v",
     "scaled_linear_schedule",
+    "scott_bandwidth",
     "select_particle",
+    "shadow_kernel",
+    "silverman_bandwidth",
     "steer",
     "steering_strength",
     "time_grid",

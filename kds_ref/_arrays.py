@@ -64,6 +64,19 @@ def to_compute(name: str, x: Array, xp: Namespace) -> Array:
     return x
 
 
+def trailing(values: float | Array, count: int, xp: Namespace) -> float | Array:
+    """Append axes of length 1 to an array; a Python number needs none.
+
+    `type() is` and not `isinstance`, here and for bandwidths elsewhere: a NumPy scalar is a float too, but it is what
+    NumPy makes of an array without axes, and warns where a Python float does not.
+    """
+    if type(values) is float:
+        return values
+    for _ in range(count):
+        values = xp.expand_dims(values, axis=-1)
+    return values
+
+
 def check_same_shape(**arrays: Array) -> None:
     """ValueError unless all named arrays have one shape."""
     (first_name, first), *others = arrays.items()
@@ -105,6 +118,13 @@ def check_integer(name: str, value: object, *, low: int, high: int | None = None
         accepted = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise ValueError(f"{name} is {number}; it must be {accepted}")
     return number
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return True or False, or raise naming the argument."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass True or False")
+    return value
 
 
 def _shown(value: object) -> str:

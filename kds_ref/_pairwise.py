@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
-from kds_ref._arrays import Array, DType, Namespace, check_bandwidth, prepare
+from kds_ref._arrays import Array, DType, Namespace, prepare, trailing
+from kds_ref._bandwidths import resolve_bandwidth
 
 # Blocks of at least this many elements keep the loop short for small inputs (1 MiB in float64).
 _MIN_BLOCK = 2**17
 
 
 class Problem(NamedTuple):
-    """Checked inputs: namespace, dtype that came in, query (..., M, D), particles (..., N, D), bandwidth."""
+    """Checked inputs: namespace, dtype that came in, query (..., M, D), particles (..., N, D), bandwidth.
+
+    The bandwidth is a positive float or an array that broadcasts to the leading axes.
+    """
 
     xp: Namespace
     dtype: DType
     query: Array
     particles: Array
-    bandwidth: float
+    bandwidth: float | Array
 
 
-def check_problem(query: Array, particles: Array, bandwidth: float) -> Problem:
-    """Check shapes, dtypes and values of a density or mean-shift problem."""
+def check_problem(query: Array, particles: Array, bandwidth: float | str | Array) -> Problem:
+    """Check shapes, dtypes and values of a density or mean-shift problem; a rule's bandwidth may be 0 here."""
     xp, dtype, (query_, particles_) = prepare(query=query, particles=particles)
     for name, x in (("query", query_), ("particles", particles_)):
         if x.ndim < 2 or 0 in x.shape:
@@ -37,13 +42,23 @@ def check_problem(query: Array, particles: Array, bandwidth: float) -> Problem:
             f"query has {query_.shape[-1]} dimensions (shape {tuple(query_.shape)}) but particles have "
             f"{particles_.shape[-1]} (shape {tuple(particles_.shape)}); the last axes must be equal"
         )
-    for a, b in zip(reversed(query_.shape[:-2]), reversed(particles_.shape[:-2]), strict=False):
+    lead = []
+    for a, b in zip_longest(reversed(query_.shape[:-2]), reversed(particles_.shape[:-2]), fillvalue=1):
         if a != b and 1 not in (a, b):
             raise ValueError(
                 f"leading axes of query {tuple(query_.shape)} and particles {tuple(particles_.shape)} "
                 "do not match; they must be equal or 1"
             )
-    return Problem(xp, dtype, query_, particles_, check_bandwidth(bandwidth, query_, xp))
+        lead.append(max(a, b))
+    return Problem(xp, dtype, query_, particles_, resolve_bandwidth(bandwidth, particles_, tuple(lead[::-1]), xp))
+
+
+def above_zero(bandwidth: float | Array, xp: Namespace) -> float | Array:
+    """The least bandwidth instead of a rule's 0: the limit h -> 0, in which equal particles stay."""
+    if type(bandwidth) is float:
+        return bandwidth
+    h: Array = bandwidth
+    return xp.clip(h, min=float(xp.finfo(h.dtype).smallest_normal))
 
 
 def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
@@ -57,20 +72,34 @@ def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
     per_query = max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape)
     block = max(1, _MIN_BLOCK // per_query)
     # u must stay finite in the dtype of the maths, else inf - inf appears in the softmax for a tiny h.
-    largest_squared = float(xp.finfo(query.dtype).max) / 4.0 * h * h
+    largest = float(xp.finfo(query.dtype).max)
+    if type(h) is float:
+        largest_squared: float | Array = largest / 4.0 * h * h
+    else:
+        h = trailing(h, 2, xp)
+        least = xp.clip(h, max=1.0)  # so that the product stays finite
+        largest_squared = largest / 4.0 * least * least
     targets = xp.expand_dims(particles, axis=-3)  # (..., 1, N, D)
     count = query.shape[-2]
     for start in range(0, count, block):
         origins = xp.expand_dims(query[..., start : min(start + block, count), :], axis=-2)  # (..., m, 1, D)
         difference = targets - origins
         squared = xp.sum(difference * difference, axis=-1)
-        if largest_squared < float(xp.finfo(query.dtype).max):
+        if type(largest_squared) is not float or largest_squared < largest:
             squared = xp.clip(squared, max=largest_squared)
         # Two divisions: h * h alone may underflow.
         yield difference, squared / h / h
 
 
 def log_sum_exp(logits: Array, xp: Namespace) -> Array:
-    """log(sum(exp(logits))) over the last axis."""
+    """log(sum(exp(logits))) over the last axis; -inf where every logit is -inf."""
+    peak = finite_peak(logits, xp)
+    total = xp.sum(xp.exp(logits - peak), axis=-1)
+    log_total = xp.log(xp.where(total > 0.0, total, xp.ones_like(total)))
+    return xp.where(total > 0.0, xp.squeeze(peak, axis=-1) + log_total, xp.full_like(total, -math.inf))
+
+
+def finite_peak(logits: Array, xp: Namespace) -> Array:
+    """Largest logit along the last axis, which is kept; 0 where all are -inf, so that no inf - inf appears."""
     peak = xp.max(logits, axis=-1, keepdims=True)
-    return xp.squeeze(peak, axis=-1) + xp.log(xp.sum(xp.exp(logits - peak), axis=-1))
+    return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 
-from kds_ref._arrays import Array
-from kds_ref._pairwise import check_problem, log_sum_exp, pairwise_blocks
-from kds_ref.kernels import Kernel, get_kernel
+from kds_ref._arrays import Array, trailing
+from kds_ref._pairwise import Problem, check_problem, log_sum_exp, pairwise_blocks
+from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
 
-def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian") -> Array:
+def log_density(
+    query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"
+) -> Array:
     """Logarithm of the kernel density estimate: KDS Eq. 1 (v1).
 
     log phat(x) = log( 1/(N h^D) sum_k K(||x - x_k||^2 / h^2) ), normalised so that phat integrates to 1.
@@ -22,19 +24,23 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
         query: Points at which to evaluate, (..., M, D), any real floating dtype.
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
-        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
-        kernel: Name of the kernel.
+        bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
+            points; finite and positive. Or an array, one per ensemble (leading axes equal or 1), or the name of
+            a rule that reads it off the particles: "median", "scott", "silverman", "likelihood".
+        kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
+            A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
     Returns:
         log phat, (..., M), in nats, in the dtype and on the device of query.
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive (a rule gives 0
+            for equal particles), or the kernel has no density ("l2").
 
     Notes:
         Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
-        numbers, not -inf.
+        numbers, not -inf; a compact kernel gives -inf where it reaches no particle.
 
     Example:
         One particle at the origin in one dimension, h = 1: the standard normal, log(1 / sqrt(2 pi)) at 0.
@@ -44,15 +50,17 @@ def log_density(query: Array, particles: Array, *, bandwidth: float, kernel: str
         >>> round(float(log_density(origin, origin, bandwidth=1.0)[0]), 6)
         -0.918939
     """
-    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
+    problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
     xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
-    sums = [log_sum_exp(kernel_.log_profile(u), xp) for _, u in pairwise_blocks(problem)]
-    log_norm = math.log(n) + d * math.log(problem.bandwidth) + kernel_.log_volume(d)
+    sums = [log_sum_exp(log_profile(kernel_, u), xp) for _, u in pairwise_blocks(problem)]
+    h = problem.bandwidth
+    log_h = math.log(h) if type(h) is float else trailing(xp.log(h), 1, xp)
+    log_norm = math.log(n) + d * log_h + log_volume(kernel_, d)
     return xp.astype(xp.concat(sums, axis=-1) - log_norm, problem.dtype, copy=False)
 
 
 def log_density_gradient(
-    query: Array, particles: Array, *, bandwidth: float, kernel: str | Kernel = "gaussian"
+    query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"
 ) -> Array:
     """Gradient of `log_density` with respect to the query points.
 
@@ -63,29 +71,48 @@ def log_density_gradient(
         query: Points at which to evaluate, (..., M, D), any real floating dtype.
         particles: The ensemble, (..., N, D), N >= 1; the same dtype. Leading axes are separate ensembles
             (equal or 1).
-        bandwidth: Standard deviation h of the kernel, in the units of the points; finite and positive.
-        kernel: Name of the kernel.
+        bandwidth: Length scale h of the kernel (the Gaussian's standard deviation), in the units of the
+            points; finite and positive. Or an array, one per ensemble (leading axes equal or 1), or the name of
+            a rule that reads it off the particles: "median", "scott", "silverman", "likelihood".
+        kernel: K of the density: "gaussian", "laplacian", "epanechnikov", "flat", or a `Kernel` of your own.
+            A mean shift with weights G climbs the density with K = `shadow_kernel(G)`.
 
     Returns:
         grad log phat, (..., M, D), in inverse units of the points, in the dtype and on the device of query.
 
     Raises:
         TypeError: If an input is not a real floating array, or dtypes or libraries differ.
-        ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
+        ValueError: If shapes do not fit, a value is NaN or infinite, bandwidth is not positive (a rule gives 0
+            for equal particles), or the kernel has no density ("l2").
 
     Notes:
         Steering by this gradient instead of by the shift is 1/h^2 too strong: 11 times at h = 0.3.
+        0 where the density is 0. At a cusp (a particle under the Laplacian) that particle adds nothing, the
+        middle of its subgradients; at the edge of a compact kernel the slope is the one from inside.
 
     Example:
         >>> import numpy as np
         >>> log_density_gradient(np.asarray([[1.0]]), np.zeros((1, 1)), bandwidth=0.5)
         array([[-4.]])
     """
-    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
-    xp, h, gradients = problem.xp, problem.bandwidth, []
+    problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
+    xp, h, gradients = problem.xp, trailing(problem.bandwidth, 2, problem.xp), []
     for difference, u in pairwise_blocks(problem):
-        log_slope, log_profile = kernel_.log_slope(u), kernel_.log_profile(u)
-        ratio = xp.exp(log_sum_exp(log_slope, xp) - log_sum_exp(log_profile, xp))  # 2 sum g / sum K; 1 if Gaussian
-        shift, _ = weighted_shift(difference, log_slope, xp)
+        slopes = log_slope(kernel_, u)
+        log_p = log_sum_exp(log_profile(kernel_, u), xp)
+        somewhere = xp.isfinite(log_p)
+        log_ratio = log_sum_exp(slopes, xp) - xp.where(somewhere, log_p, xp.zeros_like(log_p))
+        ratio = xp.where(somewhere, xp.exp(log_ratio), xp.zeros_like(log_p))  # 2 sum g / sum K; 1 if Gaussian
+        shift, _ = weighted_shift(difference, slopes, xp)
         gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
     return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)
+
+
+def _check(query: Array, particles: Array, bandwidth: float | str | Array) -> Problem:
+    """A problem whose bandwidth is positive: at h = 0 there is no density."""
+    problem = check_problem(query, particles, bandwidth)
+    if type(problem.bandwidth) is not float and bool(problem.xp.any(problem.bandwidth == 0.0)):
+        raise ValueError(
+            f"bandwidth is 0 by the rule {bandwidth!r}, since all particles of an ensemble are equal; pass a number"
+        )
+    return problem

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kds_ref._arrays import Array, check_bandwidth, check_integer, check_number, common_namespace, prepare
-from kds_ref._pairwise import Problem
-from kds_ref._samples import check_sample_ndim, from_locations, sample_shape, to_locations
+from kds_ref._arrays import Array, Namespace, check_flag, check_integer, check_number, common_namespace, prepare
+from kds_ref._bandwidths import check_bandwidth_option, per_location, resolve_bandwidth
+from kds_ref._pairwise import Problem, above_zero
+from kds_ref._samples import Layout, check_layout, from_locations, location_dimensions, sample_shape, to_locations
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
@@ -24,12 +25,13 @@ class SteeringInfo(NamedTuple):
         effective_particles: 1 / sum_k w_ik^2 per particle and location, (..., N, L), from 1 (a patch sees
             only itself: no steering) to N (all weights equal: the plain mean).
         shift_norm: ||m|| per particle and location, before the multiplication by strength, (..., N, L).
-        bandwidth: The bandwidth h that was used, in the units of the latent.
+        bandwidth: The h that was used, in the units of the latent: a float if it is one number, else an array
+            (..., L), one per ensemble and location. 0 where a rule found equal particles.
     """
 
     effective_particles: Array
     shift_norm: Array
-    bandwidth: float
+    bandwidth: float | Array
 
 
 def steering_strength(
@@ -82,28 +84,39 @@ def _strength_of_array(t: Array, total: int, strength: float, threshold: float) 
 def steer(
     x0_pred: Array,
     *,
-    bandwidth: float = 0.3,
+    bandwidth: float | str | Array = 0.3,
     strength: float = 0.3,
     patch_size: int | None = 1,
+    stride: int | None = None,
     kernel: str | Kernel = "gaussian",
     sample_ndim: int | None = None,
+    scale_with_dimension: bool = False,
 ) -> tuple[Array, SteeringInfo]:
     """Move every particle's patches towards the mode of its ensemble: KDS Eq. 7 and 8 (v1), Algorithm 2.
 
     At each location, p <- p + strength * m with m the mean shift over that location's N patches. All
     particles move at once, from the old patches. The steered patch stays in the convex hull of the ensemble.
+    A value that several patches cover moves by the average of their steps.
 
     Args:
-        x0_pred: Predicted clean latents, (..., N, C, H, W); with patch_size=None any (..., N, *sample).
-            Leading axes are separate ensembles and never mix.
-        bandwidth: h, the kernel's standard deviation in the units of the latent; the paper uses 0.3. It is
-            absolute: a latent of another scale, or longer patches, need another h.
+        x0_pred: Predicted clean latents, (..., N, C, H, W), or with sample_ndim (..., N, C, length) or
+            (..., N, C, depth, H, W); with patch_size=None any (..., N, *sample). Leading axes are separate
+            ensembles and never mix.
+        bandwidth: h, the kernel's length scale (the Gaussian's standard deviation) in the units of the latent;
+            the paper uses 0.3. It is absolute: a latent of another scale, or longer patches, need another h.
+            An array gives one h per ensemble, (...), or per ensemble and location, (..., L), axes of 1
+            allowed; a name ("median", "scott", "silverman", "likelihood", see `kds_ref.bandwidths`) reads h
+            off the patches of every location.
         strength: Part of the shift to go, in [0, 1]; the paper uses 0.3 (Eq. 10). 0 changes nothing.
         patch_size: Side of the patches in latent pixels; the paper uses 1. None: the whole sample is one
             patch.
-        kernel: Name of the kernel.
+        stride: Distance between neighbouring patches, in [1, patch_size]; None (the paper): no overlap.
+        kernel: G of the weights, see `mean_shift`.
         sample_ndim: Number of trailing axes that form one sample. None: 3 with an integer patch_size; with
             patch_size=None 1 for (N, D) and 3 for four or more axes (three axes are ambiguous and refused).
+        scale_with_dimension: True multiplies h by the square root of the number of values in the patch, as
+            distances grow, so that one h serves all patch sizes. False is the paper. The median already grows
+            so; the other rules are per dimension.
 
     Returns:
         (x0_steered, info): the steered latents, of the shape, dtype and device of x0_pred, and a
@@ -126,24 +139,51 @@ def steer(
         array([0.0267, 0.1733])
         >>> np.round(info.effective_particles.ravel(), 2)
         array([1.98, 1.98])
+
+        A rule reads h off the patches of every location, here of two overlapping patches; info says which h it was.
+
+        >>> particles = np.asarray([[0.0, 1.0, 5.0], [2.0, 1.0, 5.0]]).reshape(2, 1, 3)  # signals of three values
+        >>> _, info = steer(particles, bandwidth="median", patch_size=2, stride=1, sample_ndim=2)
+        >>> np.round(info.bandwidth, 4)
+        array([1.4142, 0.    ])
     """
     xp, dtype, (x,) = prepare(x0_pred=x0_pred)
     kernel_ = get_kernel(kernel)
     strength = check_number("strength", strength, low=0.0, high=1.0)
-    bandwidth = check_bandwidth(bandwidth, x, xp)
-    sample = sample_shape("x0_pred", x, patch_size, sample_ndim)
-    patches = to_locations(x, sample, patch_size, xp)  # (..., L, N, D)
-    shift, effective = shift_and_effective_particles(Problem(xp, dtype, patches, patches, bandwidth), kernel_)
-    # `where` keeps even the sign of a zero when nothing moves.
-    step = strength * shift
-    moved = xp.where(step == 0.0, patches, patches + step)
+    check_layout(patch_size, stride, sample_ndim)
+    layout = Layout(sample_shape("x0_pred", x, patch_size, sample_ndim), patch_size, stride)
+    patches = to_locations(x, layout, xp)  # (..., L, N, D)
+    h = _bandwidth_of_locations(
+        bandwidth, patches, layout, check_flag("scale_with_dimension", scale_with_dimension), xp
+    )
+    problem = Problem(xp, dtype, patches, patches, above_zero(h, xp))
+    shift, effective = shift_and_effective_particles(problem, kernel_)
+    # The step is put back, not the patch: what does not move stays exact, even where patches are averaged, and
+    # `where` keeps the sign of a zero.
+    step = from_locations(strength * shift, layout, xp)
+    moved = xp.where(step == 0.0, x, x + step)
     norm = xp.sqrt(xp.sum(shift * shift, axis=-1))
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
         xp.astype(xp.matrix_transpose(norm), dtype, copy=False),
-        bandwidth,
+        h if type(h) is float else xp.astype(h, dtype, copy=False),
     )
-    return xp.astype(from_locations(moved, sample, patch_size, xp), dtype, copy=False), info
+    return xp.astype(moved, dtype, copy=False), info
+
+
+def _bandwidth_of_locations(
+    bandwidth: float | str | Array, patches: Array, layout: Layout, scaled: bool, xp: Namespace
+) -> float | Array:
+    """The h of each location, (..., L), or one float for all; patches are (..., L, N, D)."""
+    lead = tuple(patches.shape[:-2])
+    bandwidth = per_location(bandwidth, lead)
+    dimensions = location_dimensions(patches, layout, xp) if scaled or isinstance(bandwidth, str) else None  # (L,)
+    h = resolve_bandwidth(bandwidth, patches, lead, xp, dimensions)
+    if scaled and dimensions is not None:
+        root = xp.sqrt(dimensions)
+        equal = type(h) is float and bool(xp.all(root == root[0]))
+        h = h * (float(root[0]) if equal else root)
+    return h if type(h) is float else xp.broadcast_to(h, lead)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +192,15 @@ class KernelDensitySteering:
 
     Attributes:
         num_train_timesteps: T of the schedule, the number of TRAINING steps.
-        bandwidth: h, in the units of the latent.
+        bandwidth: h, in the units of the latent; a number, an array or the name of a rule, see `steer`. A rule
+            is applied anew at every step.
         strength: delta in [0, 1].
         cutoff: The t/T down to which (inclusive) to steer, in [0, 1]; 0 steers to the end.
         patch_size: Side of the patches, or None for the whole sample.
-        kernel: Name of the kernel.
+        stride: Distance between neighbouring patches; None: no overlap.
+        kernel: G of the weights, see `mean_shift`.
         sample_ndim: Number of trailing axes that form one sample; see `steer`.
+        scale_with_dimension: Multiply h by the square root of the number of values in a patch; see `steer`.
 
     Example:
         >>> import numpy as np
@@ -169,20 +212,22 @@ class KernelDensitySteering:
     """
 
     num_train_timesteps: int = 1000
-    bandwidth: float = 0.3
+    bandwidth: float | str | Array = 0.3
     strength: float = 0.3
     cutoff: float = 0.3
     patch_size: int | None = 1
+    stride: int | None = None
     kernel: str | Kernel = "gaussian"
     sample_ndim: int | None = None
+    scale_with_dimension: bool = False
 
     def __post_init__(self) -> None:
         """Check the options now, not at the first step of a long run."""
         steering_strength(0, self.num_train_timesteps, strength=self.strength, cutoff=self.cutoff)
-        if check_number("bandwidth", self.bandwidth) <= 0.0:
-            raise ValueError(f"bandwidth is {self.bandwidth}; it must be positive (strength=0 switches steering off)")
+        check_bandwidth_option(self.bandwidth)
         get_kernel(self.kernel)
-        check_sample_ndim(self.patch_size, self.sample_ndim)
+        check_layout(self.patch_size, self.stride, self.sample_ndim)
+        check_flag("scale_with_dimension", self.scale_with_dimension)
 
     def __call__(self, x0_pred: Array, t: float) -> tuple[Array, SteeringInfo | None]:
         """Steer at timestep t; below the cut-off return x0_pred itself and None."""
@@ -194,6 +239,8 @@ class KernelDensitySteering:
             bandwidth=self.bandwidth,
             strength=delta,
             patch_size=self.patch_size,
+            stride=self.stride,
             kernel=self.kernel,
             sample_ndim=self.sample_ndim,
+            scale_with_dimension=self.scale_with_dimension,
         )

@@ -50,9 +50,35 @@ POINT_CASES: list[Case] = [
         ({"bandwidth": -1.0}, ValueError, "bandwidth is -1"),
         ({"bandwidth": np.nan}, ValueError, "bandwidth is nan"),
         ({"bandwidth": np.inf}, ValueError, "bandwidth is inf"),
-        ({"bandwidth": "0.3"}, TypeError, "bandwidth is a str"),
+        ({"bandwidth": "0.3"}, ValueError, "bandwidth is '0.3'; known rules: median, scott, silverman, likelihood"),
+        ({"bandwidth": [0.3]}, TypeError, "bandwidth is a list; pass a number, an array or the name of a rule"),
+        ({"bandwidth": None}, TypeError, "bandwidth is a NoneType"),
         ({"bandwidth": True}, TypeError, "bandwidth is a bool"),
-        ({"bandwidth": np.asarray([0.3])}, TypeError, "bandwidth is a ndarray"),
+        ({"bandwidth": np.asarray([0.3])}, ValueError, r"bandwidth has shape \(1,\)"),
+        ({"bandwidth": np.asarray(1)}, TypeError, "bandwidth has dtype int64"),
+        ({"bandwidth": np.asarray(1j)}, TypeError, "bandwidth has dtype complex128"),
+        ({"bandwidth": np.asarray(np.nan)}, ValueError, "bandwidth of shape .* holds NaN or infinity"),
+        ({"bandwidth": np.zeros((0,))}, ValueError, "bandwidth has shape .0,.; no axis may be empty"),
+        (
+            {"bandwidth": np.asarray([0.3, 0.0]), "query": np.zeros((2, 4, 3))},
+            ValueError,
+            "bandwidth of shape .2,. holds values from 0 to 0.3; all must be positive",
+        ),
+        (
+            {"bandwidth": np.full(3, 0.3), "query": np.zeros((2, 4, 3))},
+            ValueError,
+            r"bandwidth has shape \(3,\).*\(2,\)",
+        ),
+        (
+            {"bandwidth": np.asarray(1e-40), "query": P.astype("f4"), "particles": P.astype("f4")},
+            ValueError,
+            "bandwidth of shape .. holds values from 1e-40",
+        ),
+        (
+            {"bandwidth": np.asarray(1e40), "query": P.astype("f4"), "particles": P.astype("f4")},
+            ValueError,
+            "bandwidth of shape .. holds values from 1e.40",
+        ),
         (
             {"bandwidth": 1e-40, "query": P.astype("f4"), "particles": P.astype("f4")},
             ValueError,
@@ -83,7 +109,18 @@ STEER_CASES: list[Case] = [
         ({"patch_size": 0}, ValueError, "patch_size is 0"),
         ({"patch_size": 1.0}, TypeError, "patch_size is a float"),
         ({"patch_size": True}, TypeError, "patch_size is a bool"),
-        ({"sample_ndim": 2}, ValueError, "sample_ndim is 2 with patch_size=1"),
+        ({"sample_ndim": 1}, ValueError, "sample_ndim is 1 with patch_size=1"),
+        ({"sample_ndim": 4}, ValueError, r"x0_pred has shape \(4, 2, 3, 3\); it needs axes .* 4 axes of the sample"),
+        ({"stride": 2}, ValueError, "stride is 2 with patch_size=1; it must be in .1, 1."),
+        ({"stride": 0, "patch_size": 2}, ValueError, "stride is 0"),
+        ({"stride": 1.0, "patch_size": 2}, TypeError, "stride is a float"),
+        ({"stride": 1, "patch_size": None}, ValueError, "stride is 1 with patch_size=None"),
+        ({"scale_with_dimension": 1}, TypeError, "scale_with_dimension is a int"),
+        ({"bandwidth": "Scott"}, ValueError, "bandwidth is 'Scott'; known rules"),
+        ({"bandwidth": np.full((4,), 0.3)}, ValueError, r"bandwidth has shape \(4,\).*\(9,\)"),
+        ({"bandwidth": np.full((1, 9), 0.3)}, ValueError, r"bandwidth has shape \(1, 9\).*\(9,\)"),
+        ({"bandwidth": np.asarray(-1.0)}, ValueError, "bandwidth of shape .. holds values from -1"),
+        ({"x": Z[None, None], "bandwidth": np.full(9, 0.3)}, ValueError, r"bandwidth has shape \(9,\).*\(1, 1, 9\)"),
         ({"sample_ndim": 0, "patch_size": None}, ValueError, "sample_ndim is 0"),
         ({"sample_ndim": "3"}, TypeError, "sample_ndim is a str"),
         ({"strength": 1.5}, ValueError, "strength is 1.5"),
@@ -91,7 +128,7 @@ STEER_CASES: list[Case] = [
         ({"strength": np.nan}, ValueError, "strength is nan"),
         ({"strength": None}, TypeError, "strength is a NoneType"),
         ({"bandwidth": 0}, ValueError, "bandwidth is 0"),
-        ({"kernel": "flat"}, ValueError, "kernel is 'flat'"),
+        ({"kernel": "box"}, ValueError, "kernel is 'box'; known kernels: gaussian, laplacian, .*flat, l2"),
         ({"band_width": 1.0}, TypeError, "band_width"),
     ]
 ]
@@ -107,7 +144,12 @@ SETTINGS_CASES: list[Case] = [
         ({"cutoff": 30}, ValueError, "cutoff is 30"),
         ({"patch_size": -1}, ValueError, "patch_size is -1"),
         ({"kernel": "L2"}, ValueError, "kernel is 'L2'"),
-        ({"sample_ndim": 2}, ValueError, "sample_ndim is 2"),
+        ({"sample_ndim": 1}, ValueError, "sample_ndim is 1 with patch_size=1"),
+        ({"stride": 2}, ValueError, "stride is 2 with patch_size=1"),
+        ({"bandwidth": "mean"}, ValueError, "bandwidth is 'mean'; known rules"),
+        ({"bandwidth": (0.3,)}, TypeError, "bandwidth is a tuple"),
+        ({"bandwidth": np.asarray([0.3, -0.3])}, ValueError, "bandwidth of shape .2,. holds values from -0.3"),
+        ({"scale_with_dimension": "yes"}, TypeError, "scale_with_dimension is a str"),
     ]
 ]
 
@@ -116,7 +158,42 @@ OTHER_CASES: list[Case] = [
     (k.patchify, {"z": Z, "patch_size": 0}, ValueError, "patch_size is 0"),
     (k.patchify, {"z": Z, "patch_size": (2, 2)}, TypeError, "patch_size is a tuple"),
     (k.patchify, {"z": None, "patch_size": 1}, TypeError, "z is a NoneType"),
-    (k.unpatchify, {"patches": P, "patch_size": 1, "shape": (3, 2)}, ValueError, "shape is .3, 2."),
+    (k.patchify, {"z": Z, "patch_size": 2, "stride": 3}, ValueError, "stride is 3 with patch_size=2"),
+    (k.patchify, {"z": Z, "patch_size": 2, "stride": "1"}, TypeError, "stride is a str"),
+    (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 1}, ValueError, "sample_ndim is 1"),
+    (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 5}, ValueError, "z has shape .* C and 4 axes of space"),
+    (k.patchify, {"z": Z[..., :0], "patch_size": 2, "sample_ndim": 2}, ValueError, "z has shape .* none empty"),
+    (
+        k.unpatchify,
+        {"patches": np.zeros((2, 2), dtype=int), "patch_size": 2, "stride": 1, "shape": (1, 3)},
+        TypeError,
+        "patches has dtype int64; overlapping patches are averaged",
+    ),
+    *[
+        (function, {"patches": P, "patch_size": 1, **arguments}, error, message)
+        for function in (k.unpatchify, k.patchify_adjoint)
+        for arguments, error, message in [
+            ({"shape": (12,)}, ValueError, "shape is .12,."),
+            ({"shape": (3, 0, 2)}, ValueError, "shape is 0"),
+            ({"shape": (3, 4), "stride": 2}, ValueError, "stride is 2 with patch_size=1"),
+            ({"shape": (3, 2)}, ValueError, r"patches has shape \(4, 3\); .* need \(\.\.\., 2, 3\)"),
+            ({"shape": (3, 2), "patches": P.tolist()}, TypeError, "patches is a list"),
+        ]
+    ],
+    *[
+        (rule, {"particles": particles}, error, message)
+        for rule in (k.median_bandwidth, k.scott_bandwidth, k.silverman_bandwidth, k.likelihood_bandwidth)
+        for particles, error, message in [
+            ([[0.0]], TypeError, "particles is a list"),
+            (P.astype(int), TypeError, "particles has dtype int64"),
+            (P[0], ValueError, r"particles has shape \(3,\)"),
+            (P[:0], ValueError, r"particles has shape \(0, 3\)"),
+            (NAN, ValueError, "particles of shape .4, 3. holds NaN"),
+        ]
+    ],
+    (k.shadow_kernel, {"kernel": "Flat"}, ValueError, "kernel is 'Flat'; known kernels"),
+    (k.shadow_kernel, {"kernel": 2}, TypeError, "kernel is a int"),
+    (k.shadow_kernel, {"kernel": "l2"}, ValueError, "kernel 'l2' names no shadow"),
     (k.unpatchify, {"patches": P, "patch_size": 1, "shape": (3, 2, 2.0)}, TypeError, "shape is a float"),
     (k.unpatchify, {"patches": P, "patch_size": 1, "shape": 12}, ValueError, "shape is 12"),
     (
@@ -195,6 +272,22 @@ def test_unknown_options_are_errors(name: str) -> None:
     function = getattr(k, name)
     with pytest.raises(TypeError, match="not_an_option"):
         function(not_an_option=1)
+
+
+def test_a_rule_makes_no_density_of_equal_particles() -> None:
+    for function in (k.log_density, k.log_density_gradient):
+        with pytest.raises(ValueError, match="bandwidth is 0 by the rule 'scott'"):
+            function(P, P, bandwidth="scott")
+
+
+def test_bandwidths_of_another_library_or_device_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match=r"different libraries .*bandwidth: numpy, particles: torch"):
+        k.steer(torch.from_numpy(Z), bandwidth=np.asarray(0.3))
+    h = strict.asarray(0.3, device=strict.Device("device1"))
+    with pytest.raises(ValueError, match=r"bandwidth is on device .* move one"):
+        k.steer(strict.asarray(Z), bandwidth=h)
 
 
 def test_libraries_are_not_mixed() -> None:

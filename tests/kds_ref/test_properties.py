@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kds_ref import log_density, mean_shift, select_particle, steer
+from kds_ref import log_density, log_density_gradient, mean_shift, select_particle, shadow_kernel, steer
 
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(1, 7)
@@ -78,6 +78,86 @@ def test_a_full_shift_never_lowers_the_density(xp: Any, seed: int, n: int, d: in
     shifted = query + xp.numpy(mean_shift(xp.array(query), particles, bandwidth=h))
     after = xp.numpy(log_density(xp.array(shifted), particles, bandwidth=h))
     assert np.all(after >= before - 1e-11 * (1.0 + np.abs(before)))
+
+
+def multiple_of_the_gradient(kernel: str, u: np.ndarray, h: float) -> np.ndarray:
+    """m_G / grad log phat_S per query, from u (M, N): the last column of the table in kds_ref.kernels."""
+    ball = np.maximum(1.0 - u, 0.0)
+    if kernel == "gaussian":
+        return np.full(len(u), h**2)
+    if kernel == "laplacian":
+        return h**2 * ((1.0 + np.sqrt(u)) * np.exp(-np.sqrt(u))).sum(axis=1) / np.exp(-np.sqrt(u)).sum(axis=1)
+    if kernel == "epanechnikov":
+        return h**2 * (ball**2).sum(axis=1) / (4.0 * ball.sum(axis=1))
+    assert kernel == "flat"
+    return h**2 * ball.sum(axis=1) / (2.0 * (u <= 1.0).sum(axis=1))
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "epanechnikov", "flat"])
+@given(SEEDS, COUNTS, DIMENSIONS, st.floats(0.3, 20.0))
+def test_the_shift_is_a_positive_multiple_of_the_gradient_of_its_shadow(
+    xp: Any, kernel: str, seed: int, n: int, d: int, h: float
+) -> None:
+    p = points(seed, n, d)
+    query = p + h / np.sqrt(d) * points(seed + 1, n, d)
+    u = ((query[:, None] - p[None]) ** 2).sum(axis=-1) / h**2
+    assume(np.abs(u - 1.0).min() > 1e-6)  # the profile's rounding is amplified at the edge
+    shift = xp.numpy(mean_shift(xp.array(query), xp.array(p), bandwidth=h, kernel=kernel))
+    shadow = shadow_kernel(kernel)
+    gradient = xp.numpy(log_density_gradient(xp.array(query), xp.array(p), bandwidth=h, kernel=shadow))
+    reached = (u < 1.0).any(axis=1) | (kernel in ("gaussian", "laplacian"))
+    multiple = multiple_of_the_gradient(kernel, u[reached], h)
+    assert np.all(multiple > 0.0)
+    np.testing.assert_allclose(shift[reached], multiple[:, None] * gradient[reached], rtol=1e-8, atol=1e-10)
+    assert np.all(shift[~reached] == 0.0)
+    assert np.all(gradient[~reached] == 0.0)
+
+
+@given(SEEDS, COUNTS, DIMENSIONS, st.floats(1.01, 10.0))
+def test_the_l2_shift_climbs_an_epanechnikov_density_that_reaches_all(
+    xp: Any, seed: int, n: int, d: int, margin: float
+) -> None:
+    p, query = points(seed, n, d), points(seed + 1, 4, d)
+    squared = ((query[:, None] - p[None]) ** 2).sum(axis=-1)
+    wide = margin * float(np.sqrt(squared.max()))
+    shift = xp.numpy(mean_shift(xp.array(query), xp.array(p), bandwidth=0.1, kernel="l2"))
+    gradient = xp.numpy(log_density_gradient(xp.array(query), xp.array(p), bandwidth=wide, kernel="epanechnikov"))
+    multiple = wide**2 / 2.0 * (1.0 - squared / wide**2).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(shift, multiple * gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "epanechnikov", "flat", "biweight", "matern32"])
+@given(SEEDS, COUNTS, DIMENSIONS, st.floats(0.3, 20.0))
+def test_the_gradient_is_that_of_the_density(xp: Any, kernel: str, seed: int, n: int, d: int, h: float) -> None:
+    p = points(seed, n, d)
+    query, direction, step = p[0] + h * points(seed + 1, 3, d), points(seed + 2, d), 1e-5 * h
+    direction /= np.linalg.norm(direction)
+    distance = np.sqrt(((query[:, None] - p[None]) ** 2).sum(axis=-1)) / h
+    # away from cusps and edges
+    clear = (distance.min(axis=1) > 0.05) & (np.abs(distance - 1.0).min(axis=1) > 0.02)
+    up, down = (
+        xp.numpy(log_density(xp.array(query + s * step * direction), xp.array(p), bandwidth=h, kernel=kernel))[clear]
+        for s in (1.0, -1.0)
+    )
+    gradient = xp.numpy(log_density_gradient(xp.array(query), xp.array(p), bandwidth=h, kernel=kernel))[clear]
+    reached = np.isfinite(up)
+    numeric = (up[reached] - down[reached]) / (2.0 * step)
+    np.testing.assert_allclose(gradient[reached] @ direction, numeric, rtol=1e-4, atol=1e-5 / h)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "epanechnikov", "flat"])
+@given(SEEDS, COUNTS, DIMENSIONS, BANDWIDTHS)
+def test_a_full_shift_of_any_kernel_never_lowers_the_density_of_its_shadow(
+    xp: Any, kernel: str, seed: int, n: int, d: int, h: float
+) -> None:
+    p, query = points(seed, n, d), 2.0 * points(seed + 1, 4, d)
+    shifted = query + xp.numpy(mean_shift(xp.array(query), xp.array(p), bandwidth=h, kernel=kernel))
+    before, after = (
+        xp.numpy(log_density(xp.array(x), xp.array(p), bandwidth=h, kernel=shadow_kernel(kernel)))
+        for x in (query, shifted)
+    )
+    reached = np.isfinite(before)
+    assert np.all(after[reached] >= before[reached] - 1e-9 * (1.0 + np.abs(before[reached])))
 
 
 @given(SEEDS, st.integers(2, 7), DIMENSIONS, BANDWIDTHS, STRENGTHS)

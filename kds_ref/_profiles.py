@@ -1,0 +1,67 @@
+"""Logarithms of the profiles of `kernels` as functions of u = ||x - x_k||^2 / h^2, with finite derivatives.
+
+Where a formula is undefined, `where` stands inside and outside of it, so that libraries that differentiate see no
+infinite derivative.
+"""
+
+from __future__ import annotations
+
+import math
+
+import array_api_compat
+
+from kds_ref._arrays import Array
+
+
+def log_zero(u: Array) -> Array:
+    """Log of zero, everywhere."""
+    return array_api_compat.array_namespace(u).full_like(u, -math.inf)
+
+
+def log_one(u: Array) -> Array:
+    """Log of one, everywhere."""
+    return array_api_compat.array_namespace(u).zeros_like(u)
+
+
+def minus_half_u(u: Array) -> Array:
+    """Gaussian."""
+    return -0.5 * u
+
+
+def minus_root(u: Array) -> Array:
+    """Laplacian: -sqrt(u)."""
+    xp = array_api_compat.array_namespace(u)
+    root = xp.sqrt(xp.where(u > 0.0, u, xp.ones_like(u)))
+    return xp.where(u > 0.0, -root, xp.zeros_like(u))
+
+
+def laplacian_log_slope(u: Array) -> Array:
+    """Log of exp(-sqrt(u)) / sqrt(u)."""
+    # At the cusp u = 0 the slope is infinite and every direction as good as its
+    # opposite: the weight there is 0, which gives the subgradient 0.
+    xp = array_api_compat.array_namespace(u)
+    positive = xp.where(u > 0.0, u, xp.ones_like(u))
+    return xp.where(u > 0.0, -xp.sqrt(positive) - 0.5 * xp.log(positive), log_zero(u))
+
+
+def matern_log_profile(u: Array) -> Array:
+    """Log of (1 + sqrt(u)) exp(-sqrt(u))."""
+    log_exp = minus_root(u)
+    return array_api_compat.array_namespace(u).log1p(-log_exp) + log_exp
+
+
+def log_one_minus_u(u: Array) -> Array:
+    """Log of max(1 - u, 0)."""
+    xp = array_api_compat.array_namespace(u)
+    return xp.where(u < 1.0, xp.log1p(-xp.where(u < 1.0, u, xp.zeros_like(u))), log_zero(u))
+
+
+def log_inside(u: Array) -> Array:
+    """Log of one up to u = 1, of zero beyond."""
+    # The edge u = 1 belongs to the ball, as in Cheng (1995).
+    return array_api_compat.array_namespace(u).where(u <= 1.0, log_one(u), log_zero(u))
+
+
+def log_ball(dimension: int) -> float:
+    """Log of the volume of the unit ball."""
+    return 0.5 * dimension * math.log(math.pi) - math.lgamma(0.5 * dimension + 1.0)
