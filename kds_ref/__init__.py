@@ -2,7 +2,7 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `density`, `mean_shift`,
-`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`.
+`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `modes`.
 """
 
 from kds_ref.density import log_density, log_density_gradient
@@ -17,6 +17,7 @@ from kds_ref.diffusion import (
 from kds_ref.guidance import classifier_free_guidance
 from kds_ref.kernels import Kernel
 from kds_ref.mean_shift import mean_shift
+from kds_ref.modes import MergedModes, ModeSeekingResult, blurring_mean_shift, merge_modes, seek_modes
 from kds_ref.patches import patchify, unpatchify
 from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
 from kds_ref.schedules import (
@@ -34,11 +35,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Kernel",
     "KernelDensitySteering",
+    "MergedModes",
+    "ModeSeekingResult",
     "NoiseSchedule",
     "SamplerResult",
     "SamplerState",
     "SteeringInfo",
     "add_noise",
+    "blurring_mean_shift",
     "classifier_free_guidance",
     "cosine_schedule",
     "ddim",
@@ -47,12 +51,14 @@ __all__ = [
     "log_density",
     "log_density_gradient",
     "mean_shift",
+    "merge_modes",
     "patchify",
     "predict_eps",
     "predict_eps_from_v",
     "predict_x0",
     "predict_x0_from_v",
     "scaled_linear_schedule",
+    "seek_modes",
     "select_particle",
     "steer",
     "steering_strength",

@@ -13,6 +13,7 @@ import kds_ref
 CONTRACT = {
     "density": ["log_density", "log_density_gradient"],
     "mean_shift": ["mean_shift"],
+    "modes": ["MergedModes", "ModeSeekingResult", "blurring_mean_shift", "merge_modes", "seek_modes"],
     "patches": ["patchify", "unpatchify"],
     "steering": ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"],
     "selection": ["select_particle"],
