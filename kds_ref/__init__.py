@@ -2,7 +2,8 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `density`, `mean_shift`,
-`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `modes`.
+`patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`,
+`modes`.
 """
 
 from kds_ref.density import log_density, log_density_gradient
@@ -10,6 +11,7 @@ from kds_ref.diffusion import (
     add_noise,
     predict_eps,
     predict_eps_from_v,
+    predict_score,
     predict_x0,
     predict_x0_from_v,
     velocity,
@@ -18,8 +20,9 @@ from kds_ref.guidance import classifier_free_guidance
 from kds_ref.kernels import Kernel
 from kds_ref.mean_shift import mean_shift
 from kds_ref.modes import MergedModes, ModeSeekingResult, blurring_mean_shift, merge_modes, seek_modes
+from kds_ref.ode import ProbabilityFlowODE
 from kds_ref.patches import patchify, unpatchify
-from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
+from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2m, dpm_solver_pp_2s
 from kds_ref.schedules import (
     NoiseSchedule,
     cosine_schedule,
@@ -38,6 +41,7 @@ __all__ = [
     "MergedModes",
     "ModeSeekingResult",
     "NoiseSchedule",
+    "ProbabilityFlowODE",
     "SamplerResult",
     "SamplerState",
     "SteeringInfo",
@@ -46,6 +50,7 @@ __all__ = [
     "classifier_free_guidance",
     "cosine_schedule",
     "ddim",
+    "dpm_solver_pp_2m",
     "dpm_solver_pp_2s",
     "linear_schedule",
     "log_density",
@@ -55,6 +60,7 @@ __all__ = [
     "patchify",
     "predict_eps",
     "predict_eps_from_v",
+    "predict_score",
     "predict_x0",
     "predict_x0_from_v",
     "scaled_linear_schedule",

@@ -12,6 +12,8 @@ from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
 
 # The array-API standard has no common type to annotate with; shapes are stated in the docstrings.
 Array: TypeAlias = Any
@@ -62,6 +64,16 @@ def to_compute(name: str, x: Array, xp: Namespace) -> Array:
     if not bool(xp.all(xp.isfinite(x))):
         raise ValueError(f"{name} of shape {tuple(x.shape)} holds NaN or infinity; all values must be finite")
     return x
+
+
+def to_numpy(x: Array, xp: Namespace) -> NDArray[np.float64]:
+    """Copy an array of any library and device to NumPy, in float64."""
+    wide = xp.astype(x, xp.float64, copy=False)
+    if array_api_compat.is_array_api_strict_namespace(xp):  # it has no device called "cpu"
+        view = np.from_dlpack(wide)
+    else:
+        view = np.asarray(array_api_compat.to_device(wide, "cpu"))
+    return np.array(view, dtype=np.float64)
 
 
 def check_same_shape(**arrays: Array) -> None:

@@ -14,6 +14,7 @@ CONTRACT = {
     "density": ["log_density", "log_density_gradient"],
     "mean_shift": ["mean_shift"],
     "modes": ["MergedModes", "ModeSeekingResult", "blurring_mean_shift", "merge_modes", "seek_modes"],
+    "ode": ["ProbabilityFlowODE"],
     "patches": ["patchify", "unpatchify"],
     "steering": ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"],
     "selection": ["select_particle"],
@@ -22,6 +23,7 @@ CONTRACT = {
         "add_noise",
         "predict_eps",
         "predict_eps_from_v",
+        "predict_score",
         "predict_x0",
         "predict_x0_from_v",
         "velocity",
@@ -33,7 +35,7 @@ CONTRACT = {
         "scaled_linear_schedule",
         "time_grid",
     ],
-    "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2s"],
+    "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"],
 }
 SOURCES = sorted(Path(kds_ref.__file__).parent.glob("[!_]*.py"))
 MODULES = [path.stem for path in SOURCES]
