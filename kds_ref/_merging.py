@@ -30,10 +30,10 @@ def modes_of_one(points: Array, components: Array, xp: Namespace) -> tuple[Array
         groups.append((-members.shape[0], [float(value) for value in mean], mean, inside))
     groups.sort(key=lambda group: group[:2])
     device = array_api_compat.device(points)
-    labels = xp.zeros(components.shape, dtype=xp.int64, device=device)
+    labels = xp.zeros(components.shape, dtype=components.dtype, device=device)
     for row, (_, _, _, inside) in enumerate(groups):
         labels = xp.where(inside, row, labels)
-    sizes = xp.asarray([-negative for negative, _, _, _ in groups], dtype=xp.int64, device=device)
+    sizes = xp.asarray([-negative for negative, _, _, _ in groups], dtype=components.dtype, device=device)
     return xp.stack([mean for _, _, mean, _ in groups]), labels, sizes
 
 

@@ -16,6 +16,7 @@ from kds_ref._arrays import (
     check_number,
     check_same_shape,
     common_namespace,
+    holds,
     prepare,
     to_compute,
 )
@@ -220,7 +221,7 @@ def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array
     if not xp.isdtype(alpha_bar.dtype, "real floating"):
         raise TypeError(f"alpha_bar has dtype {alpha_bar.dtype}; a real floating dtype is needed")
     levels = to_compute("alpha_bar", alpha_bar, xp)
-    if not bool(xp.all((levels >= 0.0) & (levels <= 1.0))):
+    if not holds(lambda level: (level >= 0.0) & (level <= 1.0), levels, xp):
         raise ValueError(f"alpha_bar of shape {tuple(levels.shape)} holds values outside [0, 1]")
     # Fewer axes than x would line up with the last ones: a level per column where one per sample was meant.
     fits = all(a in (1, b) for a, b in zip(levels.shape, x.shape, strict=False))
@@ -234,5 +235,5 @@ def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array
 
 def _check_not_zero(root: Array, value: str, what: str, xp: Namespace) -> None:
     """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
-    if root == 0.0 if isinstance(root, float) else bool(xp.any(root == 0.0)):
+    if root == 0.0 if isinstance(root, float) else not holds(lambda level: level != 0.0, root, xp):
         raise ValueError(f"alpha_bar is {value}, where {what} is not defined; leave that timestep out")

@@ -23,7 +23,7 @@ class ModeSeekingResult(NamedTuple):
 
     Attributes:
         points: End point of every query, (..., M, D), in the dtype of the query.
-        num_iterations: How many shifts each query made, (..., M), int64.
+        num_iterations: How many shifts each query made, (..., M), integer.
         converged: Whether its next shift is within the tolerance, (..., M), bool; False where
             max_iterations came first.
     """
@@ -39,8 +39,8 @@ class MergedModes(NamedTuple):
     Attributes:
         modes: Mean of the points of each mode, (..., K, D); the mode with most points comes first. An
             ensemble with fewer modes has NaN in the rows that are left.
-        labels: For every point the row of its mode, (..., M), int64.
-        sizes: How many points each mode has, (..., K), int64; 0 in the rows that are left.
+        labels: For every point the row of its mode, (..., M), integer.
+        sizes: How many points each mode has, (..., K), integer; 0 in the rows that are left.
     """
 
     modes: Array
@@ -247,12 +247,12 @@ def _iterate(
 ) -> ModeSeekingResult:
     """Repeat x (..., M, D) -> (x moved, which points (..., M) still move) until none does."""
     xp = problem.xp
-    made = xp.zeros(x.shape[:-1], dtype=xp.int64, device=array_api_compat.device(x))
     moved, moving = move(x)
+    made = xp.zeros(moving.shape, dtype=xp.arange(1).dtype, device=array_api_compat.device(x))  # JAX has int32
     for _ in range(max_iterations):
         if not bool(xp.any(moving)):
             break
         x = xp.where(xp.expand_dims(moving, axis=-1), moved, x)
-        made = made + xp.astype(moving, xp.int64)
+        made = made + xp.astype(moving, made.dtype)
         moved, moving = move(x)
     return ModeSeekingResult(xp.astype(x, problem.dtype, copy=False), made, ~moving)

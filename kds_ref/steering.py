@@ -134,9 +134,8 @@ def steer(
     sample = sample_shape("x0_pred", x, patch_size, sample_ndim)
     patches = to_locations(x, sample, patch_size, xp)  # (..., L, N, D)
     shift, effective = shift_and_effective_particles(Problem(xp, dtype, patches, patches, bandwidth), kernel_)
-    # `where` keeps even the sign of a zero when nothing moves.
-    step = strength * shift
-    moved = xp.where(step == 0.0, patches, patches + step)
+    # Minus (0 - step): where nothing moves this keeps even the sign of a zero, and gradients pass.
+    moved = patches - (0.0 - strength * shift)
     norm = xp.sqrt(xp.sum(shift * shift, axis=-1))
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
