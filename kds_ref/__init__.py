@@ -2,7 +2,7 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
-`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`.
+`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
@@ -11,6 +11,7 @@ from kds_ref.diffusion import (
     add_noise,
     predict_eps,
     predict_eps_from_v,
+    predict_score,
     predict_x0,
     predict_x0_from_v,
     velocity,
@@ -18,8 +19,10 @@ from kds_ref.diffusion import (
 from kds_ref.guidance import classifier_free_guidance
 from kds_ref.kernels import Kernel, shadow_kernel
 from kds_ref.mean_shift import mean_shift
+from kds_ref.modes import MergedModes, ModeSeekingResult, blurring_mean_shift, merge_modes, seek_modes
+from kds_ref.ode import ProbabilityFlowODE
 from kds_ref.patches import patchify, patchify_adjoint, unpatchify
-from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2s
+from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2m, dpm_solver_pp_2s
 from kds_ref.schedules import (
     NoiseSchedule,
     cosine_schedule,
@@ -35,14 +38,19 @@ __version__ = "0.1.0"
 __all__ = [
     "Kernel",
     "KernelDensitySteering",
+    "MergedModes",
+    "ModeSeekingResult",
     "NoiseSchedule",
+    "ProbabilityFlowODE",
     "SamplerResult",
     "SamplerState",
     "SteeringInfo",
     "add_noise",
+    "blurring_mean_shift",
     "classifier_free_guidance",
     "cosine_schedule",
     "ddim",
+    "dpm_solver_pp_2m",
     "dpm_solver_pp_2s",
     "likelihood_bandwidth",
     "linear_schedule",
@@ -50,14 +58,17 @@ __all__ = [
     "log_density_gradient",
     "mean_shift",
     "median_bandwidth",
+    "merge_modes",
     "patchify",
     "patchify_adjoint",
     "predict_eps",
     "predict_eps_from_v",
+    "predict_score",
     "predict_x0",
     "predict_x0_from_v",
     "scaled_linear_schedule",
     "scott_bandwidth",
+    "seek_modes",
     "select_particle",
     "shadow_kernel",
     "silverman_bandwidth",

@@ -8,10 +8,13 @@ came in.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
 
 # The array-API standard has no common type to annotate with; shapes are stated in the docstrings.
 Array: TypeAlias = Any
@@ -59,7 +62,7 @@ def common_namespace(**arrays: Array) -> Namespace:
 def to_compute(name: str, x: Array, xp: Namespace) -> Array:
     """Cast to at least float32 and check that every value is finite; the input is never written to."""
     x = xp.astype(x, xp.float32, copy=False) if xp.finfo(x.dtype).bits < 32 else x
-    if not bool(xp.all(xp.isfinite(x))):
+    if not holds(xp.isfinite, x, xp):
         raise ValueError(f"{name} of shape {tuple(x.shape)} holds NaN or infinity; all values must be finite")
     return x
 
@@ -75,6 +78,37 @@ def trailing(values: float | Array, count: int, xp: Namespace) -> float | Array:
     for _ in range(count):
         values = xp.expand_dims(values, axis=-1)
     return values
+
+
+def holds(condition: Callable[[Array], Array], x: Array, xp: Namespace) -> bool:
+    """Whether a condition is true of every value; True without a look where a compiler or vmap hides them.
+
+    torch.compile, torch.func.vmap and jax.jit run the code on stand-ins for the values to come. No choice can be
+    made by a value then, so checks of values are left out; checks of shape and dtype stay.
+    """
+    if _is_compiling(xp):
+        return True
+    met = xp.all(condition(x))
+    try:
+        return bool(met)
+    except (RuntimeError, TypeError):  # vmap; a tracer of JAX
+        return True
+
+
+def _is_compiling(xp: Namespace) -> bool:
+    """Whether torch.compile is at work: Dynamo stops at bool(tensor) before an exception could be caught."""
+    compiler = getattr(xp, "compiler", None)
+    return compiler is not None and bool(compiler.is_compiling())
+
+
+def to_numpy(x: Array, xp: Namespace) -> NDArray[np.float64]:
+    """Copy an array of any library and device to NumPy, in float64."""
+    wide = xp.astype(x, xp.float64, copy=False)
+    if array_api_compat.is_array_api_strict_namespace(xp):  # it has no device called "cpu"
+        view = np.from_dlpack(wide)
+    else:
+        view = np.asarray(array_api_compat.to_device(wide, "cpu"))
+    return np.array(view, dtype=np.float64)
 
 
 def check_same_shape(**arrays: Array) -> None:

@@ -10,7 +10,16 @@ from numbers import Real
 
 import array_api_compat
 
-from kds_ref._arrays import Array, Namespace, check_bandwidth, check_number, common_namespace, to_compute, trailing
+from kds_ref._arrays import (
+    Array,
+    Namespace,
+    check_bandwidth,
+    check_number,
+    common_namespace,
+    holds,
+    to_compute,
+    trailing,
+)
 from kds_ref.bandwidths import RULES, rule_bandwidth
 
 
@@ -84,8 +93,8 @@ def _check_array(bandwidth: Array, smallest: float, largest: float) -> None:
     if 0 in bandwidth.shape:
         raise ValueError(f"bandwidth has shape {tuple(bandwidth.shape)}; no axis may be empty")
     h = to_compute("bandwidth", bandwidth, xp)
-    low, high = float(xp.min(h)), float(xp.max(h))
-    if low <= 0.0 or low < smallest or high > largest:
+    if not holds(lambda v: (v > 0.0) & (v >= smallest) & (v <= largest), h, xp):
+        low, high = float(xp.min(h)), float(xp.max(h))
         raise ValueError(
             f"bandwidth of shape {tuple(h.shape)} holds values from {low:.3g} to {high:.3g}; all must be positive and "
             f"in [{smallest:.3g}, {largest:.3g}]; where particles are equal any positive number will do"

@@ -1,6 +1,6 @@
 """What the samplers share: the state for callbacks, input checks, the evaluation of model and steering.
 
-Used by `samplers` only.
+Used by `samplers` and, for the evaluation, by `ode`.
 """
 
 from __future__ import annotations
@@ -71,35 +71,56 @@ class SamplerResult(NamedTuple):
 Callback: TypeAlias = Callable[[SamplerState], object]
 
 
-class Run(NamedTuple):
-    """Checked inputs of a sampler: what does not change from step to step."""
+class Model(NamedTuple):
+    """Checked model and steering, and what their arrays have to be like."""
 
-    denoiser: Denoiser
-    steering: Steering | None
-    callback: Callback | None
+    denoiser: Callable[[Array, Any], Array]
+    steering: Callable[[Array, Any], tuple[Array, Any]] | None
     prediction_type: str
-    timesteps: tuple[int, ...]
-    alpha_bars: tuple[float, ...]  # one per timestep, then 1.0: the last transition ends at clean data
     xp: Namespace
-    dtype: DType
+    dtype: DType  # of x_T, which the model sees
 
-    def evaluate(self, x: Array, step: int) -> tuple[Array, Array, Array, Any]:
+    def evaluate(self, x: Array, t: float, alpha_bar: float) -> tuple[Array, Array, Array, Any]:
         """Call model and steering; return (x0_pred, eps, x0_steered, info) in the maths' dtype.
 
         eps is the model's; with steering it is the one that goes with x0_steered.
         """
-        t, alpha_bar = self.timesteps[step], self.alpha_bars[step]
-        output = self.denoiser(self._to_user(x), t)
-        output = self._like_state(f"output of denoiser at t = {t}", output, x)
+        output = self.denoiser(self.to_user(x), t)
+        output = self.like_state(f"output of denoiser at t = {t}", output, x)
         x0_pred, eps = _PREDICTIONS[self.prediction_type](x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar))
         if self.steering is None:
             return x0_pred, eps, x0_pred, None
         x0_steered, info = self.steering(x0_pred, t)
-        x0_steered = self._like_state(f"x0_steered of steering at t = {t}", x0_steered, x)
+        x0_steered = self.like_state(f"x0_steered of steering at t = {t}", x0_steered, x)
         # (x_t - a x0_steered) / s, written as a change of eps: without a shift eps stays as it is, bit for
         # bit.
         eps = eps - math.sqrt(alpha_bar / (1.0 - alpha_bar)) * (x0_steered - x0_pred)
         return x0_pred, eps, x0_steered, info
+
+    def to_user(self, x: Array) -> Array:
+        """To the dtype that came in."""
+        return self.xp.astype(x, self.dtype, copy=False)
+
+    def like_state(self, name: str, value: Array, x: Array) -> Array:
+        """Check what a callable returned against the state; to the maths' dtype."""
+        common_namespace(**{name: value, "x_T": x})
+        check_same_shape(**{"x_T": x, name: value})
+        if not self.xp.isdtype(value.dtype, "real floating"):
+            raise TypeError(f"{name} has dtype {value.dtype}; a real floating dtype is needed")
+        return self.xp.astype(to_compute(name, value, self.xp), x.dtype, copy=False)
+
+
+class Run(NamedTuple):
+    """Checked inputs of a sampler: what does not change from step to step."""
+
+    model: Model
+    callback: Callback | None
+    timesteps: tuple[int, ...]
+    alpha_bars: tuple[float, ...]  # one per timestep, then 1.0: the last transition ends at clean data
+
+    def evaluate(self, x: Array, step: int) -> tuple[Array, Array, Array, Any]:
+        """Call model and steering at a step of the grid: see `Model.evaluate`."""
+        return self.model.evaluate(x, self.timesteps[step], self.alpha_bars[step])
 
     def report(self, x: Array, step: int, x0_pred: Array, x0_steered: Array, x_next: Array, info: Any) -> None:
         """Hand the state of one evaluation to the callback."""
@@ -110,10 +131,10 @@ class Run(NamedTuple):
             num_steps=len(self.timesteps),
             t=self.timesteps[step],
             alpha_bar=self.alpha_bars[step],
-            x_t=self._to_user(x),
-            x0_pred=self._to_user(x0_pred),
-            x0_steered=self._to_user(x0_steered),
-            x_next=self._to_user(x_next),
+            x_t=self.model.to_user(x),
+            x0_pred=self.model.to_user(x0_pred),
+            x0_steered=self.model.to_user(x0_steered),
+            x_next=self.model.to_user(x_next),
             info=info,
             num_model_evaluations=step + 1,
         )
@@ -121,18 +142,12 @@ class Run(NamedTuple):
 
     def variance_noise(self, noise: VarianceNoise, x: Array, step: int) -> Array:
         """Draw the noise of a stochastic step."""
-        drawn = noise(self._to_user(x), step)
-        return self._like_state(f"noise at step {step}", drawn, x)
+        drawn = noise(self.model.to_user(x), step)
+        return self.model.like_state(f"noise at step {step}", drawn, x)
 
-    def _to_user(self, x: Array) -> Array:
-        return self.xp.astype(x, self.dtype, copy=False)
-
-    def _like_state(self, name: str, value: Array, x: Array) -> Array:
-        common_namespace(**{name: value, "x_T": x})
-        check_same_shape(**{"x_T": x, name: value})
-        if not self.xp.isdtype(value.dtype, "real floating"):
-            raise TypeError(f"{name} has dtype {value.dtype}; a real floating dtype is needed")
-        return self.xp.astype(to_compute(name, value, self.xp), x.dtype, copy=False)
+    def result(self, x: Array) -> SamplerResult:
+        """The end of the run."""
+        return SamplerResult(self.model.to_user(x), len(self.timesteps))
 
 
 def start(
@@ -145,14 +160,8 @@ def start(
     callback: Callback | None,
 ) -> tuple[Run, Array]:
     """Check the inputs of a sampler; return them and x_T in the maths' dtype."""
-    xp, dtype, (x,) = prepare(x_T=x_T)
-    check_callable("denoiser", denoiser)
-    check_callable("steering", steering, optional=True)
+    model, x = check_model(denoiser, x_T, schedule, steering, prediction_type)
     check_callable("callback", callback, optional=True)
-    if not isinstance(schedule, NoiseSchedule):
-        raise TypeError(f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()")
-    if not isinstance(prediction_type, str) or prediction_type not in _PREDICTIONS:
-        raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
     grid = _check_timesteps(timesteps, schedule)
     alpha_bars = tuple(schedule.alpha_bar(t) for t in grid)
     if alpha_bars[0] == 0.0 and prediction_type == "epsilon":
@@ -160,7 +169,25 @@ def start(
             f"prediction_type 'epsilon' says nothing about x0 at t = {grid[0]}, where alpha_bar is 0; "
             "leave that timestep out or use a model with v_prediction"
         )
-    return Run(denoiser, steering, callback, prediction_type, grid, (*alpha_bars, 1.0), xp, dtype), x
+    return Run(model, callback, grid, (*alpha_bars, 1.0)), x
+
+
+def check_model(
+    denoiser: Callable[[Array, Any], Array],
+    x_T: Array,
+    schedule: NoiseSchedule,
+    steering: Callable[[Array, Any], tuple[Array, Any]] | None,
+    prediction_type: str,
+) -> tuple[Model, Array]:
+    """Check what samplers and ODE have in common; return it and x_T in the maths' dtype."""
+    xp, dtype, (x,) = prepare(x_T=x_T)
+    check_callable("denoiser", denoiser)
+    check_callable("steering", steering, optional=True)
+    if not isinstance(schedule, NoiseSchedule):
+        raise TypeError(f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()")
+    if not isinstance(prediction_type, str) or prediction_type not in _PREDICTIONS:
+        raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
+    return Model(denoiser, steering, prediction_type, xp, dtype), x
 
 
 def _check_timesteps(timesteps: object, schedule: NoiseSchedule) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from kds_ref._arrays import Array, trailing
+from kds_ref._arrays import Array, holds, trailing
 from kds_ref._pairwise import Problem, check_problem, log_sum_exp, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
@@ -111,7 +111,7 @@ def log_density_gradient(
 def _check(query: Array, particles: Array, bandwidth: float | str | Array) -> Problem:
     """A problem whose bandwidth is positive: at h = 0 there is no density."""
     problem = check_problem(query, particles, bandwidth)
-    if type(problem.bandwidth) is not float and bool(problem.xp.any(problem.bandwidth == 0.0)):
+    if type(problem.bandwidth) is not float and not holds(lambda h: h != 0.0, problem.bandwidth, problem.xp):
         raise ValueError(
             f"bandwidth is 0 by the rule {bandwidth!r}, since all particles of an ensemble are equal; pass a number"
         )

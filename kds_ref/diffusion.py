@@ -1,6 +1,6 @@
 """The forward process and the conversions between noisy latent, clean latent, noise and velocity.
 
-KDS Eq. 3 and 6 (v1), and the velocity of v-prediction. With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar):
+KDS Eq. 3 and 6 (v1), the score, and the velocity of v-prediction. With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar):
 x_t = a x0 + s eps and v = a eps - s x0. Used by the samplers, by training and by the toy.
 """
 
@@ -16,6 +16,7 @@ from kds_ref._arrays import (
     check_number,
     check_same_shape,
     common_namespace,
+    holds,
     prepare,
     to_compute,
 )
@@ -98,6 +99,34 @@ def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
     xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
     _check_not_zero(s, "1 (no noise)", "eps from x0", xp)
     return xp.astype((x - a * clean) / s, dtype, copy=False)
+
+
+def predict_score(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
+    """Score that a clean latent implies: s of KDS Eq. 3 (CR), with the sign that makes it a score.
+
+    grad log p_t(x_t) = (sqrt(alpha_bar) x0 - x_t) / (1 - alpha_bar), for x0 = E[x_0 | x_t]. It is linear in
+    x0: steering by strength * m adds strength * sqrt(alpha_bar) * m / (1 - alpha_bar).
+
+    Args:
+        x_t: Noisy latents, any shape, any real floating dtype.
+        x0: Clean latents, predicted or steered, the same shape and dtype.
+        alpha_bar: Cumulative alpha in [0, 1): a number, or an array as in `add_noise`.
+
+    Returns:
+        The score, of the shape, dtype and device of x_t, in inverse units of x_t.
+
+    Raises:
+        TypeError: If an input is not a real floating array or dtypes differ.
+        ValueError: If shapes differ, a value is NaN or infinite, or alpha_bar is outside [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> predict_score(np.asarray([-0.2]), np.asarray([1.0]), 0.36)
+        array([1.25])
+    """
+    xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
+    _check_not_zero(s, "1 (no noise)", "the score", xp)
+    return xp.astype((a * clean - x) / (s * s), dtype, copy=False)
 
 
 def velocity(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
@@ -192,7 +221,7 @@ def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array
     if not xp.isdtype(alpha_bar.dtype, "real floating"):
         raise TypeError(f"alpha_bar has dtype {alpha_bar.dtype}; a real floating dtype is needed")
     levels = to_compute("alpha_bar", alpha_bar, xp)
-    if not bool(xp.all((levels >= 0.0) & (levels <= 1.0))):
+    if not holds(lambda level: (level >= 0.0) & (level <= 1.0), levels, xp):
         raise ValueError(f"alpha_bar of shape {tuple(levels.shape)} holds values outside [0, 1]")
     # Fewer axes than x would line up with the last ones: a level per column where one per sample was meant.
     fits = all(a in (1, b) for a, b in zip(levels.shape, x.shape, strict=False))
@@ -206,5 +235,5 @@ def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array
 
 def _check_not_zero(root: Array, value: str, what: str, xp: Namespace) -> None:
     """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
-    if root == 0.0 if isinstance(root, float) else bool(xp.any(root == 0.0)):
+    if root == 0.0 if isinstance(root, float) else not holds(lambda level: level != 0.0, root, xp):
         raise ValueError(f"alpha_bar is {value}, where {what} is not defined; leave that timestep out")

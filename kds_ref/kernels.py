@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from kds_ref._arrays import Array, check_callable
+from kds_ref._arrays import Array, check_callable, holds
 from kds_ref._profiles import (
     laplacian_log_slope,
     log_ball,
@@ -230,6 +230,6 @@ def _checked(kernel: Kernel, part: str, values: Array, u: Array) -> Array:
     if tuple(values.shape) != tuple(u.shape):
         raise ValueError(f"{what} returned shape {tuple(values.shape)} for u of shape {tuple(u.shape)}; keep it")
     xp = array_api_compat.array_namespace(u)
-    if bool(xp.any(xp.isnan(values))) or bool(xp.any(values == math.inf)):
+    if not holds(lambda v: v < math.inf, values, xp):  # false of NaN too
         raise ValueError(f"{what} returned NaN or +inf for some u in [0, {float(xp.max(u)):.3g}]; it must be below inf")
     return values

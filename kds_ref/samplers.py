@@ -1,4 +1,4 @@
-"""Samplers with a slot for steering: DDIM and DPM-Solver++ 2S.
+"""Samplers with a slot for steering: DDIM, DPM-Solver++ 2S and 2M.
 
 KDS Eq. 4 (v1) with Algorithms 1-3, and Algorithms 4 and 5 (CR). They know neither models nor kernels: a
 denoiser callable gives the prediction, a steering callable moves the predicted clean latents. Without
@@ -11,10 +11,11 @@ import math
 from collections.abc import Sequence
 
 from kds_ref._arrays import Array, check_callable, check_number
-from kds_ref._sampling import Callback, Denoiser, SamplerResult, SamplerState, Steering, VarianceNoise, start
+from kds_ref._dpm_solver import exponential_step, second_order_step
+from kds_ref._sampling import Callback, Denoiser, Run, SamplerResult, SamplerState, Steering, VarianceNoise, start
 from kds_ref.schedules import NoiseSchedule
 
-__all__ = ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2s"]
+__all__ = ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"]
 
 
 def ddim(
@@ -83,7 +84,7 @@ def ddim(
             x_next = x_next + sigma * run.variance_noise(noise, x, step)
         run.report(x, step, x0_pred, x0_steered, x_next, info)
         x = x_next
-    return SamplerResult(run.xp.astype(x, run.dtype, copy=False), len(run.timesteps))
+    return run.result(x)
 
 
 def dpm_solver_pp_2s(
@@ -137,33 +138,97 @@ def dpm_solver_pp_2s(
         ... )
         SamplerResult(x0=array([[2., 2., 2.]]), num_model_evaluations=4)
     """
-    run, x = start(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
-    if run.alpha_bars[0] == 0.0:
-        raise ValueError(f"timesteps start at {run.timesteps[0]}, where alpha_bar is 0; this solver needs it positive")
+    run, x = _start_solver(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     last = len(run.timesteps) - 1
     x_prev, x0_prev = x, x
     for step in range(last + 1):
         x0_pred, _, x0_steered, info = run.evaluate(x, step)
         if step % 2 == 1 and step != last:
-            # The data prediction of the pair: the one at t_prev, extrapolated by the one at s.
-            lambda_prev, lambda_s, lambda_t = (_half_log_snr(run.alpha_bars[step + k]) for k in (-1, 0, 1))
-            slope = (lambda_t - lambda_prev) / (lambda_s - lambda_prev) / 2.0  # 1 / (2 r)
-            data = (1.0 - slope) * x0_prev + slope * x0_steered
-            x_next = _exponential_step(x_prev, data, run.alpha_bars[step - 1], run.alpha_bars[step + 1])
+            # The step of the pair: from t_prev, with its data prediction and the one at s between the ends.
+            x_next = second_order_step(x_prev, x0_prev, x0_steered, run.alpha_bars[step - 1 : step + 2])
         else:
-            x_next = _exponential_step(x, x0_steered, run.alpha_bars[step], run.alpha_bars[step + 1])
+            x_next = exponential_step(x, x0_steered, run.alpha_bars[step], run.alpha_bars[step + 1])
             x_prev, x0_prev = x, x0_steered
         run.report(x, step, x0_pred, x0_steered, x_next, info)
         x = x_next
-    return SamplerResult(run.xp.astype(x, run.dtype, copy=False), len(run.timesteps))
+    return run.result(x)
 
 
-def _half_log_snr(alpha_bar: float) -> float:
-    """Lambda = log(alpha / sigma) (DPM-Solver), infinite at alpha_bar = 1."""
-    return math.inf if alpha_bar == 1.0 else 0.5 * (math.log(alpha_bar) - math.log1p(-alpha_bar))
+def dpm_solver_pp_2m(
+    denoiser: Denoiser,
+    x_T: Array,
+    *,
+    schedule: NoiseSchedule,
+    timesteps: Sequence[int],
+    steering: Steering | None = None,
+    prediction_type: str = "epsilon",
+    callback: Callback | None = None,
+) -> SamplerResult:
+    """Sample with the second-order multistep DPM-Solver++ (2M): Lu et al. 2022 (arXiv 2211.01095), Algorithm 2.
+
+    Every step is of second order with one model evaluation: the data prediction of the step before is used
+    again. Steering acts on every data prediction, so that a step extrapolates from two steered ones. The first
+    step, and the last, which ends at alpha_bar = 1, are first order. The paper's solver is the singlestep one,
+    `dpm_solver_pp_2s`.
+
+    Args:
+        denoiser: (x_t, t) -> model output of the same shape; t is a training timestep (int).
+        x_T: Initial noise, (..., N, *sample), any real floating dtype. It is never written to.
+        schedule: Noise schedule of the model.
+        timesteps: Where the model is evaluated, strictly descending; see `time_grid` with spacing="dpm".
+        steering: (x0_pred, t) -> (x0_steered, info), e.g. `KernelDensitySteering`; None for the plain
+            sampler.
+        prediction_type: What the model predicts: "epsilon", "v_prediction" or "sample".
+        callback: Called with a `SamplerState` after every step.
+
+    Returns:
+        `SamplerResult` with x0 in the shape, dtype and device of x_T, and the number of model evaluations,
+        len(timesteps).
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a value or shape does not fit, or the model or the steering returns NaN or infinity.
+
+    Notes:
+        The steps are those of diffusers' DPMSolverMultistepScheduler with solver_order=2, solver_type
+        "midpoint", lower_order_final and final_sigmas_type="zero". Precision and gradients as in `ddim`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kds_ref import linear_schedule, time_grid
+        >>> two = lambda x_t, t: 2.0 * np.ones_like(x_t)
+        >>> grid = time_grid(4, spacing="dpm")
+        >>> dpm_solver_pp_2m(
+        ...     two, np.zeros((1, 3)), schedule=linear_schedule(), timesteps=grid, prediction_type="sample"
+        ... )
+        SamplerResult(x0=array([[2., 2., 2.]]), num_model_evaluations=4)
+    """
+    run, x = _start_solver(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
+    last = len(run.timesteps) - 1
+    x0_before = x
+    for step in range(last + 1):
+        x0_pred, _, x0_steered, info = run.evaluate(x, step)
+        here, there = run.alpha_bars[step], run.alpha_bars[step + 1]
+        if 0 < step < last:
+            x_next = second_order_step(x, x0_steered, x0_before, (here, run.alpha_bars[step - 1], there))
+        else:
+            x_next = exponential_step(x, x0_steered, here, there)
+        run.report(x, step, x0_pred, x0_steered, x_next, info)
+        x, x0_before = x_next, x0_steered
+    return run.result(x)
 
 
-def _exponential_step(x: Array, data: Array, here: float, there: float) -> Array:
-    """(sigma_t/sigma) x - alpha_t (e^-hh - 1) data: exact from `here` to `there` for constant data."""
-    scale = math.sqrt((1.0 - there) / (1.0 - here))
-    return scale * x - math.sqrt(there) * math.expm1(_half_log_snr(here) - _half_log_snr(there)) * data
+def _start_solver(
+    denoiser: Denoiser,
+    x_T: Array,
+    schedule: NoiseSchedule,
+    timesteps: Sequence[int],
+    steering: Steering | None,
+    prediction_type: str,
+    callback: Callback | None,
+) -> tuple[Run, Array]:
+    """Check the inputs of a solver in lambda, which must be finite at the start."""
+    run, x = start(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
+    if run.alpha_bars[0] == 0.0:
+        raise ValueError(f"timesteps start at {run.timesteps[0]}, where alpha_bar is 0; this solver needs it positive")
+    return run, x

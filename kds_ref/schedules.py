@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kds_ref._arrays import check_integer, check_number
+from kds_ref._continuous import log_level_and_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,23 @@ class NoiseSchedule:
     def alpha_bar(self, t: int) -> float:
         """Cumulative alpha at a training timestep, 0 <= t < T."""
         return float(self.alphas_cumprod[check_integer("t", t, low=0, high=self.num_train_timesteps - 1)])
+
+    def continuous_alpha_bar(self, t: float) -> float:
+        """Cumulative alpha at a real time, 0 <= t <= T - 1; at an integer it is that of the timestep.
+
+        Between timesteps log alpha_bar is a monotone cubic, so that `continuous_beta` has no jumps.
+        """
+        rise, _ = log_level_and_rate(self.alphas_cumprod, t)
+        # At a timestep the table itself, bit for bit.
+        return self.alpha_bar(int(t)) if float(t).is_integer() else math.exp(rise)
+
+    def continuous_beta(self, t: float) -> float:
+        """Rate of the noise at a real time, 0 <= t <= T - 1: beta = g^2 = -d log alpha_bar / dt, per timestep.
+
+        Both need two timesteps at least; where alpha_bar falls to 0 at the end, t is at most T - 2.
+        """
+        _, rate = log_level_and_rate(self.alphas_cumprod, t)
+        return rate
 
 
 def linear_schedule(

@@ -158,10 +158,10 @@ def steer(
     )
     problem = Problem(xp, dtype, patches, patches, above_zero(h, xp))
     shift, effective = shift_and_effective_particles(problem, kernel_)
-    # The step is put back, not the patch: what does not move stays exact, even where patches are averaged, and
-    # `where` keeps the sign of a zero.
+    # The step is put back, not the patch: what does not move stays exact, even where patches are averaged. Minus
+    # (0 - step) keeps even the sign of a zero there, and gradients pass.
     step = from_locations(strength * shift, layout, xp)
-    moved = xp.where(step == 0.0, x, x + step)
+    moved = x - (0.0 - step)
     norm = xp.sqrt(xp.sum(shift * shift, axis=-1))
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),

@@ -26,6 +26,24 @@ def dpm(denoiser: Any = identity, x_T: Any = Z, **options: Any) -> None:
     k.dpm_solver_pp_2s(denoiser, x_T, **{"schedule": SCHEDULE, "timesteps": (500, 0), **options})
 
 
+def dpm_multistep(denoiser: Any = identity, x_T: Any = Z, **options: Any) -> None:
+    k.dpm_solver_pp_2m(denoiser, x_T, **{"schedule": SCHEDULE, "timesteps": (500, 0), **options})
+
+
+def ode(denoiser: Any = identity, x_T: Any = Z, *, t: Any = 500.0, y: Any = None, **options: Any) -> None:
+    """Build the ODE and evaluate it once."""
+    right_hand_side = k.ProbabilityFlowODE(denoiser, x_T, **{"schedule": SCHEDULE, **options})
+    right_hand_side(t, np.zeros(72) if y is None else y)
+
+
+def unflatten(y: Any) -> None:
+    k.ProbabilityFlowODE(identity, Z, schedule=SCHEDULE).unflatten(y)
+
+
+def flatten(x: Any) -> None:
+    k.ProbabilityFlowODE(identity, Z, schedule=SCHEDULE).flatten(x)
+
+
 Case = tuple[Callable[..., Any], dict[str, Any], type[Exception], str]
 
 PAIR = {"eps_cond": P, "eps_uncond": P, "weight": 2.0}
@@ -51,6 +69,7 @@ DIFFUSION_CASES: list[Case] = [
         (k.add_noise, "x0", "eps"),
         (k.predict_x0, "x_t", "eps"),
         (k.predict_eps, "x_t", "x0"),
+        (k.predict_score, "x_t", "x0"),
         (k.velocity, "x0", "eps"),
         (k.predict_x0_from_v, "x_t", "v"),
         (k.predict_eps_from_v, "x_t", "v"),
@@ -79,18 +98,38 @@ DIFFUSION_CASES: list[Case] = [
     (k.predict_x0, {"x_t": P, "eps": P, "alpha_bar": np.asarray([[0.0]] * 4)}, ValueError, "alpha_bar is 0"),
     (k.predict_eps, {"x_t": P, "x0": P, "alpha_bar": 1.0}, ValueError, "alpha_bar is 1 .no noise."),
     (k.predict_eps, {"x_t": P, "x0": P, "alpha_bar": np.ones((4, 1))}, ValueError, "alpha_bar is 1"),
+    (k.predict_score, {"x_t": P, "x0": P, "alpha_bar": 1.0}, ValueError, "alpha_bar is 1 .no noise."),
 ]
 
 ZERO_SIGNAL = k.NoiseSchedule(np.asarray([0.9, 0.0]))
 SAMPLER_CASES: list[Case] = [
     (function, arguments, error, message)
-    for function in (ddim, dpm)
+    for function in (ddim, dpm, dpm_multistep, ode)
     for arguments, error, message in [
         ({"denoiser": None}, TypeError, "denoiser is a NoneType"),
         ({"x_T": Z.tolist()}, TypeError, "x_T is a list"),
         ({"x_T": Z.astype(int)}, TypeError, "x_T has dtype int64"),
         ({"x_T": Z + np.inf}, ValueError, "x_T of shape"),
         ({"schedule": SCHEDULE.alphas_cumprod}, TypeError, "schedule is a ndarray"),
+        ({"steering": 0.3}, TypeError, "steering is a float"),
+        ({"prediction_type": "eps"}, ValueError, "prediction_type is 'eps'; known"),
+        ({"prediction_type": None}, ValueError, "prediction_type is None"),
+        ({"denoiser": lambda x, t: x[:1]}, ValueError, "output of denoiser at t = 500.* has shape"),
+        ({"denoiser": lambda x, t: x * np.nan}, ValueError, "output of denoiser at t = 500.* of shape"),
+        ({"denoiser": lambda x, t: 0.0}, TypeError, "output of denoiser at t = 500.* is a float"),
+        ({"denoiser": lambda x, t: x.astype(int)}, TypeError, "output of denoiser at t = 500.* has dtype"),
+        ({"steering": lambda x, t: (x[:1], None)}, ValueError, "x0_steered of steering at t = 500.* has shape"),
+        (
+            {"steering": lambda x, t: (x + np.inf, None)},
+            ValueError,
+            "x0_steered of steering at t = 500.* of shape",
+        ),
+    ]
+]
+GRID_CASES: list[Case] = [
+    (function, arguments, error, message)
+    for function in (ddim, dpm, dpm_multistep)
+    for arguments, error, message in [
         ({"timesteps": ()}, ValueError, "timesteps are"),
         ({"timesteps": (0, 500)}, ValueError, "timesteps are .0, 500.; .* descend"),
         ({"timesteps": (500, 500)}, ValueError, "timesteps are"),
@@ -98,24 +137,11 @@ SAMPLER_CASES: list[Case] = [
         ({"timesteps": (500, -1)}, ValueError, "timesteps is -1"),
         ({"timesteps": (500.0, 0.0)}, TypeError, "timesteps is a float"),
         ({"timesteps": 50}, TypeError, "timesteps is a int"),
-        ({"steering": 0.3}, TypeError, "steering is a float"),
         ({"callback": "print"}, TypeError, "callback is a str"),
-        ({"prediction_type": "eps"}, ValueError, "prediction_type is 'eps'; known"),
-        ({"prediction_type": None}, ValueError, "prediction_type is None"),
         (
             {"schedule": ZERO_SIGNAL, "timesteps": (1, 0)},
             ValueError,
             "prediction_type 'epsilon' .* alpha_bar is 0",
-        ),
-        ({"denoiser": lambda x, t: x[:1]}, ValueError, "output of denoiser at t = 500 has shape"),
-        ({"denoiser": lambda x, t: x * np.nan}, ValueError, "output of denoiser at t = 500 of shape"),
-        ({"denoiser": lambda x, t: 0.0}, TypeError, "output of denoiser at t = 500 is a float"),
-        ({"denoiser": lambda x, t: x.astype(int)}, TypeError, "output of denoiser at t = 500 has dtype"),
-        ({"steering": lambda x, t: (x[:1], None)}, ValueError, "x0_steered of steering at t = 500 has shape"),
-        (
-            {"steering": lambda x, t: (x + np.inf, None)},
-            ValueError,
-            "x0_steered of steering at t = 500 of shape",
         ),
     ]
 ] + [
@@ -124,15 +150,34 @@ SAMPLER_CASES: list[Case] = [
     (ddim, {"eta": 0.5}, ValueError, "noise is None but eta is 0.5"),
     (ddim, {"eta": 0.5, "noise": Z}, TypeError, "noise is a ndarray"),
     (ddim, {"eta": 0.5, "noise": lambda x, step: x[:1]}, ValueError, "noise at step 0 has shape"),
-    (
-        dpm,
-        {"schedule": ZERO_SIGNAL, "timesteps": (1, 0), "prediction_type": "v_prediction"},
-        ValueError,
-        "timesteps start at 1, where alpha_bar is 0",
+    *(
+        (
+            function,
+            {"schedule": ZERO_SIGNAL, "timesteps": (1, 0), "prediction_type": "v_prediction"},
+            ValueError,
+            "timesteps start at 1, where alpha_bar is 0",
+        )
+        for function in (dpm, dpm_multistep)
     ),
 ]
 
-CASES = GUIDANCE_CASES + DIFFUSION_CASES + SAMPLER_CASES
+ODE_CASES: list[Case] = [
+    (ode, {"t": -1.0}, ValueError, "t is -1.0; it must be finite and in .0.0, 999.0."),
+    (ode, {"t": 999.5}, ValueError, "t is 999.5"),
+    (ode, {"t": "500"}, TypeError, "t is a str"),
+    (ode, {"y": np.zeros(71)}, ValueError, "y has shape .71,.; the flat state of x_T .4, 2, 3, 3. is .72,."),
+    (ode, {"y": Z}, ValueError, "y has shape .4, 2, 3, 3."),
+    (ode, {"y": np.zeros(72, dtype=int)}, TypeError, "y has dtype int64"),
+    (ode, {"y": np.zeros(72, dtype=complex)}, TypeError, "y has dtype complex128"),
+    (ode, {"y": np.full(72, np.nan)}, ValueError, "y of shape .72,. holds NaN"),
+    (ode, {"schedule": k.NoiseSchedule([0.5])}, ValueError, "schedule has 1 timestep"),
+    (unflatten, {"y": np.zeros((72, 1))}, ValueError, "y has shape .72, 1."),
+    (flatten, {"x": Z[:1]}, ValueError, "x has shape .1, 2, 3, 3. but x_T has .4, 2, 3, 3."),
+    (flatten, {"x": Z.tolist()}, TypeError, "x is a list"),
+    (flatten, {"x": Z * np.nan}, ValueError, "x of shape"),
+]
+
+CASES = GUIDANCE_CASES + DIFFUSION_CASES + SAMPLER_CASES + GRID_CASES + ODE_CASES
 
 
 def identify(case: Case) -> str:

@@ -17,6 +17,8 @@ DATA_CLASSES = {
     "SamplerState",
     "SamplerResult",
     "Kernel",
+    "MergedModes",
+    "ModeSeekingResult",
 }  # records: their attributes are listed
 
 

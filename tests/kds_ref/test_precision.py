@@ -12,6 +12,7 @@ from kds_ref import (
     add_noise,
     classifier_free_guidance,
     ddim,
+    dpm_solver_pp_2m,
     dpm_solver_pp_2s,
     linear_schedule,
     log_density,
@@ -101,7 +102,7 @@ def test_sums_that_overflow_half_do_not() -> None:
     assert np.all(np.isfinite(info.shift_norm))
 
 
-@pytest.mark.parametrize("sampler", [ddim, dpm_solver_pp_2s])
+@pytest.mark.parametrize("sampler", [ddim, dpm_solver_pp_2m, dpm_solver_pp_2s])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_samplers_carry_half_in_float32_and_round_for_the_model(sampler: Callable[..., Any], dtype: str) -> None:
     torch = pytest.importorskip("torch")

@@ -16,13 +16,14 @@ from kds_ref import (
     SamplerState,
     SteeringInfo,
     ddim,
+    dpm_solver_pp_2m,
     dpm_solver_pp_2s,
     scaled_linear_schedule,
     time_grid,
 )
 
 SCHEDULE = scaled_linear_schedule()
-SAMPLERS = [ddim, dpm_solver_pp_2s]
+SAMPLERS = [ddim, dpm_solver_pp_2m, dpm_solver_pp_2s]
 PREDICTIONS = ["epsilon", "v_prediction", "sample"]
 STEPS = [1, 2, 3, 7, 30]
 X_T = np.random.default_rng(5).normal(size=(4, 2, 3, 3))
@@ -97,7 +98,8 @@ def test_states_say_what_was_steered(sampler: Callable[..., Any]) -> None:
     assert all(np.array_equal(state.x0_steered, state.x0_pred) for state in plain)
 
 
-def test_every_data_prediction_of_the_solver_is_steered() -> None:
+@pytest.mark.parametrize("sampler", [dpm_solver_pp_2m, dpm_solver_pp_2s])
+def test_every_data_prediction_of_the_solver_is_steered(sampler: Callable[..., Any]) -> None:
     # Algorithms 4 and 5: both predictions of a pair, so every evaluation above the cut-off
     calls = []
 
@@ -105,7 +107,7 @@ def test_every_data_prediction_of_the_solver_is_steered() -> None:
         calls.append(t)
         return x0_pred, None
 
-    run(dpm_solver_pp_2s, X_T, 9, steering=steering)
+    run(sampler, X_T, 9, steering=steering)
     assert tuple(calls) == time_grid(9, spacing="dpm")
 
 

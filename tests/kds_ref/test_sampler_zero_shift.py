@@ -11,13 +11,14 @@ from kds_ref import (
     KernelDensitySteering,
     SamplerState,
     ddim,
+    dpm_solver_pp_2m,
     dpm_solver_pp_2s,
     scaled_linear_schedule,
     time_grid,
 )
 
 SCHEDULE = scaled_linear_schedule()
-SAMPLERS = [ddim, dpm_solver_pp_2s]
+SAMPLERS = [ddim, dpm_solver_pp_2m, dpm_solver_pp_2s]
 PREDICTIONS = ["epsilon", "v_prediction", "sample"]
 X_T = np.random.default_rng(5).normal(size=(6, 2, 3, 3))
 
@@ -30,7 +31,7 @@ def model(x: Any, t: int) -> Any:
 
 def run(sampler: Callable[..., Any], x: Any, steps: int, **options: Any) -> tuple[Any, list[SamplerState]]:
     states: list[SamplerState] = []
-    grid = time_grid(steps, spacing="dpm" if sampler is dpm_solver_pp_2s else "leading")
+    grid = time_grid(steps, spacing="leading" if sampler is ddim else "dpm")
     return sampler(model, x, schedule=SCHEDULE, timesteps=grid, callback=states.append, **options), states
 
 

@@ -15,6 +15,7 @@ from kds_ref import (
     add_noise,
     cosine_schedule,
     ddim,
+    dpm_solver_pp_2m,
     dpm_solver_pp_2s,
     linear_schedule,
     predict_eps,
@@ -26,7 +27,7 @@ from kds_ref import (
 )
 
 SCHEDULE = scaled_linear_schedule()
-SAMPLERS = [ddim, dpm_solver_pp_2s]
+SAMPLERS = [ddim, dpm_solver_pp_2m, dpm_solver_pp_2s]
 STEPS = [1, 2, 7, 30, 50]
 X_T = np.random.default_rng(5).normal(size=(6, 2, 3, 3))
 
@@ -38,7 +39,7 @@ def model(x: Any, t: int) -> Any:
 
 
 def grid_of(sampler: Callable[..., Any], steps: int) -> tuple[int, ...]:
-    return time_grid(steps, spacing="dpm" if sampler is dpm_solver_pp_2s else "leading")
+    return time_grid(steps, spacing="leading" if sampler is ddim else "dpm")
 
 
 def run(sampler: Callable[..., Any], x: Any, steps: int, **options: Any) -> tuple[Any, list[SamplerState]]:
@@ -106,6 +107,34 @@ def test_dpm_solver_with_steering_is_algorithm_4(xp: Any, steps: int) -> None:
         np.testing.assert_allclose(xp.numpy(state.x_next), x_next, rtol=1e-9, atol=1e-11)
 
 
+def lu_algorithm_2(x: np.ndarray, grid: tuple[int, ...], bandwidth: float) -> list[np.ndarray]:
+    """DPM-Solver++ (2M) of Lu et al. (2022), Algorithm 2, with KDS on every prediction; last step to clean data."""
+    alpha = [math.sqrt(SCHEDULE.alpha_bar(t)) for t in grid]
+    sigma = [math.sqrt(1 - SCHEDULE.alpha_bar(t)) for t in grid]
+    lam = [math.log(a / s) for a, s in zip(alpha, sigma, strict=True)]
+    buffer, path = [], []
+    for i, t in enumerate(grid):
+        z0 = (x - sigma[i] * model(x, t)) / alpha[i]
+        buffer.append(steer(z0, bandwidth=bandwidth, strength=0.3 if t / 1000 >= 0.3 else 0.0)[0])
+        if i + 1 == len(grid):
+            return [*path, buffer[i]]
+        h, d = lam[i + 1] - lam[i], buffer[i]
+        if i > 0:
+            r = (lam[i] - lam[i - 1]) / h
+            d = (1 + 1 / (2 * r)) * buffer[i] - 1 / (2 * r) * buffer[i - 1]
+        x = sigma[i + 1] / sigma[i] * x - alpha[i + 1] * (math.exp(-h) - 1) * d
+        path.append(x)
+    return path
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_multistep_solver_with_steering_is_algorithm_2_of_its_paper(xp: Any, steps: int) -> None:
+    _, states = run(dpm_solver_pp_2m, xp.array(X_T), steps, steering=KernelDensitySteering(bandwidth=0.8))
+    expected = lu_algorithm_2(X_T, grid_of(dpm_solver_pp_2m, steps), 0.8)
+    for state, x_next in zip(states, expected, strict=True):
+        np.testing.assert_allclose(xp.numpy(state.x_next), x_next, rtol=1e-9, atol=1e-11)
+
+
 def test_guidance_inside_the_denoiser_is_algorithm_3() -> None:
     def guided(x: np.ndarray, t: int) -> np.ndarray:
         return 0.1 * x + 2.0 * (model(x, t) - 0.1 * x)
@@ -169,7 +198,7 @@ def test_ddim_on_a_gaussian_has_the_right_moments() -> None:
     assert x0.std() == pytest.approx(0.7, abs=0.02)
 
 
-@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1.0), (dpm_solver_pp_2s, 2.0)])
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1.0), (dpm_solver_pp_2m, 2.0), (dpm_solver_pp_2s, 2.0)])
 def test_order_of_convergence(sampler: Callable[..., Any], order: float) -> None:
     # error against the exact flow between two fixed times, on grids even in lambda = log(alpha / sigma)
     exact = Gaussian(cosine_schedule(200000), mu=1.5, c=0.7)

@@ -6,8 +6,10 @@ as it comes (float32, tolerance 1e-5 of the largest value), and with our float64
 
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from kds_ref import (
     KernelDensitySteering,
     SamplerState,
     ddim,
+    dpm_solver_pp_2m,
     dpm_solver_pp_2s,
     linear_schedule,
     scaled_linear_schedule,
@@ -134,9 +137,24 @@ def compare_ddim(
     assert_same_path(states, path, dtype)
 
 
-def compare_dpm(name: str, steps: int, kind: str, dtype: str, steering: Any) -> None:
+class Wide:
+    """Stands in for the torch of diffusers' multistep solver, which rounds every state to float32."""
+
+    float32 = torch.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+SOLVERS = {
+    dpm_solver_pp_2s: diffusers.DPMSolverSinglestepScheduler,
+    dpm_solver_pp_2m: diffusers.DPMSolverMultistepScheduler,
+}
+
+
+def compare_dpm(sampler: Callable[..., Any], name: str, steps: int, kind: str, dtype: str, steering: Any) -> None:
     schedule = SCHEDULES[name]
-    scheduler = diffusers.DPMSolverSinglestepScheduler(
+    scheduler = SOLVERS[sampler](
         beta_schedule=name,
         solver_order=2,
         algorithm_type="dpmsolver++",
@@ -153,12 +171,14 @@ def compare_dpm(name: str, steps: int, kind: str, dtype: str, steering: Any) -> 
         levels = schedule.alphas_cumprod[list(grid)]
         scheduler.sigmas = torch.tensor(np.append(np.sqrt((1 - levels) / levels), 0.0))
     x, path = start(dtype), []
-    for t in scheduler.timesteps:
-        output = rewritten(model(x, int(t)), x, int(t), kind, schedule.alpha_bar(int(t)), steering)
-        x = scheduler.step(output, t, x).prev_sample
-        path.append(x)
+    its_torch = Wide() if dtype == "float64" else torch
+    with mock.patch.object(sys.modules[type(scheduler).__module__], "torch", its_torch):
+        for t in scheduler.timesteps:
+            output = rewritten(model(x, int(t)), x, int(t), kind, schedule.alpha_bar(int(t)), steering)
+            x = scheduler.step(output, t, x).prev_sample
+            path.append(x)
     states: list[SamplerState] = []
-    result = dpm_solver_pp_2s(
+    result = sampler(
         model,
         start(dtype),
         schedule=schedule,
@@ -204,8 +224,9 @@ def test_ddim_equals_diffusers_step_to_the_next_of_the_grid(
 @pytest.mark.parametrize("steps", [*STEPS, 3, 8])
 @pytest.mark.parametrize("kind", PREDICTIONS)
 @pytest.mark.parametrize("name", ["linear", "scaled_linear"])
-def test_dpm_solver_equals_diffusers(name: str, kind: str, steps: int, dtype: str) -> None:
-    compare_dpm(name, steps, kind, dtype, None)
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_dpm_solver_equals_diffusers(sampler: Callable[..., Any], name: str, kind: str, steps: int, dtype: str) -> None:
+    compare_dpm(sampler, name, steps, kind, dtype, None)
 
 
 @pytest.mark.parametrize("steps", [2, 7, 30])
@@ -218,14 +239,18 @@ def test_steered_ddim_equals_diffusers_with_the_rewritten_output(eta: float, kin
 
 @pytest.mark.parametrize("steps", [2, 7, 30])
 @pytest.mark.parametrize("kind", PREDICTIONS)
-def test_steered_dpm_solver_equals_diffusers_with_the_rewritten_output(kind: str, steps: int) -> None:
-    compare_dpm("scaled_linear", steps, kind, "float64", KernelDensitySteering(bandwidth=0.8))
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_steered_dpm_solver_equals_diffusers_with_the_rewritten_output(
+    sampler: Callable[..., Any], kind: str, steps: int
+) -> None:
+    compare_dpm(sampler, "scaled_linear", steps, kind, "float64", KernelDensitySteering(bandwidth=0.8))
 
 
 def test_ddim_at_no_noise_matches_the_first_order_solver() -> None:
-    # DPM-Solver++ of first order is DDIM: two evaluations of 2S are both first order
+    # DPM-Solver++ of first order is DDIM: two evaluations of 2S or 2M are both first order
     grid: tuple[int, ...] = (900, 400)
     options: dict[str, Any] = {"schedule": SCHEDULES["linear"], "timesteps": grid}
-    samplers: list[Callable[..., Any]] = [ddim, dpm_solver_pp_2s]
-    first, second = (sampler(model, start("float64"), **options).x0 for sampler in samplers)
-    torch.testing.assert_close(first, second, rtol=1e-12, atol=1e-12)
+    samplers: list[Callable[..., Any]] = [ddim, dpm_solver_pp_2s, dpm_solver_pp_2m]
+    first, *others = (sampler(model, start("float64"), **options).x0 for sampler in samplers)
+    for other in others:
+        torch.testing.assert_close(first, other, rtol=1e-12, atol=1e-12)

@@ -16,6 +16,8 @@ CONTRACT = {
     "kernels": ["Kernel", "shadow_kernel"],
     "mean_shift": ["mean_shift"],
     "patches": ["patchify", "patchify_adjoint", "unpatchify"],
+    "modes": ["MergedModes", "ModeSeekingResult", "blurring_mean_shift", "merge_modes", "seek_modes"],
+    "ode": ["ProbabilityFlowODE"],
     "steering": ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"],
     "selection": ["select_particle"],
     "guidance": ["classifier_free_guidance"],
@@ -23,6 +25,7 @@ CONTRACT = {
         "add_noise",
         "predict_eps",
         "predict_eps_from_v",
+        "predict_score",
         "predict_x0",
         "predict_x0_from_v",
         "velocity",
@@ -34,7 +37,7 @@ CONTRACT = {
         "scaled_linear_schedule",
         "time_grid",
     ],
-    "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2s"],
+    "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"],
 }
 SOURCES = sorted(Path(kds_ref.__file__).parent.glob("[!_]*.py"))
 MODULES = [path.stem for path in SOURCES]

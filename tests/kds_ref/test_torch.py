@@ -1,0 +1,123 @@
+"""torch and JAX as more than array libraries: gradients, compilation, vectorised maps.
+
+That half precision gives the float32 answer rounded is in `test_precision`.
+"""
+
+import shutil
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kds_ref import add_noise, log_density, log_density_gradient, mean_shift, predict_x0, seek_modes, steer
+
+torch = pytest.importorskip("torch")
+
+
+def points(seed: int, *shape: int) -> Any:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def steered(z: Any) -> Any:
+    return steer(z, bandwidth=0.9, strength=0.7)[0]
+
+
+# ---- gradients
+
+
+@pytest.mark.parametrize("patch_size", [1, 2, None])
+def test_gradients_pass_through_steering(patch_size: int | None) -> None:
+    def function(z: Any) -> Any:
+        return steer(z, bandwidth=0.9, strength=0.7, patch_size=patch_size)[0]
+
+    assert torch.autograd.gradcheck(function, (points(0, 3, 2, 2, 3).requires_grad_(),))
+
+
+@pytest.mark.parametrize("function", [mean_shift, log_density, log_density_gradient])
+def test_gradients_pass_to_queries_and_particles(function: Callable[..., Any]) -> None:
+    query, particles = points(1, 4, 3).requires_grad_(), points(2, 5, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda q, p: function(q, p, bandwidth=0.9), (query, particles))
+
+
+def test_the_gradient_of_the_density_is_its_gradient() -> None:
+    query, particles = points(1, 4, 3).requires_grad_(), points(2, 5, 3)
+    (slope,) = torch.autograd.grad(log_density(query, particles, bandwidth=0.9).sum(), query)
+    torch.testing.assert_close(slope, log_density_gradient(query.detach(), particles, bandwidth=0.9))
+
+
+def test_equal_particles_do_not_move_but_have_a_gradient() -> None:
+    # two particles at one place, strength d: x_1 + d/2 (x_2 - x_1), whose slopes are 1 - d/2 and d/2
+    z = torch.full((2, 1, 1, 1), 0.5, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(steered, z).reshape(2, 2)
+    expected = torch.tensor([[0.65, 0.35], [0.35, 0.65]], dtype=torch.float64)
+    torch.testing.assert_close(jacobian, expected)
+    assert torch.equal(steered(z), z)
+
+
+# ---- transformations
+
+
+def test_vmap_is_the_loop() -> None:
+    z = points(3, 4, 5, 2, 3, 3)
+    torch.testing.assert_close(torch.func.vmap(steered)(z), steered(z))
+    query, particles = points(4, 4, 6, 2), points(5, 4, 7, 2)
+    for function in (mean_shift, log_density, log_density_gradient):
+        mapped = torch.func.vmap(lambda q, p, f=function: f(q, p, bandwidth=0.8))(query, particles)
+        torch.testing.assert_close(mapped, function(query, particles, bandwidth=0.8))
+    levels = torch.rand(4, 5, 1, dtype=torch.float64) * 0.9 + 0.05
+    for function in (add_noise, predict_x0):
+        mapped = torch.func.vmap(function)(z[..., 0, 0], z[..., 1, 1], levels)
+        torch.testing.assert_close(mapped, function(z[..., 0, 0], z[..., 1, 1], levels))
+
+
+def test_jacobians_by_vmap_equal_those_by_autograd() -> None:
+    z = points(6, 3, 1, 2, 2)
+    by_vmap = torch.func.jacrev(steered)(z)
+    torch.testing.assert_close(by_vmap, torch.autograd.functional.jacobian(steered, z))
+
+
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs g++ for the CPU")
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=[pytest.mark.slow, NEEDS_COMPILER])])
+def test_steering_is_one_graph_for_the_compiler(backend: str) -> None:
+    z = points(7, 5, 2, 4, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Dynamo, about the caches of array-api-compat
+        compiled = torch.compile(steered, fullgraph=True, backend=backend)
+        torch.testing.assert_close(compiled(z), steered(z), rtol=1e-12, atol=1e-13)
+
+
+def test_values_are_still_checked_outside() -> None:
+    z = points(8, 3, 1, 2, 2)
+    z[0] = float("nan")
+    with pytest.raises(ValueError, match="x0_pred of shape"):
+        steered(z)
+    with pytest.raises(ValueError, match="alpha_bar of shape"):
+        add_noise(z[1], z[1], torch.full((1, 1, 1), 1.5, dtype=torch.float64))
+
+
+def test_shapes_are_checked_inside_too() -> None:
+    with pytest.raises(ValueError, match="x0_pred has shape"):
+        torch.func.vmap(steered)(points(9, 4, 3, 2, 2))
+
+
+# ---- JAX
+
+
+def test_jax_arrays_work_and_compile() -> None:
+    jax = pytest.importorskip("jax")
+    z = points(10, 5, 2, 3, 3).float()
+    particles = points(11, 9, 2).float()
+    z_, particles_ = jax.numpy.asarray(z.numpy()), jax.numpy.asarray(particles.numpy())
+    for function in (steered, jax.jit(steered), lambda x: jax.vmap(steered)(x[None])[0]):
+        ours = function(z_)
+        assert isinstance(ours, jax.Array)
+        np.testing.assert_allclose(np.asarray(ours), steered(z).numpy(), rtol=1e-5, atol=1e-6)
+    found = seek_modes(particles_, particles_, bandwidth=0.6, tolerance=1e-3)
+    expected = seek_modes(particles, particles, bandwidth=0.6, tolerance=1e-3)
+    np.testing.assert_allclose(np.asarray(found.points), expected.points.numpy(), atol=1e-3)
+    with pytest.raises(ValueError, match="x0_pred of shape"):
+        steered(z_.at[0].set(jax.numpy.nan))
