@@ -135,8 +135,9 @@ def steer(
         ValueError: If the shape does not fit, a value is NaN or infinite, or an option is out of range.
 
     Notes:
-        Costs N^2 times the size of one sample. Half precision is computed in float32. A shift of exactly zero
-        (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.
+        Costs N^2 times the size of one sample. Extra memory, the result included, is at most 4 times the latents'
+        with patch_size=1; docs/explanation/performance.md has measurements. Half precision is computed in float32.
+        A shift of exactly zero (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.
 
     Example:
         Two particles of one pixel, 0.2 apart, come closer.
@@ -171,8 +172,10 @@ def steer(
     del squared
     # The step is put back, not the patch: what does not move stays exact, even where patches are averaged. Minus
     # (0 - step) keeps even the sign of a zero there, and gradients pass.
-    minus_step = 0.0 - from_locations(strength * shift, layout, xp)
-    del shift, patches, problem  # each as large as the latents
+    step = from_locations(strength * shift, layout, xp)
+    del shift  # as large as the latents
+    minus_step = 0.0 - step
+    del step
     moved = x - minus_step
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
