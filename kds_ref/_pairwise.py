@@ -16,6 +16,10 @@ from kds_ref._bandwidths import resolve_bandwidth
 
 # Blocks of at least this many elements keep the loop short for small inputs (1 MiB in float64).
 _MIN_BLOCK = 2**17
+# Up to here squared distances are summed dimension by dimension.
+_FEW_DIMENSIONS = 16
+# Distances of a block, which are gone through several times: 256 KiB in float64 stay in the cache.
+_DISTANCES = 2**15
 
 
 class Problem(NamedTuple):
@@ -71,24 +75,47 @@ def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
     xp, _, query, particles, h = problem
     per_query = max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape)
     block = max(1, _MIN_BLOCK // per_query)
-    # u must stay finite in the dtype of the maths, else inf - inf appears in the softmax for a tiny h.
-    largest = float(xp.finfo(query.dtype).max)
-    if type(h) is float:
-        largest_squared: float | Array = largest / 4.0 * h * h
-    else:
-        h = trailing(h, 2, xp)
-        least = xp.clip(h, max=1.0)  # so that the product stays finite
-        largest_squared = largest / 4.0 * least * least
+    h = trailing(h, 2, xp)
     targets = xp.expand_dims(particles, axis=-3)  # (..., 1, N, D)
     count = query.shape[-2]
     for start in range(0, count, block):
         origins = xp.expand_dims(query[..., start : min(start + block, count), :], axis=-2)  # (..., m, 1, D)
         difference = targets - origins
-        squared = xp.sum(difference * difference, axis=-1)
-        if type(largest_squared) is not float or largest_squared < largest:
-            squared = xp.clip(squared, max=largest_squared)
-        # Two divisions: h * h alone may underflow.
-        yield difference, squared / h / h
+        yield difference, scaled_distance(xp.sum(difference * difference, axis=-1), h, xp)
+
+
+def distance_blocks(problem: Problem) -> Iterator[Array]:
+    """Yield u = ||x_k - x||^2 / h^2, (..., m, N), for consecutive blocks of m queries.
+
+    The same as in `pairwise_blocks`, but for few dimensions without the tensor of all differences: it is D times
+    as large, and sums over a short last axis are slow.
+    """
+    xp, _, query, particles, h = problem
+    if query.shape[-1] > _FEW_DIMENSIONS:
+        yield from (u for _, u in pairwise_blocks(problem))
+        return
+    block = max(1, _DISTANCES // (max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape[:-1])))
+    count, h = query.shape[-2], trailing(h, 2, xp)
+    targets = xp.expand_dims(xp.matrix_transpose(particles), axis=-3)  # (..., 1, D, N)
+    for start in range(0, count, block):
+        origins = xp.expand_dims(query[..., start : min(start + block, count), :], axis=-1)  # (..., m, D, 1)
+        squared = (targets[..., 0, :] - origins[..., 0, :]) ** 2
+        for axis in range(1, query.shape[-1]):
+            squared = squared + (targets[..., axis, :] - origins[..., axis, :]) ** 2
+        yield scaled_distance(squared, h, xp)
+
+
+def scaled_distance(squared: Array, h: float | Array, xp: Namespace) -> Array:
+    """Squared distances in units of h: u = ||x_k - x||^2 / h^2; an array h broadcasts to them."""
+    # u must stay finite in the dtype of the maths, else inf - inf appears in the softmax for a tiny h.
+    largest = float(xp.finfo(squared.dtype).max)
+    if type(h) is not float:
+        least = xp.clip(h, max=1.0)  # so that the product stays finite
+        squared = xp.clip(squared, max=largest / 4.0 * least * least)
+    elif h < 2.0:
+        squared = xp.clip(squared, max=largest / 4.0 * h * h)
+    # Two divisions: h * h alone may underflow.
+    return squared / h / h
 
 
 def log_sum_exp(logits: Array, xp: Namespace) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from kds_ref._arrays import Array, holds, trailing
-from kds_ref._pairwise import Problem, check_problem, log_sum_exp, pairwise_blocks
+from kds_ref._pairwise import Problem, check_problem, distance_blocks, log_sum_exp, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
@@ -52,7 +52,7 @@ def log_density(
     """
     problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
     xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
-    sums = [log_sum_exp(log_profile(kernel_, u), xp) for _, u in pairwise_blocks(problem)]
+    sums = [log_sum_exp(log_profile(kernel_, u), xp) for u in distance_blocks(problem)]
     h = problem.bandwidth
     log_h = math.log(h) if type(h) is float else trailing(xp.log(h), 1, xp)
     log_norm = math.log(n) + d * log_h + log_volume(kernel_, d)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from kds_ref._arrays import Array, Namespace
+from kds_ref._pairs import shift_by_pairs, suits_pairs
 from kds_ref._pairwise import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile
 
@@ -62,6 +63,14 @@ def mean_shift(
 
 def shift_and_effective_particles(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
     """Mean shift (..., M, D) and effective number of particles (..., M), in the dtype of the maths."""
+    return (shift_by_pairs if suits_pairs(problem, kernel) else plain_shift)(problem, kernel)
+
+
+def plain_shift(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
+    """`shift_and_effective_particles` by its formula: the reference that `_pairs` is tested against.
+
+    It serves every library, gradients, compilers, and kernels of a user's own.
+    """
     xp = problem.xp
     blocks = [weighted_shift(difference, log_profile(kernel, u), xp) for difference, u in pairwise_blocks(problem)]
     shifts, effective = zip(*blocks, strict=True)

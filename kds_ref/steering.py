@@ -13,7 +13,15 @@ from typing import NamedTuple
 from kds_ref._arrays import Array, Namespace, check_flag, check_integer, check_number, common_namespace, prepare
 from kds_ref._bandwidths import check_bandwidth_option, per_location, resolve_bandwidth
 from kds_ref._pairwise import Problem, above_zero
-from kds_ref._samples import Layout, check_layout, from_locations, location_dimensions, sample_shape, to_locations
+from kds_ref._samples import (
+    Layout,
+    check_layout,
+    from_locations,
+    location_dimensions,
+    sample_shape,
+    swap_points,
+    to_locations,
+)
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
@@ -127,8 +135,9 @@ def steer(
         ValueError: If the shape does not fit, a value is NaN or infinite, or an option is out of range.
 
     Notes:
-        Costs N^2 times the size of one sample. Half precision is computed in float32. A shift of exactly zero
-        (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.
+        Costs N^2 times the size of one sample. Extra memory, the result included, is at most 4 times the latents'
+        with patch_size=1; docs/explanation/performance.md has measurements. Half precision is computed in float32.
+        A shift of exactly zero (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.
 
     Example:
         Two particles of one pixel, 0.2 apart, come closer.
@@ -158,14 +167,19 @@ def steer(
     )
     problem = Problem(xp, dtype, patches, patches, above_zero(h, xp))
     shift, effective = shift_and_effective_particles(problem, kernel_)
+    squared = xp.matrix_transpose(swap_points(shift * shift, xp))  # (..., N, D, L), as steps by pairs lie in memory
+    norm = xp.sqrt(xp.sum(squared, axis=-2))  # (..., N, L)
+    del squared
     # The step is put back, not the patch: what does not move stays exact, even where patches are averaged. Minus
     # (0 - step) keeps even the sign of a zero there, and gradients pass.
     step = from_locations(strength * shift, layout, xp)
-    moved = x - (0.0 - step)
-    norm = xp.sqrt(xp.sum(shift * shift, axis=-1))
+    del shift  # as large as the latents
+    minus_step = 0.0 - step
+    del step
+    moved = x - minus_step
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
-        xp.astype(xp.matrix_transpose(norm), dtype, copy=False),
+        xp.astype(norm, dtype, copy=False),
         h if type(h) is float else xp.astype(h, dtype, copy=False),
     )
     return xp.astype(moved, dtype, copy=False), info

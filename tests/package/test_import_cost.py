@@ -1,6 +1,7 @@
 """`import kds_ref` must stay light: NumPy and array-api-compat, nothing heavier."""
 
 import json
+import statistics
 import subprocess
 import sys
 
@@ -34,3 +35,20 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 def test_the_check_sees_a_heavy_import() -> None:
     assert "scipy" in modules_after("import kds_ref, scipy")
+
+
+def added_seconds(statement: str) -> float:
+    """What a statement takes after `import numpy`, in a process of its own: the median of five."""
+    code = f"import time, numpy; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.run(command, capture_output=True, check=True, timeout=120) for _ in range(5)]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def test_importing_the_core_is_quick() -> None:
+    # 60 ms on an idle machine, measured in docs/explanation/performance.md; five times that on a busy one
+    assert added_seconds("import kds_ref") < 0.3
+
+
+def test_the_check_sees_a_slow_import() -> None:
+    assert added_seconds("import time; time.sleep(0.3); import kds_ref") > 0.3

@@ -1,0 +1,44 @@
+"""The page on speed states the measured numbers of the committed results, and NumPy's memory holds today."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def bench(root: Path) -> dict[str, Any]:
+    pytest.importorskip("torch")
+    return runpy.run_path(str(root / "tests" / "benchmarks" / "bench_speed.py"))
+
+
+@pytest.fixture(scope="module")
+def results(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "tests" / "benchmarks" / "results" / "cpu.json").read_text())
+    return found
+
+
+def test_the_page_states_the_results(root: Path, bench: dict[str, Any], results: dict[str, Any]) -> None:
+    page = (root / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
+    assert bench["table"](results) in page
+    assert bench["density_table"](results) in page
+    assert f"{results['import_ms']:.0f} ms" in page
+    assert results["cpu"] in page
+    for name, version in results["versions"].items():
+        assert name == "kds_ref" or version in page
+
+
+def test_the_results_meet_what_is_asked(results: dict[str, Any]) -> None:
+    for case, ms in results["steer_ms"].items():
+        assert "broadcast" not in ms or ms["broadcast"] >= 8.0 * ms["torch"], case
+        assert all(one["peak_per_input"] <= 4.0 for one in results["memory"][case].values())
+    for name, ms in results["density_ms"].items():
+        assert ms["ours"] <= ms["scipy_logpdf"], name
+    assert results["import_ms"] <= 60.0
+
+
+@pytest.mark.parametrize("case", ["N = 10, 64x64x8", "N = 50, 64x64x4"])
+def test_extra_memory_is_at_most_four_inputs(bench: dict[str, Any], case: str) -> None:
+    assert bench["peak_memory"](case, "numpy")["peak_per_input"] <= 4.0
