@@ -52,6 +52,7 @@ INTERNAL = {
     "log_volume",
     "patch_counts",
     "rule_bandwidth",
+    "plain_shift",
     "shift_and_effective_particles",
     "weighted_shift",
 }
