@@ -127,7 +127,7 @@ def check_number(name: str, value: object, *, low: float = -math.inf, high: floa
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass one Python number")
     number = float(value)
-    if not math.isfinite(number) or not low <= number <= high:
+    if not (-math.inf < number < math.inf and low <= number <= high):  # isfinite would break a graph
         raise ValueError(f"{name} is {number}; it must be finite and in [{low}, {high}]")
     return number
 

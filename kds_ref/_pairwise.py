@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
+import array_api_compat
+
 from kds_ref._arrays import Array, DType, Namespace, prepare, trailing
 from kds_ref._bandwidths import resolve_bandwidth
 
@@ -113,7 +115,9 @@ def scaled_distance(squared: Array, h: float | Array, xp: Namespace) -> Array:
         least = xp.clip(h, max=1.0)  # so that the product stays finite
         squared = xp.clip(squared, max=largest / 4.0 * least * least)
     elif h < 2.0:
-        squared = xp.clip(squared, max=largest / 4.0 * h * h)
+        # An array, not a number: xp.clip looks at a number's value, which stops torch.compile where h may vary.
+        most = xp.full((), largest / 4.0 * h * h, dtype=squared.dtype, device=array_api_compat.device(squared))
+        squared = xp.minimum(squared, most)
     # Two divisions: h * h alone may underflow.
     return squared / h / h
 

@@ -78,6 +78,17 @@ def location_dimensions(like: Array, layout: Layout, xp: Namespace) -> Array:
     return xp.sum(to_locations(one, layout, xp), axis=-1)[:, 0]
 
 
+def common_dimension(layout: Layout) -> int | None:
+    """Number of values in a patch if all patches have the same, else None; from the shapes alone."""
+    sample, patch_size, stride = layout
+    if patch_size is None:
+        return math.prod(sample)
+    p, step = check_patches(patch_size, stride)
+    # Along each side: one patch, or only full ones.
+    equal = all(side <= p or (side - p) % step == 0 for side in sample[1:])
+    return math.prod([sample[0], *(min(side, p) for side in sample[1:])]) if equal else None
+
+
 def swap_points(x: Array, xp: Namespace) -> Array:
     """(..., A, B, D) -> (..., B, A, D)."""
     return xp.permute_dims(x, (*range(x.ndim - 3), x.ndim - 2, x.ndim - 3, x.ndim - 1))

@@ -7,15 +7,17 @@ form that the samplers call.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kds_ref._arrays import Array, Namespace, check_flag, check_integer, check_number, common_namespace, prepare
+from kds_ref._arrays import Array, Namespace, check_flag, check_integer, check_number, common_namespace, holds, prepare
 from kds_ref._bandwidths import check_bandwidth_option, per_location, resolve_bandwidth
 from kds_ref._pairwise import Problem, above_zero
 from kds_ref._samples import (
     Layout,
     check_layout,
+    common_dimension,
     from_locations,
     location_dimensions,
     sample_shape,
@@ -84,7 +86,7 @@ def _strength_of_array(t: Array, total: int, strength: float, threshold: float) 
     if not xp.isdtype(t.dtype, ("integral", "real floating")):
         raise TypeError(f"t has dtype {t.dtype}; pass integers or real numbers")
     times = t if xp.isdtype(t.dtype, "real floating") else xp.astype(t, xp.asarray(0.0).dtype)
-    if not bool(xp.all((times >= 0.0) & (times <= float(total)))):
+    if not holds(lambda v: (v >= 0.0) & (v <= float(total)), times, xp):
         raise ValueError(f"t of shape {tuple(t.shape)} holds values outside [0, {total}]; give timesteps")
     return xp.astype(times >= threshold, times.dtype) * strength
 
@@ -168,7 +170,7 @@ def steer(
     problem = Problem(xp, dtype, patches, patches, above_zero(h, xp))
     shift, effective = shift_and_effective_particles(problem, kernel_)
     squared = xp.matrix_transpose(swap_points(shift * shift, xp))  # (..., N, D, L), as steps by pairs lie in memory
-    norm = xp.sqrt(xp.sum(squared, axis=-2))  # (..., N, L)
+    norm = _root(xp.sum(squared, axis=-2), xp)  # (..., N, L)
     del squared
     # The step is put back, not the patch: what does not move stays exact, even where patches are averaged. Minus
     # (0 - step) keeps even the sign of a zero there, and gradients pass.
@@ -185,6 +187,12 @@ def steer(
     return xp.astype(moved, dtype, copy=False), info
 
 
+def _root(squares: Array, xp: Namespace) -> Array:
+    """Square roots whose gradient at 0 is 0, not the infinity that turns into NaN one step further back."""
+    zero = squares == 0.0
+    return xp.where(zero, squares, xp.sqrt(xp.where(zero, xp.ones_like(squares), squares)))
+
+
 def _bandwidth_of_locations(
     bandwidth: float | str | Array, patches: Array, layout: Layout, scaled: bool, xp: Namespace
 ) -> float | Array:
@@ -194,9 +202,8 @@ def _bandwidth_of_locations(
     dimensions = location_dimensions(patches, layout, xp) if scaled or isinstance(bandwidth, str) else None  # (L,)
     h = resolve_bandwidth(bandwidth, patches, lead, xp, dimensions)
     if scaled and dimensions is not None:
-        root = xp.sqrt(dimensions)
-        equal = type(h) is float and bool(xp.all(root == root[0]))
-        h = h * (float(root[0]) if equal else root)
+        dimension = common_dimension(layout) if type(h) is float else None
+        h = h * (xp.sqrt(dimensions) if dimension is None else math.sqrt(dimension))
     return h if type(h) is float else xp.broadcast_to(h, lead)
 
 

@@ -1,10 +1,17 @@
 """Stage one: an f4 autoencoder with three latent channels, as LDM-SR's, in diffusers' `VQModel`.
 
-The latents are standardised channel by channel while training (a batch norm without parameters, folded into the 1x1
-convolution behind the encoder at the end) and then multiplied by `latent_std`, so that the diffusion model works on
-zero-mean latents of a known scale and the bandwidth has a meaning that does not depend on the encoder's whims. The
-scale decides at which noise level, and so at which time step, a detail of the latents is settled: Eq. 10 stops
-steering at t/T = 0.3, where the noise of LDM-SR's schedule is 1.13 times the signal.
+The latents are whitened while training (`Whitening`, folded into the 1x1 convolution behind the encoder at the end) and
+then multiplied by `latent_std`, so that the diffusion model works on zero-mean, uncorrelated latents of a known scale
+and the bandwidth has a meaning that does not depend on the encoder's whims. Without it colour ends up in a direction of
+little variance, where neither the denoiser nor a bandwidth does it justice. The scale decides at which noise level, and
+so at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of
+LDM-SR's schedule is 1.13 times the signal.
+
+The networks have to be local: a patch of latents must mean the same wherever it stands, or a wrong guess in one corner
+changes the brightness of all others. Group normalisation is not local: it subtracts means over the whole photo, and
+networks learn to carry brightness through those. Two things make them unlearn it. The normalisations have one group
+(with two channels a group, as at first here, each one erases the mean of nearly every channel). And in a share
+`mosaic` of the steps the crops of different photos are encoded, or decoded, side by side as one picture.
 
 Three terms make the loss, since latents that only reconstruct well are bad to diffuse: a denoiser has to guess what
 the low-resolution photo does not say, and a wrong guess must not cost more than the detail that it is about.
@@ -50,7 +57,7 @@ class AutoencoderSettings:
 
     channels: tuple[int, int, int] = (16, 32, 128)
     layers: int = 1
-    groups: int = 8
+    groups: int = 1
     codes: int = 16384
     crop: int = 64
     batch: int = 8
@@ -58,12 +65,48 @@ class AutoencoderSettings:
     latent_noise: float = 0.05  # of the latents' standard deviation
     predictability: float = 0.008
     mixed: int = 4  # crops of a batch that are decoded a second time, from mixed latents
-    mixed_weight: float = 0.5
+    mixed_weight: float = 0.25
+    mosaic: float = 0.5  # share of the steps that join four crops to one picture
     quantised_from: float = 0.85
 
 
+class Whitening(torch.nn.Module):
+    """Zero mean and the identity as the covariance of the channels, by the inverse Cholesky factor of the latter.
+
+    The statistics are the batch's while training, and their moving averages otherwise, as in a batch norm.
+    """
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.02, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("covariance", torch.eye(channels))
+
+    def factor(self, covariance: torch.Tensor) -> torch.Tensor:
+        """Lower triangular L with L L^T = covariance + eps I."""
+        factor: torch.Tensor = torch.linalg.cholesky(covariance + self.eps * torch.eye(len(covariance)).to(covariance))
+        return factor
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) float32 -> the same shape, whitened."""
+        rows = h.transpose(0, 1).flatten(1)
+        mean, covariance = self.mean, self.covariance
+        if self.training:
+            mean = rows.mean(1)
+            centred = rows - mean[:, None]
+            covariance = (centred[:, None] * centred[None]).mean(2)  # no matmul: autocast would do that in bfloat16
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.covariance.lerp_(covariance, self.momentum)
+        white = torch.linalg.solve_triangular(self.factor(covariance), rows - mean[:, None], upper=False)
+        return white.view(h.shape[1], h.shape[0], *h.shape[2:]).transpose(0, 1)
+
+
 class NormalisedVQModel(torch.nn.Module):
-    """A `VQModel` whose latents are standardised; `folded` gives the plain model that does the same."""
+    """A `VQModel` whose latents are whitened; `folded` gives the plain model that does the same."""
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         super().__init__()
@@ -81,15 +124,15 @@ class NormalisedVQModel(torch.nn.Module):
             scaling_factor=1.0,
         )
         self.latent_std = settings.latent_std
-        self.norm = torch.nn.BatchNorm2d(3, affine=False, momentum=0.02)
+        self.norm = Whitening(3)
         self.predictor = _predictor(64)
         self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it
         self.register_buffer("quantised", torch.tensor(0))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, 4H, 4W) in [-1, 1] -> latents (B, 3, H, W) of standard deviation `latent_std`, float32."""
-        standard: torch.Tensor = self.norm(self.vq.quant_conv(self.vq.encoder(x)).float())
-        return self.latent_std * standard
+        white: torch.Tensor = self.norm(self.vq.quant_conv(self.vq.encoder(x)).float())
+        return self.latent_std * white
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Latents (B, 3, H, W), as they are (no quantisation here) -> (B, 3, 4H, 4W)."""
@@ -106,24 +149,36 @@ class NormalisedVQModel(torch.nn.Module):
 
     def start_from(self, vqvae: VQModel) -> None:
         """Take over the weights of a trained `VQModel`, whose latents may have another scale than `latent_std`."""
-        assert self.norm.running_var is not None
         with torch.no_grad():
             weights = {k: v for k, v in vqvae.state_dict().items() if not k.startswith("quantize.")}
             self.vq.load_state_dict(weights, strict=False)  # the codebook is fitted anew
-            former = vqvae.quantize.embedding.weight.std(0)  # codes follow the latents' distribution
-            self.norm.running_var.copy_(former.square())
-            self.vq.post_quant_conv.weight.mul_((former / self.latent_std)[None, :, None, None])
+            self.norm.covariance.copy_(vqvae.quantize.embedding.weight.T.cov())  # codes follow the latents
+            weight = self.vq.post_quant_conv.weight
+            former = self.norm.factor(self.norm.covariance) / self.latent_std
+            weight.copy_((weight[:, :, 0, 0] @ former)[:, :, None, None])
 
     def folded(self) -> VQModel:
-        """The plain `VQModel`, with standardisation and scale inside `quant_conv`."""
-        mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None
-        assert variance is not None
-        scale = self.latent_std * (variance + self.norm.eps).rsqrt()
+        """The plain `VQModel`, with whitening and scale inside `quant_conv`."""
         with torch.no_grad():
-            self.vq.quant_conv.weight.mul_(scale[:, None, None, None])
-            self.vq.quant_conv.bias.sub_(mean).mul_(scale)
+            inverse = torch.linalg.inv(self.norm.factor(self.norm.covariance)) * self.latent_std
+            weight, bias = self.vq.quant_conv.weight, self.vq.quant_conv.bias
+            weight.copy_((inverse @ weight[:, :, 0, 0])[:, :, None, None])
+            bias.copy_(inverse @ (bias - self.norm.mean))
         return self.vq
+
+
+def joined(crops: torch.Tensor) -> torch.Tensor:
+    """Every four crops as one picture: (4B, C, H, W) -> (B, C, 2H, 2W)."""
+    number, channels, height, width = crops.shape
+    square = crops.view(number // 4, 2, 2, channels, height, width).permute(0, 3, 1, 4, 2, 5)
+    return square.reshape(number // 4, channels, 2 * height, 2 * width)
+
+
+def parted(pictures: torch.Tensor) -> torch.Tensor:
+    """The inverse of `joined`: (B, C, 2H, 2W) -> (4B, C, H, W)."""
+    number, channels, height, width = pictures.shape
+    square = pictures.view(number, channels, 2, height // 2, 2, width // 2).permute(0, 2, 4, 1, 3, 5)
+    return square.reshape(4 * number, channels, height // 2, width // 2)
 
 
 def _predictor(width: int) -> torch.nn.Sequential:
@@ -183,6 +238,9 @@ def train_autoencoder(
     def images() -> torch.Tensor:
         return tensor(sampler.draw(settings.batch))
 
+    def mosaic(crops: torch.Tensor) -> bool:
+        return bool(run.rng.random() < settings.mosaic) and len(crops) % 4 == 0
+
     def loss_of_batch(*, quantised: bool) -> tuple[torch.Tensor, int]:
         truths = sampler.draw(settings.batch)
         x = tensor(truths)
@@ -190,7 +248,7 @@ def train_autoencoder(
         share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
         with autocast(run_settings):
             with torch.set_grad_enabled(not quantised):
-                z = model.encode(x)
+                z = parted(model.encode(joined(x))) if mosaic(x) else model.encode(x)
                 predicted = settings.latent_std * model.predictor(low).float()
                 latents = torch.cat([z, model.mixed(z, predicted, share)])
                 if quantised:
@@ -198,7 +256,7 @@ def train_autoencoder(
                 else:
                     noise = torch.randn(z.shape, generator=run.generator).to(z)
                     latents[: len(z)] += settings.latent_noise * settings.latent_std * noise
-            y = model.decode(latents)
+            y = parted(model.decode(joined(latents))) if mosaic(latents) else model.decode(latents)
         errors = (y.float() - torch.cat([x, x[: settings.mixed]])).square().mean((1, 2, 3))
         loss = errors[: len(x)].mean() + settings.mixed_weight * errors[len(x) :].sum() / max(1, settings.mixed)
         if not quantised:

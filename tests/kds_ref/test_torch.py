@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import add_noise, log_density, log_density_gradient, mean_shift, predict_x0, seek_modes, steer
+from kds_ref import (
+    add_noise,
+    log_density,
+    log_density_gradient,
+    mean_shift,
+    predict_x0,
+    seek_modes,
+    steer,
+    steering_strength,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -56,6 +65,15 @@ def test_equal_particles_do_not_move_but_have_a_gradient() -> None:
     assert torch.equal(steered(z), z)
 
 
+def test_the_norm_of_no_shift_has_a_gradient_too() -> None:
+    z = torch.full((3, 1, 2, 2), 0.5, dtype=torch.float64)
+    z[:, :, 0, 0] += torch.tensor([0.0, 0.1, 0.3], dtype=torch.float64)[:, None]
+    z.requires_grad_()
+    steer(z, bandwidth=0.9)[1].shift_norm.sum().backward()
+    assert bool((z.grad[:, :, 0, 0] != 0.0).all())
+    assert not bool(z.grad[:, :, 1].any())
+
+
 # ---- transformations
 
 
@@ -88,6 +106,45 @@ def test_steering_is_one_graph_for_the_compiler(backend: str) -> None:
         warnings.simplefilter("ignore")  # of Dynamo, about the caches of array-api-compat
         compiled = torch.compile(steered, fullgraph=True, backend=backend)
         torch.testing.assert_close(compiled(z), steered(z), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bandwidth": 0.4, "patch_size": 2, "scale_with_dimension": True},
+        {"bandwidth": 0.4, "patch_size": 3, "scale_with_dimension": True},  # 4 pixels: patches of unlike sizes
+        {"bandwidth": 0.9, "patch_size": 3, "stride": 1, "kernel": "laplacian"},
+        {"bandwidth": "scott", "patch_size": None, "sample_ndim": 3},
+    ],
+)
+def test_every_option_is_one_graph_for_the_compiler(options: dict[str, Any]) -> None:
+    z = points(12, 5, 2, 4, 4)
+    torch.compiler.reset()  # or it generalises from the last case
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Dynamo, about the caches of array-api-compat
+        compiled = torch.compile(lambda x: steer(x, **options), fullgraph=True, backend="eager")
+        (moved, info), (expected, expected_info) = compiled(z), steer(z, **options)
+    torch.testing.assert_close(moved, expected, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(info.shift_norm, expected_info.shift_norm, rtol=1e-12, atol=1e-13)
+
+
+def test_a_compiled_function_takes_other_bandwidths() -> None:
+    z, q = points(13, 5, 2, 4, 4), points(14, 6, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        by_pairs = torch.compile(lambda x, h: steer(x, bandwidth=h)[0], fullgraph=True, backend="eager")
+        plainly = torch.compile(lambda x, h: mean_shift(x, x, bandwidth=h), fullgraph=True, backend="eager")
+        for h in (0.4, 0.9, 3.0):
+            torch.testing.assert_close(by_pairs(z, h), steer(z, bandwidth=h)[0], rtol=1e-12, atol=1e-13)
+            torch.testing.assert_close(plainly(q, h), mean_shift(q, q, bandwidth=h), rtol=1e-12, atol=1e-13)
+
+
+def test_a_schedule_over_an_array_of_timesteps_is_one_graph_and_maps() -> None:
+    t = torch.tensor([999.0, 300.0, 299.0, 0.0])
+    expected = torch.tensor([0.3, 0.3, 0.0, 0.0])
+    compiled = torch.compile(lambda v: steering_strength(v, 1000), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(t), expected)
+    torch.testing.assert_close(torch.func.vmap(lambda v: steering_strength(v, 1000))(t[:, None])[:, 0], expected)
 
 
 def test_values_are_still_checked_outside() -> None:

@@ -11,14 +11,14 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real.degrade import Degradation  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
-from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, train_autoencoder  # noqa: E402
+from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted, train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
 from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
 
-SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=2)
+SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
 
 
@@ -66,8 +66,8 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
 def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
     torch.manual_seed(0)
     model = NormalisedVQModel(SMALL)
-    model.norm.running_mean.copy_(torch.tensor([0.3, -1.0, 2.0]))
-    model.norm.running_var.copy_(torch.tensor([0.5, 2.0, 9.0]))
+    model.norm.mean.copy_(torch.tensor([0.3, -1.0, 2.0]))
+    model.norm.covariance.copy_(torch.tensor([[0.5, 0.3, 0.0], [0.3, 2.0, -1.0], [0.0, -1.0, 9.0]]))
     model.eval()
     x = torch.from_numpy(photos[0][:32, :32].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
@@ -94,13 +94,35 @@ def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray],
     x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         z, wide = first.encode(x).latents, wider.encode(x)
-        ratio = wide.std((0, 2, 3)) / z.std((0, 2, 3)) * first.quantize.embedding.weight.std(0)
+        codes = torch.linalg.cholesky(first.quantize.embedding.weight.T.cov() + 1e-5 * torch.eye(3))
+        white = torch.linalg.inv(codes) @ z[0].flatten(1)  # what the codes span has covariance 1 now
         difference = wider.decode(wide) - first.decoder(first.post_quant_conv(z))
-    assert torch.allclose(ratio, torch.tensor(5.0), rtol=1e-3)  # what the codes span, spans 5 standard deviations now
+    assert torch.allclose(wide[0].flatten(1), 5.0 * white, rtol=1e-3, atol=1e-3)
     assert float(difference.abs().max()) < 1e-3
     options = {"start_from": tmp_path / "a", "command": "second"}
     train_autoencoder(photos, tmp_path / "b", SMALL, Degradation(), settings(5), counts, **options)
     assert json.loads((tmp_path / "b" / "record.json").read_text())["started_from"]["command"] == "first"
+
+
+def test_whitening_makes_the_channels_of_a_batch_uncorrelated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    whitening = Whitening(3, momentum=1.0)
+    mixing = torch.tensor([[1.0, 0.0, 0.2], [0.9, 0.1, 0.0], [-0.8, 0.3, 1.0]])
+    h = torch.einsum("ij,bjhw->bihw", mixing, torch.randn(4, 3, 8, 8, generator=generator)) + 3.0
+    trained = whitening(h)
+    rows = trained.transpose(0, 1).flatten(1)
+    assert torch.allclose(rows.mean(1), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(rows @ rows.T / rows.shape[1], torch.eye(3), atol=5e-3)
+    assert torch.allclose(whitening.eval()(h), trained, atol=1e-4)  # momentum 1: the last batch's statistics
+
+
+def test_joined_crops_lie_in_reading_order_and_part_again() -> None:
+    crops = torch.arange(8 * 3 * 2 * 2).view(8, 3, 2, 2).float()
+    pictures = joined(crops)
+    assert pictures.shape == (2, 3, 4, 4)
+    assert torch.equal(pictures[1, :, :2, 2:], crops[5])
+    assert torch.equal(pictures[1, :, 2:, :2], crops[6])
+    assert torch.equal(parted(pictures), crops)
 
 
 def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_path: Path) -> None:
