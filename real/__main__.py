@@ -112,6 +112,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--pickled-weights", action="store_true", help="also load pickles, which can carry code: trust the author"
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
+    group.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="of the denoiser's numbers (float32); half precision is faster where the processor has it",
+    )
     group.add_argument("--threads", type=_whole, help="CPU threads (default: torch's choice)")
 
 

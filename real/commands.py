@@ -146,7 +146,13 @@ def _model(options: argparse.Namespace) -> SuperResolutionModel:
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
         raise UserError(f"--device: {device!r} cannot be used here ({text}); give cpu, cuda, mps or auto") from error
-    return load_model(options.model, device=device, revision=options.revision, pickled_weights=options.pickled_weights)
+    return load_model(
+        options.model,
+        device=device,
+        dtype=options.dtype,
+        revision=options.revision,
+        pickled_weights=options.pickled_weights,
+    )
 
 
 def _write_comparison(

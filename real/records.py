@@ -26,6 +26,7 @@ def describe(settings: Settings, model: SuperResolutionModel, command: str) -> d
         "settings": used,
         "model": model.name,
         "device": str(model.device),
+        "dtype": str(model.unet.dtype).removeprefix("torch."),
         "versions": {
             "kds_ref": kds_ref.__version__,
             "python": platform.python_version(),

@@ -178,7 +178,8 @@ def _denoiser(
 
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
-            return torch.cat([model.unet(part, t).sample for part in tile.split(max_batch)])
+            parts = tile.to(model.unet.dtype).split(max_batch)
+            return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
 
         return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP)
 

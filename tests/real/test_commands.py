@@ -44,6 +44,16 @@ def test_restore(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["comparison.png", "restored.png", "result.json"]
 
 
+def test_half_precision_is_near_single_precision(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    restored = []
+    for dtype in ("float32", "bfloat16"):
+        output = tmp_path / dtype
+        assert run("sr", photo_file, "--output", output, "--model", tiny_folder, "--dtype", dtype, *QUICK) == 0
+        assert json.loads((output / "result.json").read_text())["dtype"] == dtype
+        restored.append(pixels(output / "restored.png").astype(float))
+    assert 0 < np.abs(restored[0] - restored[1]).mean() < 3  # of 255
+
+
 def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     output = tmp_path / "out"
     files = []
