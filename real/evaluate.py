@@ -24,8 +24,8 @@ from real.images import SUFFIXES, center_crop, load_photo
 from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.records import describe
-from real.restore import METHODS, compare
-from real.sampling import Settings, decode, padded_condition, sample
+from real.restore import METHODS, compare, compare_plain
+from real.sampling import Settings, decode, padded_condition
 
 __all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
 
@@ -84,7 +84,7 @@ def evaluate_folder(
         if missing:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
             low = degradation(truth, np.random.default_rng([settings.seed, index]))
-            plain = sample(model, padded_condition(low, model), settings, steered=False)
+            plain = compare_plain(truth, low, model, settings)
             autoencoder = distortion(reconstruct(model, truth), truth)
             for variant in missing:
                 result = compare(truth, low, model, variant, plain=plain)

@@ -92,7 +92,7 @@ def load_model(
     return SuperResolutionModel(
         name="bundled" if model is None else model,
         vqvae=vqvae.to(device).eval().requires_grad_(False),
-        unet=unet.to(device, DTYPES[dtype]).eval().requires_grad_(False),
+        unet=unet.to(device, DTYPES[dtype], memory_format=torch.channels_last).eval().requires_grad_(False),
         schedule=NoiseSchedule(scheduler.alphas_cumprod.double().numpy()),
         prediction_type=scheduler.config.prediction_type,
         steps_offset=scheduler.config.steps_offset,

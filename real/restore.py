@@ -17,7 +17,7 @@ from real.metrics import METRICS, distortion
 from real.models import SuperResolutionModel
 from real.sampling import Particles, Settings, decode, padded_condition, sample
 
-__all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "restore"]
+__all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "compare_plain", "restore"]
 
 METHODS = {
     "bicubic": "bicubic interpolation",
@@ -97,7 +97,7 @@ def compare(
     settings: Settings,
     *,
     progress: Progress | None = None,
-    plain: Particles | None = None,
+    plain: Comparison | None = None,
 ) -> Comparison:
     """Restore with and without KDS from the same noise and score everything against the truth.
 
@@ -107,16 +107,28 @@ def compare(
         model: The model.
         settings: Of both runs.
         progress: Called after every model evaluation.
-        plain: The plain ensemble, if it is known already from a comparison with the same noise.
+        plain: From `compare_plain`, if that part is known already; its settings may differ in the steering alone.
     """
-    condition = padded_condition(low, model)
-    plain = plain or sample(model, condition, settings, steered=False, progress=progress)
-    steered = sample(model, condition, settings, progress=progress)
-    result = Comparison(chosen={"ddim": plain.chosen, "kds": steered.chosen}, trace=steered.trace)
-    result.images["bicubic"] = bicubic(low)
+    plain = plain or compare_plain(truth, low, model, settings, progress=progress)
+    steered = sample(model, padded_condition(low, model), settings, progress=progress)
+    result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.trace)
+    _score_ensemble(result, "kds", steered, truth, model)
+    return result
+
+
+def compare_plain(
+    truth: np.ndarray,
+    low: np.ndarray,
+    model: SuperResolutionModel,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> Comparison:
+    """The part of `compare` that no steering changes: bicubic interpolation and the plain sampler."""
+    plain = sample(model, padded_condition(low, model), settings, steered=False, progress=progress)
+    result = Comparison(images={"bicubic": bicubic(low)})
     result.scores["bicubic"] = distortion(result.images["bicubic"], truth)
-    for name, particles in (("ddim", plain), ("kds", steered)):
-        _score_ensemble(result, name, particles, truth, model)
+    _score_ensemble(result, "ddim", plain, truth, model)
     return result
 
 
@@ -124,7 +136,8 @@ def _score_ensemble(
     result: Comparison, name: str, particles: Particles, truth: np.ndarray, model: SuperResolutionModel
 ) -> None:
     height, width = truth.shape[:2]
-    images = [decode(model, z, height=height, width=width) for z in particles.latents]
+    result.chosen[name] = particles.chosen
+    images = list(decode(model, particles.latents, height=height, width=width))
     scores = [distortion(image, truth) for image in images]
     average = np.mean([image.astype(np.float64) for image in images], axis=0)
     result.images[f"{name}_one"] = images[0]

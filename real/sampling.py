@@ -28,6 +28,7 @@ __all__ = ["SAMPLERS", "Particles", "Settings", "decode", "initial_noise", "padd
 
 SAMPLERS = ("ddim", "dpmpp-2s")
 TILE, OVERLAP = 64, 16  # latent pixels
+DECODED_AT_ONCE = 4  # decoding takes more memory than denoising
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,10 @@ def _denoiser(
 
 @torch.no_grad()
 def decode(model: SuperResolutionModel, latents: torch.Tensor, *, height: int, width: int) -> np.ndarray:
-    """One latent (3, h, w) -> RGB uint8 (height, width, 3); the padding at the bottom and right is cut off."""
-    image = map_tiles(lambda z: model.vqvae.decode(z).sample, latents[None], tile=TILE, overlap=OVERLAP, scale=4)
-    pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return pixels.permute(1, 2, 0).cpu().numpy()[:height, :width]
+    """Latents (..., 3, h, w) -> RGB uint8 (..., height, width, 3); the padding at the bottom and right is cut off."""
+    images = []
+    for part in latents.reshape(-1, *latents.shape[-3:]).split(DECODED_AT_ONCE):
+        image = map_tiles(lambda z: model.vqvae.decode(z).sample, part, tile=TILE, overlap=OVERLAP, scale=4)
+        pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        images.append(pixels.permute(0, 2, 3, 1).cpu().numpy()[:, :height, :width])
+    return np.concatenate(images).reshape(*latents.shape[:-3], height, width, 3)
