@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     sr = commands.add_parser("sr", help="restore a low-resolution photo", description=SR, formatter_class=raw)
     sr.add_argument("image", nargs="?", metavar="IMAGE", help="the photo; without one, one that scikit-image carries")
     sr.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
+    _add_degradation(sr)
     _add_method(sr)
     _add_model(sr)
     evaluate = commands.add_parser(
@@ -79,9 +80,20 @@ def _parser() -> argparse.ArgumentParser:
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     evaluate.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
+    _add_degradation(evaluate)
     _add_method(evaluate)
     _add_model(evaluate)
     return parser
+
+
+def _add_degradation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--degradation",
+        choices=("simple", "real-esrgan", "stable-sr"),
+        default="simple",
+        help="how truths are degraded: one stage, as the bundled model was trained (default), or two, with the ranges "
+        "of Real-ESRGAN x4plus or of StableSR's test sets",
+    )
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ from real.picture import Panel, save_panels
 from real.records import describe
 from real.restore import METHODS, Comparison, bicubic, compare, restore
 from real.sampling import Settings
+from real.second_order import PRESETS, SecondOrderDegradation
 
 __all__ = ["COMMANDS"]
 
@@ -41,10 +43,12 @@ def _sr(options: argparse.Namespace, arguments: list[str]) -> int:
     command = "python -m real " + shlex.join(arguments)
     if options.degrade:
         truth = center_crop(photo)
-        low = Degradation()(truth, np.random.default_rng(settings.seed))
+        degradation = _degradation(options)
+        low = degradation(truth, np.random.default_rng(settings.seed))
         with StepBar(2 * settings.steps) as bar:
             result = compare(truth, low, model, settings, progress=bar)
-        _write_comparison(folder, truth, low, result, settings, model, command)
+        record = {**describe(settings, model, command), "degradation": asdict(degradation)}
+        _write_comparison(folder, truth, low, result, settings, record)
     else:
         with StepBar(2 * settings.steps) as bar:
             restoration = restore(photo, model, settings, progress=bar)
@@ -72,7 +76,7 @@ def _evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         folder,
         _model(options),
         settings,
-        Degradation(),
+        _degradation(options),
         crop=options.crop,
         limit=options.limit,
         cutoffs=options.cutoffs or [settings.cutoff],
@@ -107,6 +111,10 @@ class StepBar:
 def _settings(options: argparse.Namespace) -> Settings:
     names = ("particles", "bandwidth", "strength", "cutoff", "patch_size", "steps", "sampler", "guidance", "seed")
     return Settings(**{name: getattr(options, name) for name in names})
+
+
+def _degradation(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:
+    return Degradation() if options.degradation == "simple" else PRESETS[options.degradation]
 
 
 def _photo(options: argparse.Namespace) -> np.ndarray:
@@ -161,8 +169,7 @@ def _write_comparison(
     low: np.ndarray,
     result: Comparison,
     settings: Settings,
-    model: SuperResolutionModel,
-    command: str,
+    record: dict[str, Any],
 ) -> None:
     def numbers(method: str) -> str:
         return f"{result.scores[method]['psnr_rgb']:.2f} dB   SSIM {result.scores[method]['ssim_rgb']:.3f}"
@@ -178,7 +185,7 @@ def _write_comparison(
     caption = f"N = {settings.particles}, {settings.steps} steps, seed {settings.seed}; PSNR and SSIM in RGB"
     save_png(folder / "restored.png", result.images["kds_choice"])
     save_panels(folder / "comparison.png", panels, caption=caption)
-    record = {**describe(settings, model, command), "degradation": vars(Degradation()), "chosen": result.chosen}
+    record = {**record, "chosen": result.chosen}
     _write_json(folder / "result.json", {**record, "scores": _rounded(result.scores), "trace": result.trace})
     print(f"{'':14}{'PSNR RGB':>9} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}")
     for method, what in METHODS.items():

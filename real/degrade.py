@@ -1,7 +1,7 @@
 """Synthetic low-resolution photos: blur, downsampling by four, noise and JPEG, drawn at random within stated ranges.
 
-One stage of the degradation that real-world super-resolution is trained with (Wang et al. 2021, Real-ESRGAN; the second
-stage is not applied here). Images are RGB, uint8, (H, W, 3).
+One stage of the degradation that real-world super-resolution is trained with (Wang et al. 2021, Real-ESRGAN); both
+stages are in `real.second_order`. Images are RGB, uint8, (H, W, 3).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["SCALE", "Degradation"]
+__all__ = ["SCALE", "Degradation", "check_truth"]
 
 SCALE = 4
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
@@ -51,11 +51,8 @@ class Degradation:
         Returns:
             RGB uint8 (H / 4, W / 4, 3).
         """
-        if truth.dtype != np.uint8 or truth.ndim != 3 or truth.shape[2] != 3:
-            raise ValueError(f"truth: got {truth.dtype} {truth.shape}; give uint8 of shape (H, W, 3)")
+        check_truth(truth)
         height, width = truth.shape[:2]
-        if height % SCALE or width % SCALE or not height or not width:
-            raise ValueError(f"truth: got {height} x {width} pixels; both sides must be multiples of {SCALE}")
         sigma = rng.uniform(*self.blur, size=2)
         # float32 in, float32 out: uint8 would round after each axis.
         blurred = gaussian_filter(truth.astype(np.float32), (sigma[0], sigma[1], 0), mode="reflect")
@@ -63,6 +60,15 @@ class Degradation:
         noisy = small + rng.uniform(*self.noise) * rng.standard_normal(small.shape)
         pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
         return _jpeg(pixels, int(rng.integers(self.jpeg[0], self.jpeg[1] + 1)))
+
+
+def check_truth(truth: np.ndarray) -> None:
+    """ValueError unless `truth` is RGB uint8 (H, W, 3) with H and W multiples of 4."""
+    if truth.dtype != np.uint8 or truth.ndim != 3 or truth.shape[2] != 3:
+        raise ValueError(f"truth: got {truth.dtype} {truth.shape}; give uint8 of shape (H, W, 3)")
+    height, width = truth.shape[:2]
+    if height % SCALE or width % SCALE or not height or not width:
+        raise ValueError(f"truth: got {height} x {width} pixels; both sides must be multiples of {SCALE}")
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:

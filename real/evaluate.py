@@ -26,6 +26,7 @@ from real.models import SuperResolutionModel
 from real.records import describe
 from real.restore import METHODS, compare, compare_plain
 from real.sampling import Settings, decode, padded_condition
+from real.second_order import SecondOrderDegradation
 
 __all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
 
@@ -44,7 +45,7 @@ def evaluate_folder(
     folder: Path,
     model: SuperResolutionModel,
     settings: Settings,
-    degradation: Degradation,
+    degradation: Degradation | SecondOrderDegradation,
     *,
     crop: int | None,
     limit: int | None,

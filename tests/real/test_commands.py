@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from PIL import Image
 
 pytest.importorskip("torch")
 from real.__main__ import main
+from real.degrade import Degradation
+from real.metrics import distortion
+from real.restore import bicubic
+from real.second_order import PRESETS
 
 QUICK = ["--steps", "2", "--particles", "2"]
 
@@ -42,6 +47,20 @@ def test_restore(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     assert result["settings"]["bandwidth"] == 0.4  # the model's own
     assert result["chosen"] in (0, 1)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["comparison.png", "restored.png", "result.json"]
+
+
+@pytest.mark.parametrize("name", ["simple", "stable-sr"])
+def test_the_degradation_is_chosen_and_recorded(
+    name: str, tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path
+) -> None:
+    degradation = PRESETS[name] if name in PRESETS else Degradation()
+    low = degradation(photo, np.random.default_rng(0))
+    options = ["--degrade", "--degradation", name, "--output", tmp_path, "--model", tiny_folder]
+    assert run("sr", photo_file, *options, *QUICK) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["degradation"] == json.loads(json.dumps(asdict(degradation)))
+    expected = distortion(bicubic(low), photo)
+    assert result["scores"]["bicubic"]["psnr_rgb"] == pytest.approx(expected["psnr_rgb"], abs=1e-4)
 
 
 def test_half_precision_is_near_single_precision(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
