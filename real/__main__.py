@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     evaluate.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
+    evaluate.add_argument(
+        "--perceptual", action="store_true", help="score by LPIPS-HED too (its packages: see real/perceptual.py)"
+    )
     _add_degradation(evaluate)
     _add_method(evaluate)
     _add_model(evaluate)

@@ -81,6 +81,7 @@ def _evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         limit=options.limit,
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
+        perceptual=options.perceptual,
         command="python -m real " + shlex.join(arguments),
     )
     print(summary)

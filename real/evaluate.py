@@ -23,8 +23,9 @@ from real.files import write_atomically
 from real.images import SUFFIXES, center_crop, load_photo
 from real.metrics import distortion
 from real.models import SuperResolutionModel
+from real.perceptual import LpipsHed
 from real.records import describe
-from real.restore import METHODS, compare, compare_plain
+from real.restore import METHODS, Score, compare, compare_plain
 from real.sampling import Settings, decode, padded_condition
 from real.second_order import SecondOrderDegradation
 
@@ -51,6 +52,7 @@ def evaluate_folder(
     limit: int | None,
     cutoffs: Sequence[float],
     bandwidths: Sequence[float] | None,
+    perceptual: bool = False,
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -68,8 +70,10 @@ def evaluate_folder(
         limit: Only the first photos by name.
         cutoffs: Variants.
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
+        perceptual: Score by LPIPS-HED too (`lpips_hed`; less is better); see `real.perceptual`.
         command: For the record.
     """
+    score = _score(perceptual=perceptual)
     paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
         raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
@@ -79,16 +83,17 @@ def evaluate_folder(
         for bandwidth in (bandwidths or [settings.bandwidth or model.bandwidth])
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
+    identity["perceptual"] = perceptual
     rows = _known_rows(folder, identity)
     for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
         missing = [v for v in variants if _key(path.name, v) not in rows]
         if missing:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
             low = degradation(truth, np.random.default_rng([settings.seed, index]))
-            plain = compare_plain(truth, low, model, settings)
-            autoencoder = distortion(reconstruct(model, truth), truth)
+            plain = compare_plain(truth, low, model, settings, score=score)
+            autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
-                result = compare(truth, low, model, variant, plain=plain)
+                result = compare(truth, low, model, variant, plain=plain, score=score)
                 row = {"photo": path.name, "cutoff": variant.cutoff, "bandwidth": variant.bandwidth}
                 row |= {"scores": {**result.scores, "autoencoder": autoencoder}, "chosen": result.chosen}
                 rows[_key(path.name, variant)] = row
@@ -103,6 +108,13 @@ def evaluate_folder(
     report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
     write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
     return "\n\n".join(table(s) for s in summaries)
+
+
+def _score(*, perceptual: bool) -> Score:
+    if not perceptual:
+        return distortion
+    lpips_hed = LpipsHed()
+    return lambda image, truth: {**distortion(image, truth), "lpips_hed": lpips_hed(image, truth)}
 
 
 @torch.no_grad()
@@ -169,15 +181,20 @@ def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float
 def table(summary: dict[str, Any]) -> str:
     """One variant of an evaluation as text: every method, then the paired differences."""
     lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
-    lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}")
+    perceptual = "lpips_hed" in summary["methods"]["bicubic"]
+    last = f" {'LPIPS-HED':>9}" if perceptual else ""
+    lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}{last}")
     for method, s in summary["methods"].items():
         psnr, error = s["psnr_rgb"]["mean"], s["psnr_rgb"]["standard_error"]
         rest = f"{s['ssim_rgb']['mean']:9.3f} {s['psnr_y']['mean']:9.2f} {s['ssim_y']['mean']:9.3f}"
-        lines.append(f"{method:14}{psnr:9.2f} {error:6.2f} {rest}")
+        last = f" {s['lpips_hed']['mean']:9.4f}" if perceptual else ""
+        lines.append(f"{method:14}{psnr:9.2f} {error:6.2f} {rest}{last}")
     for pair in summary["pairs"]:
         d = pair["psnr_rgb"]
+        q = pair.get("lpips_hed")
+        last = f", LPIPS-HED {q['mean']:+.4f} (p = {q['p']:.2g})" if q else ""
         lines.append(
             f"{pair['what']}: {d['mean']:+.2f} +- {d['standard_error']:.2f} dB (p = {d['p']:.2g}), "
-            f"SSIM {pair['ssim_rgb']['mean']:+.3f} (p = {pair['ssim_rgb']['p']:.2g})"
+            f"SSIM {pair['ssim_rgb']['mean']:+.3f} (p = {pair['ssim_rgb']['p']:.2g}){last}"
         )
     return "\n".join(lines)

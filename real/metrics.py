@@ -10,9 +10,7 @@ import numpy as np
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-__all__ = ["METRICS", "distortion"]
-
-METRICS = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
+__all__ = ["distortion"]
 
 
 def distortion(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from kds_ref import SamplerState
-from real.metrics import METRICS, distortion
+from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.sampling import Particles, Settings, decode, padded_condition, sample
 
@@ -32,6 +32,7 @@ METHODS = {
     "kds_average": "KDS: pixel average of the particles",
 }
 Progress = Callable[[SamplerState], object]
+Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of image and truth, uint8 (H, W, 3)
 
 
 @dataclass
@@ -98,6 +99,7 @@ def compare(
     *,
     progress: Progress | None = None,
     plain: Comparison | None = None,
+    score: Score = distortion,
 ) -> Comparison:
     """Restore with and without KDS from the same noise and score everything against the truth.
 
@@ -107,12 +109,13 @@ def compare(
         model: The model.
         settings: Of both runs.
         progress: Called after every model evaluation.
+        score: Metrics of an image against the truth, by name; `psnr_rgb` must be among them.
         plain: From `compare_plain`, if that part is known already; its settings may differ in the steering alone.
     """
-    plain = plain or compare_plain(truth, low, model, settings, progress=progress)
+    plain = plain or compare_plain(truth, low, model, settings, progress=progress, score=score)
     steered = sample(model, padded_condition(low, model), settings, progress=progress)
     result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.trace)
-    _score_ensemble(result, "kds", steered, truth, model)
+    _score_ensemble(result, "kds", steered, truth, model, score)
     return result
 
 
@@ -123,29 +126,35 @@ def compare_plain(
     settings: Settings,
     *,
     progress: Progress | None = None,
+    score: Score = distortion,
 ) -> Comparison:
     """The part of `compare` that no steering changes: bicubic interpolation and the plain sampler."""
     plain = sample(model, padded_condition(low, model), settings, steered=False, progress=progress)
     result = Comparison(images={"bicubic": bicubic(low)})
-    result.scores["bicubic"] = distortion(result.images["bicubic"], truth)
-    _score_ensemble(result, "ddim", plain, truth, model)
+    result.scores["bicubic"] = score(result.images["bicubic"], truth)
+    _score_ensemble(result, "ddim", plain, truth, model, score)
     return result
 
 
 def _score_ensemble(
-    result: Comparison, name: str, particles: Particles, truth: np.ndarray, model: SuperResolutionModel
+    result: Comparison,
+    name: str,
+    particles: Particles,
+    truth: np.ndarray,
+    model: SuperResolutionModel,
+    score: Score,
 ) -> None:
     height, width = truth.shape[:2]
     result.chosen[name] = particles.chosen
     images = list(decode(model, particles.latents, height=height, width=width))
-    scores = [distortion(image, truth) for image in images]
+    scores = [score(image, truth) for image in images]
     average = np.mean([image.astype(np.float64) for image in images], axis=0)
     result.images[f"{name}_one"] = images[0]
     result.images[f"{name}_choice"] = images[particles.chosen]
     result.images[f"{name}_average"] = np.rint(average).astype(np.uint8)
     if name == "ddim":
         result.scores["ddim_one"] = scores[0]
-    result.scores[f"{name}_mean"] = {m: float(np.mean([s[m] for s in scores])) for m in METRICS}
+    result.scores[f"{name}_mean"] = {m: float(np.mean([s[m] for s in scores])) for m in scores[0]}
     result.scores[f"{name}_worst"] = min(scores, key=lambda s: s["psnr_rgb"])
     result.scores[f"{name}_choice"] = scores[particles.chosen]
-    result.scores[f"{name}_average"] = distortion(result.images[f"{name}_average"], truth)
+    result.scores[f"{name}_average"] = score(result.images[f"{name}_average"], truth)
