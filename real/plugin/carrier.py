@@ -1,8 +1,7 @@
 """A scheduler that steers: the live scheduler again, as a subclass of its class whose `step` rewrites the model output.
 
 Everything that asks the scheduler what it is gets the answer of the original: name and module of the class,
-signatures, length, configuration. `families` gives the coefficients, `rewrite` the new model output, `state` the
-options and what is remembered.
+signatures, length, configuration. `call` rewrites the output, `state` holds the options and what is remembered.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from typing import Any
 import torch
 
 from kds_ref import Kernel
-from real.plugin.ensemble import Ensemble
-from real.plugin.families import Family, family_of
+from real.plugin.call import steer_call
+from real.plugin.families import family_of
 from real.plugin.generators import particle_generators
-from real.plugin.rewrite import rewrite_output
-from real.plugin.state import SteeringState, StepRecord
+from real.plugin.state import SteeringState
 
 __all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
 
@@ -209,74 +207,12 @@ def _steered_step(base: Any) -> Callable[..., Any]:
     @functools.wraps(base.step)
     def step(self: Any, *args: Any, **options: Any) -> Any:
         call = signature.bind(self, *args, **options)
-        last = _steer_call(self, call.arguments)
+        last, images = steer_call(self, self.kds, call.arguments)
+        _fill_generator(self, call.arguments, images)
         result = base.step(*call.args, **call.kwargs)
         return _remember(self, result, last)
 
     return step
-
-
-def _steer_call(scheduler: Any, arguments: dict[str, Any]) -> bool:
-    """Rewrite the model output among the arguments of one call; whether it is the last of the run."""
-    state: SteeringState = scheduler.kds
-    family = family_of(scheduler)
-    if family.churns and arguments.get("s_churn", 0.0) > 0.0:
-        raise ValueError(
-            f"s_churn is {arguments['s_churn']}; it adds noise before the clean latent is predicted, so that it cannot "
-            "be steered: use s_churn=0 or an ancestral sampler"
-        )
-    sample, timestep = arguments["sample"], arguments["timestep"]
-    family.start(scheduler, timestep)
-    index, count = family.position(scheduler, arguments)
-    coefficients = family.coefficients(scheduler, arguments)
-    position, strength = state.delta(coefficients, index, count)
-    ensemble = state.ensemble(sample, family.axes)
-    _fill_generator(scheduler, arguments, len(ensemble.split(sample)))
-    info = None
-    if strength > 0.0:
-        name, a, b = "model_output", coefficients.a, coefficients.b
-        if arguments.get("pred_original_sample") is not None:  # EDM Euler: the pipeline has predicted x0 itself
-            name, a, b = "pred_original_sample", 0.0, 1.0
-        output, x, ensemble = _unfold(scheduler, family, arguments[name], sample, ensemble)
-        output, info = rewrite_output(
-            output,
-            x,
-            a,
-            b,
-            steer_x0=lambda x0: state.steer_x0(x0, strength, ensemble),
-            ensemble=ensemble,
-            bound=_bound(scheduler, family),
-        )
-        arguments[name] = output.reshape(arguments[name].shape)
-    state.trace.append(_record(len(state.trace), timestep, position, strength, info))
-    state.info = info or state.info
-    return index >= count - 1
-
-
-def _unfold(
-    scheduler: Any, family: Family, output: torch.Tensor, sample: torch.Tensor, ensemble: Ensemble
-) -> tuple[torch.Tensor, torch.Tensor, Ensemble]:
-    """Where one output holds K predictions behind each other in its channels, give them an axis K of their own."""
-    if family.grid is None:
-        return output, sample, ensemble
-    output = output.unflatten(-1, (getattr(scheduler, family.grid), sample.shape[-1]))
-    axes = ensemble.axes[:-1] + "KC"
-    return output, sample.unsqueeze(-2).expand_as(output), Ensemble(ensemble.num_particles, ensemble.layout, axes)
-
-
-def _bound(scheduler: Any, family: Family) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """What `step` does to its predicted clean sample: dynamic thresholding, clipping, or nothing."""
-    config = scheduler.config
-    if not family.bounded:
-        return None
-    if config.get("thresholding"):
-        # UniPC and Helios threshold a predicted clean sample only, not a predicted noise
-        threshold: Callable[[torch.Tensor], torch.Tensor] = scheduler._threshold_sample
-        return threshold if config.get("predict_x0", True) else None
-    if config.get("clip_sample") or config.get("clip_denoised"):
-        limit = float(config.get("clip_sample_range", 1.0))
-        return lambda x0: x0.clamp(-limit, limit)
-    return None
 
 
 def _fill_generator(scheduler: Any, arguments: dict[str, Any], images: int) -> None:
@@ -292,16 +228,6 @@ def _fill_generator(scheduler: Any, arguments: dict[str, Any], images: int) -> N
             raise ValueError(f"seed holds {len(seeds)} numbers and the batch {images} images; give one for each image")
         state.generators = particle_generators(state.num_particles, seed=seeds, layout=state.layout, stream=1)
     arguments["generator"] = state.generators
-
-
-def _record(index: int, timestep: Any, position: float, strength: float, info: Any) -> StepRecord:
-    t = float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)
-    if info is None:
-        return StepRecord(index, t, position, 0.0)
-    h = info.bandwidth
-    width = float(h.float().mean()) if isinstance(h, torch.Tensor) else float(h)
-    means = float(info.effective_particles.float().mean()), float(info.shift_norm.float().mean())
-    return StepRecord(index, t, position, strength, *means, width)
 
 
 def _remember(scheduler: Any, result: Any, last: bool) -> Any:

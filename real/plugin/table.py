@@ -1,4 +1,7 @@
-"""The documentation's tables of schedulers, from the code: `python -m real.plugin.table docs/reference/schedulers.md`."""
+"""The documentation's tables of schedulers, from the code.
+
+`python -m real.plugin.table docs/reference/schedulers.md` brings the page up to date.
+"""
 
 from __future__ import annotations
 

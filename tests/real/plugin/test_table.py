@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-from real.plugin.families import REFUSED, SUPPORTED  # noqa: E402
-from real.plugin.table import main, refused_table, supported_table, updated  # noqa: E402
+from real.plugin.families import REFUSED, SUPPORTED
+from real.plugin.table import main, refused_table, supported_table, updated
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "schedulers.md"
 
