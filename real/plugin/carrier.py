@@ -161,7 +161,7 @@ def is_steered(scheduler: object) -> bool:
 
 def _rebuild(base: type, attributes: dict[str, Any]) -> Any:
     """An instance of the steered subclass of `base`; what pickle and deepcopy call."""
-    scheduler = object.__new__(_steered_class(base))
+    scheduler: Any = object.__new__(_steered_class(base))
     scheduler.__dict__.update(attributes)
     return scheduler
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
 __all__ = ["Coefficients"]
 
-Arguments = Mapping[str, Any]  # of one call of `step`, by name
-Scheduler = Any  # diffusers' own annotations are not followed
+Arguments: TypeAlias = Mapping[str, Any]  # of one call of `step`, by name
+Scheduler: TypeAlias = Any  # diffusers' own annotations are not followed
 
 
 class Coefficients(NamedTuple):

@@ -69,12 +69,6 @@ class Ensemble:
         back = [order.index(axis) for axis in range(len(order))]
         return self.join(x.permute(back))
 
-    def row(self, image: int, particle: int, rows: int) -> int:
-        """Index of a particle in a batch of so many rows."""
-        if self.layout == "grouped":
-            return image * self.num_particles + particle
-        return particle * (rows // self.num_particles) + image
-
     def _order(self) -> tuple[int, ...]:
         """Axes of `split` after the images: own ensembles, particles, channels, space or tokens."""
         place = {letter: 2 + i for i, letter in enumerate(self.axes)}

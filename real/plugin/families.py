@@ -13,11 +13,10 @@ from typing import Any
 import torch
 
 from real.plugin import coefficients as c
+from real.plugin.coefficients import Arguments, Coefficients, Scheduler
 from real.plugin.probe import probe, try_probe
 
 __all__ = ["REFUSED", "SUPPORTED", "Family", "family_of"]
-
-Coefficients, Scheduler, Arguments = c.Coefficients, Any, Mapping[str, Any]
 
 
 def _index(scheduler: Scheduler, arguments: Arguments) -> tuple[int, int]:

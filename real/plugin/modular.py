@@ -20,7 +20,8 @@ __all__ = ["SteeringLoopBlock"]
 class SteeringLoopBlock(ModularPipelineBlocks):
     """A sub-block of a modular denoising loop that rewrites `noise_pred`: KDS Algorithm 2 (v1).
 
-    Put it after the denoiser and before the block that calls `scheduler.step`.
+    Put it after the denoiser and before the block that calls `scheduler.step`. A pipeline copies its blocks: the trace
+    of a run is in the copy, `pipe.blocks.sub_blocks[...].state`.
 
     Attributes:
         state: The options, and the trace of the last run, see `SteeringState`.

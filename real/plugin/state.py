@@ -26,7 +26,7 @@ class StepRecord(NamedTuple):
     """One call of `step`.
 
     Attributes:
-        index: Of the call in the run, from 0.
+        step: Number of the call in the run, from 0.
         timestep: As the pipeline gave it.
         position: What `cutoff` is compared with: t/T, the noise level, or the part of the steps to come.
         strength: delta of this call; 0 where nothing was steered.
@@ -36,7 +36,7 @@ class StepRecord(NamedTuple):
         bandwidth: Mean of the h that was used, in units of the latent; None likewise.
     """
 
-    index: int
+    step: int
     timestep: float
     position: float
     strength: float
@@ -49,12 +49,12 @@ class Choice(NamedTuple):
     """The particle nearest to the mean of its ensemble, for each image: KDS Eq. 9 (v1).
 
     Attributes:
-        index: Which particle, (B,), integers from 0 to N - 1.
+        particle: Which one, (B,), integers from 0 to N - 1.
         rows: Which row of the batch, (B,).
         latents: The chosen latents, (B, *sample).
     """
 
-    index: torch.Tensor
+    particle: torch.Tensor
     rows: torch.Tensor
     latents: torch.Tensor
 
@@ -198,14 +198,10 @@ class SteeringState:
             raise RuntimeError("nothing was sampled yet: run the pipeline first, or pass latents")
         ensemble = Ensemble(self.num_particles, self.layout, self.axes or "C")
         ensembles = ensemble.split(rows)  # (B, N, *sample)
-        index = select_particle(ensembles, sample_ndim=rows.ndim - 1)
-        images = torch.arange(len(index), device=index.device)
-        particles = torch.stack([index, images])
-        chosen = ensembles[images, index]
-        n_rows = torch.tensor(
-            [ensemble.row(int(b), int(i), len(rows)) for i, b in particles.T.tolist()], device=index.device
-        )
-        return Choice(index, n_rows, chosen)
+        particle = select_particle(ensembles, sample_ndim=rows.ndim - 1)
+        images = torch.arange(len(ensembles), device=particle.device)
+        numbers = ensemble.split(torch.arange(len(rows), device=particle.device))  # (B, N), which row is whose
+        return Choice(particle, numbers[images, particle], ensembles[images, particle])
 
 
 def _check_whole(name: str, value: object) -> None:

@@ -78,7 +78,7 @@ def test_reference_and_plug_in_agree_on_the_bundled_model(
     assert torch.allclose(scheduler.kds.latents, expected.latents, rtol=0.0, atol=1e-4)
     assert not torch.allclose(plain.latents, expected.latents, rtol=0.0, atol=1e-2)  # steering did something
     choice = scheduler.kds.select()
-    assert int(choice.index[0]) == expected.chosen
+    assert int(choice.particle[0]) == expected.chosen
     steered = [record for record in scheduler.kds.trace if record.strength > 0]
     assert [record.timestep for record in steered] == [row["t"] for row in expected.trace]
     for record, row in zip(steered, expected.trace, strict=True):
@@ -103,7 +103,7 @@ def test_two_images_in_one_call_are_two_calls(
     choice = scheduler.kds.select()
     for b, seed in enumerate((0, 5)):
         alone = ours(model, lows[b], "ddim", seed=seed, bandwidth=0.6)
-        assert int(choice.index[b]) == alone.chosen
+        assert int(choice.particle[b]) == alone.chosen
         assert torch.allclose(choice.latents[b], alone.latents[alone.chosen], rtol=0.0, atol=1e-4)
 
 

@@ -265,7 +265,7 @@ def test_images_never_mix_in_either_layout() -> None:
             one = alone.step(out[members], alone.timesteps[0], rows[members]).prev_sample
             torch.testing.assert_close(together[members], one, rtol=1e-6, atol=1e-6)
             index = int(select_particle(one))
-            assert (int(choice.index[b]), int(choice.rows[b])) == (index, members[index])
+            assert (int(choice.particle[b]), int(choice.rows[b])) == (index, members[index])
             torch.testing.assert_close(choice.latents[b], one[index], rtol=1e-6, atol=1e-6)
 
 
