@@ -17,7 +17,7 @@ import torch
 
 from kds_ref import Kernel
 from real.plugin.call import steer_call
-from real.plugin.families import family_of
+from real.plugin.families import checked_family
 from real.plugin.generators import particle_generators
 from real.plugin.state import SteeringState
 
@@ -101,7 +101,7 @@ def steer_scheduler(
         raise ValueError("scheduler is steered already; use unsteer_scheduler first to give it other options")
     if not callable(getattr(scheduler, "set_timesteps", None)):
         raise TypeError(f"scheduler is a {type(scheduler).__name__}; pass a diffusers scheduler, e.g. pipe.scheduler")
-    family = family_of(scheduler)
+    family = checked_family(scheduler)
     state = SteeringState(
         num_particles=num_particles,
         bandwidth=bandwidth,
@@ -118,6 +118,11 @@ def steer_scheduler(
         hand_on=hand_on,
         seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
     )
+    if family.jumps and state.hand_on == "chosen":
+        raise ValueError(
+            f"hand_on is 'chosen' but {type(scheduler).__name__} jumps back in time, so that its last step cannot be "
+            "told; use hand_on='all' and kds.select()"
+        )
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
         warnings.warn(

@@ -16,7 +16,7 @@ from real.plugin import coefficients as c
 from real.plugin.coefficients import Arguments, Coefficients, Scheduler
 from real.plugin.probe import probe, try_probe
 
-__all__ = ["REFUSED", "SUPPORTED", "Family", "family_of"]
+__all__ = ["REFUSED", "SUPPORTED", "Family", "checked_family", "family_of"]
 
 
 def _index(scheduler: Scheduler, arguments: Arguments) -> tuple[int, int]:
@@ -85,6 +85,7 @@ class Family:
         axes: Axes of one sample by their number; see `Ensemble`.
         scale: What `cutoff_in="timestep"` means here, for the documentation: "t/T", or "steps" where the timesteps
             have no end T.
+        jumps: Whether a run goes back to noisier timesteps in between, so that its last call cannot be told.
         grid: Name of the attribute with the number of predictions that lie behind each other in the channels of one
             model output, or None.
     """
@@ -98,6 +99,7 @@ class Family:
     position: Callable[[Scheduler, Arguments], tuple[int, int]] = _index
     axes: Mapping[int, str] = field(default_factory=lambda: USUAL)
     scale: str = "t/T"
+    jumps: bool = False
     grid: str | None = None
 
 
@@ -134,7 +136,7 @@ SUPPORTED: dict[str, Family] = {
     "LCMScheduler": _vp(bounded=True),
     "TCDScheduler": _vp(),
     "UnCLIPScheduler": _vp(bounded=True),
-    "RePaintScheduler": _vp(bounded=True),
+    "RePaintScheduler": _vp(bounded=True, jumps=True),
     "DDPMWuerstchenScheduler": Family(
         "variance preserving, in continuous time", "eps: 1/α, -σ/α", c.wuerstchen, position=_one_less
     ),
@@ -188,11 +190,14 @@ REFUSED: dict[str, str] = {
 }
 
 
+_PROBED = Family("probed", "read off the scheduler's own step", probe)
+
+
 def family_of(scheduler: Scheduler) -> Family:
-    """The family of a scheduler; a class that is not in the table is probed.
+    """The family of a scheduler; a class that is not in the table belongs to the probed ones.
 
     Raises:
-        TypeError: The scheduler cannot be steered; the message says why and lists what can.
+        TypeError: The scheduler is known and cannot be steered; the message says why.
     """
     for base in type(scheduler).__mro__:
         if base.__module__.split(".")[0] == "diffusers":
@@ -200,6 +205,18 @@ def family_of(scheduler: Scheduler) -> Family:
                 raise TypeError(f"scheduler is a {type(scheduler).__name__}: {REFUSED[base.__name__]}")
             if base.__name__ in SUPPORTED:
                 return SUPPORTED[base.__name__]
+    return _PROBED
+
+
+def checked_family(scheduler: Scheduler) -> Family:
+    """As `family_of`, after a trial where the class is not in the table.
+
+    Raises:
+        TypeError: The scheduler cannot be steered; the message says why, or lists what can.
+    """
+    family = family_of(scheduler)
+    if family is not _PROBED:
+        return family
     try:
         try_probe(scheduler)
     except Exception as error:
@@ -208,4 +225,4 @@ def family_of(scheduler: Scheduler) -> Family:
             f"{', '.join(SUPPORTED)}; another needs `step(model_output, timestep, sample)` that returns "
             "pred_original_sample, linear in both"
         ) from error
-    return Family("probed", "read off the scheduler's own step", probe)
+    return family

@@ -1,5 +1,7 @@
 """What goes wrong when predicted clean latents are steered from outside a scheduler: one test a trap."""
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -17,6 +19,7 @@ from diffusers import (  # noqa: E402
     HeunDiscreteScheduler,
     IPNDMScheduler,
     PNDMScheduler,
+    RePaintScheduler,
     SchedulerMixin,
 )
 from diffusers.configuration_utils import ConfigMixin, register_to_config  # noqa: E402
@@ -294,6 +297,23 @@ def test_tokens_are_locations_and_frames_are_ensembles() -> None:
         used(noise(2, 3, 2, 2, 2, 2))
 
 
+def test_tokens_may_have_noise_levels_of_their_own() -> None:
+    """LTX-Video conditions on clean tokens: their output has no say, and they stay."""
+    scheduler, plain = (one(FlowMatchEulerDiscreteScheduler()) for one in (steered, lambda s: s))
+    for one in (scheduler, plain):
+        one.set_timesteps(4)
+    x, out = noise(2, 4, 3), noise(2, 4, 3, seed=1)
+    times = torch.tensor([[1000.0, 750.0, 500.0, 0.0]]).expand(2, 4)
+    moved = scheduler.step(out, scheduler.timesteps[0], x, per_token_timesteps=times).prev_sample
+    sigma = times[..., None] / 1000
+    x0 = steer((x - sigma * out).transpose(1, 2), bandwidth=1.0, sample_ndim=2)[0].transpose(1, 2)
+    changed = torch.where(sigma > 0, (x - x0) / sigma.clamp(min=0.1), out)
+    expected = plain.step(changed, plain.timesteps[0], x, per_token_timesteps=times).prev_sample
+    torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(moved[:, 3], x[:, 3])
+    assert not torch.allclose(changed[:, :3], out[:, :3], atol=1e-3)
+
+
 # --- random numbers and the end ----------------------------------------------------------------------------------
 
 
@@ -345,6 +365,20 @@ def test_the_last_step_can_hand_on_the_chosen_only(cls: type, steps: int) -> Non
     assert torch.equal(chosen.kds.latents, rows)
     with pytest.raises(RuntimeError, match="nothing was sampled"):
         steered(cls(**options)).kds.select()
+
+
+def test_a_run_that_jumps_has_no_last_step_to_hand_on_from() -> None:
+    with pytest.raises(ValueError, match="jumps back in time"):
+        steered(RePaintScheduler(clip_sample=False), hand_on="chosen")
+
+
+def test_copies_in_the_middle_of_a_run_draw_the_same_noise() -> None:
+    scheduler = ddim(seed=3)
+    x, out = noise(2, 3, 2, 2), noise(2, 3, 2, 2, seed=1)
+    scheduler.step(out, scheduler.timesteps[0], x, eta=1.0)
+    twins = [copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler)), scheduler]
+    first, *others = (twin.step(out, twin.timesteps[1], x, eta=1.0).prev_sample for twin in twins)
+    assert all(torch.equal(first, other) for other in others)
 
 
 # --- schedulers that nobody knows --------------------------------------------------------------------------------
