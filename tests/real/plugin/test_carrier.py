@@ -18,6 +18,7 @@ from diffusers import (  # noqa: E402
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    LMSDiscreteScheduler,
     PNDMScheduler,
 )
 
@@ -70,6 +71,16 @@ def test_the_original_is_not_touched(plain: Any) -> None:
     run(steered)
     assert list(plain.__dict__) == list(before)
     assert torch.equal(run(plain), run(copy.deepcopy(plain)))
+
+
+def test_a_scheduler_that_is_wrapped_in_the_middle_of_a_run_shares_no_history() -> None:
+    plain = LMSDiscreteScheduler()
+    plain.set_timesteps(4)
+    steered = steer_scheduler(plain, **OPTIONS)
+    x = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    steered.is_scale_input_called = True
+    steered.step(torch.tanh(x), steered.timesteps[0], x)
+    assert (len(steered.derivatives), len(plain.derivatives)) == (1, 0)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda s: pickle.loads(pickle.dumps(s))])

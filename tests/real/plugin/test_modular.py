@@ -79,7 +79,7 @@ def test_block_and_steered_scheduler_agree_and_differ_from_the_plain_loop(unet: 
     assert len(state.trace) == STEPS
     assert torch.equal(state.select(by_block).particle, kds.select().particle)
     assert torch.equal(run(with_block), by_block)  # nothing stays of the run before
-    assert len(state.trace) == STEPS
+    assert with_block.blocks.sub_blocks["steering"].state.trace == state.trace
     off = SteeringLoopBlock(SteeringState(**{**OPTIONS, "strength": 0.0}))
     assert torch.equal(run(loop(unet, EulerDiscreteScheduler(), off)), plain)
 

@@ -13,6 +13,8 @@ pytest.importorskip("diffusers")
 from diffusers import (  # noqa: E402
     DDIMScheduler,
     DDPMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -21,13 +23,16 @@ from diffusers import (  # noqa: E402
     PNDMScheduler,
     RePaintScheduler,
     SchedulerMixin,
+    UniPCMultistepScheduler,
 )
 from diffusers.configuration_utils import ConfigMixin, register_to_config  # noqa: E402
 from diffusers.utils import BaseOutput  # noqa: E402
 
 from kds_ref import select_particle, steer, steering_strength  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
+from real.plugin.ensemble import Ensemble  # noqa: E402
 from real.plugin.families import SUPPORTED  # noqa: E402
+from real.plugin.rewrite import rewrite_output  # noqa: E402
 from real.sampling import initial_noise  # noqa: E402
 
 
@@ -143,6 +148,24 @@ def test_a_clean_prediction_handed_to_edm_is_steered_itself() -> None:
     x0 = noise(2, 3, 2, 2)
     result = scheduler.step(torch.zeros_like(x0), scheduler.timesteps[0], 9 * x0, pred_original_sample=x0)
     torch.testing.assert_close(result.pred_original_sample, steer(x0, bandwidth=1.0)[0])
+
+
+@pytest.mark.parametrize("cls", [DPMSolverMultistepScheduler, DEISMultistepScheduler, UniPCMultistepScheduler])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample", "flow_prediction"])
+def test_coefficients_are_those_of_the_solvers_own_conversion(cls: type, kind: str) -> None:
+    """Also of flow prediction at sigmas that are not a flow's, where the solvers take sigma as it is."""
+    scheduler = cls(prediction_type=kind)
+    scheduler.set_timesteps(4)
+    scheduler._init_step_index(scheduler.timesteps[1])
+    found = SUPPORTED[cls.__name__].coefficients(scheduler, {"timestep": scheduler.timesteps[1]})
+    one, zero = torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)
+    for factor, (sample, output) in ((found.a, (one, zero)), (found.b, (zero, one))):
+        converted = float(scheduler.convert_model_output(output, sample=sample)[0, 0])
+        if cls is DEISMultistepScheduler:  # which turns x0 into noise
+            alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[1])
+            sigma = scheduler.sigmas[1] if kind == "flow_prediction" else sigma
+            converted = float((sample[0, 0] - sigma * converted) / alpha)
+        assert factor == pytest.approx(converted, rel=1e-4, abs=1e-4)
 
 
 # --- when to steer -----------------------------------------------------------------------------------------------
@@ -311,6 +334,10 @@ def test_tokens_may_have_noise_levels_of_their_own() -> None:
     expected = plain.step(changed, plain.timesteps[0], x, per_token_timesteps=times).prev_sample
     torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(moved[:, 3], x[:, 3])
+    tokens, nearer = Ensemble(2, "grouped", "LC"), lambda x0: steer(x0, bandwidth="median", sample_ndim=2)
+    rewritten, _ = rewrite_output(out, x, 1.0, -sigma, steer_x0=nearer, ensemble=tokens)
+    assert torch.equal(rewritten[:, 3], out[:, 3])
+    assert not torch.equal(rewritten[:, 2], out[:, 2])
     assert not torch.allclose(changed[:, :3], out[:, :3], atol=1e-3)
 
 
