@@ -1,6 +1,7 @@
 """Tiny random networks in the shapes that diffusers' pipelines need: two pixels a latent, 8 x 8 latents, no network."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 WIDTH = 16  # of text embeddings
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from threads, and lose much where other work keeps the cores busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -375,14 +375,17 @@ def test_a_seed_fills_in_the_generator_that_a_pipeline_does_not_give() -> None:
         run(steered(DDIMScheduler(clip_sample=False), seed=[1]), x[:4], eta=1.0)
 
 
-@pytest.mark.parametrize("cls", [DDIMScheduler, PNDMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler])
-@pytest.mark.parametrize("steps", [1, 2, 7])
-def test_the_last_step_can_hand_on_the_chosen_only(cls: type, steps: int) -> None:
-    options = (
-        {"clip_sample": False} if cls is DDIMScheduler else {"skip_prk_steps": True} if cls is PNDMScheduler else {}
-    )
-    if cls is PNDMScheduler and steps == 1:
-        pytest.skip("PNDM needs two steps")
+LASTS: dict[Any, dict[str, Any]] = {
+    DDIMScheduler: {"clip_sample": False},
+    PNDMScheduler: {"skip_prk_steps": True},  # needs two steps
+    EulerDiscreteScheduler: {},
+    HeunDiscreteScheduler: {},
+}
+
+
+@pytest.mark.parametrize(("cls", "steps"), [(c, n) for c in LASTS for n in (1, 2, 7) if n > (c is PNDMScheduler)])
+def test_the_last_step_can_hand_on_the_chosen_only(cls: Any, steps: int) -> None:
+    options = LASTS[cls]
     everything, chosen = (steered(cls(**options), hand_on=h, num_particles=3) for h in ("all", "chosen"))
     x = noise(6, 3, 2, 2)
     rows, few = run(everything, x, steps=steps), run(chosen, x, steps=steps)
