@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     autoencoder = stages.add_parser("autoencoder", help="train the autoencoder")
     _add_common(autoencoder, steps=10000)
     _add_start_from(autoencoder)
+    _add_autoencoder(autoencoder)
     _add_degradation(autoencoder)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -88,6 +89,34 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
     parser.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS", help="default %(default)s")
+
+
+def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
+    default = AutoencoderSettings()
+    parser.add_argument(
+        "--channels",
+        type=int,
+        nargs=3,
+        default=default.channels,
+        metavar="C",
+        help="at full, half and quarter resolution (default %(default)s); with --start-from at least as many as there",
+    )
+    parser.add_argument(
+        "--latent-std",
+        type=float,
+        default=default.latent_std,
+        metavar="S",
+        help="standard deviation of the latents: the larger, the earlier in sampling their detail is settled "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--mixed-weight",
+        type=float,
+        default=default.mixed_weight,
+        metavar="W",
+        help="weight of the loss on mixed latents: less is sharper, but guessed latents are decoded worse "
+        "(default %(default)s)",
+    )
 
 
 def _add_start_from(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +166,9 @@ def _run(arguments: list[str]) -> int:
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:
             task["mixed"] = options.batch // 2
-        train_autoencoder(photos, output, AutoencoderSettings(**task), *common, start_from=start_from, command=command)
+        shape = {"latent_std": options.latent_std, "mixed_weight": options.mixed_weight}
+        settings = AutoencoderSettings(channels=tuple(options.channels), **shape, **task)
+        train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
     autoencoder = Path(options.autoencoder)
     if options.stage == "unet":

@@ -69,6 +69,16 @@ class AutoencoderSettings:
     mosaic: float = 0.5  # share of the steps that join four crops to one picture
     quantised_from: float = 0.85
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        for count in self.channels:
+            if count < 1 or count % self.groups:
+                raise ValueError(f"channels: got {self.channels}; give positive multiples of {self.groups}")
+        if self.latent_std <= 0.0:
+            raise ValueError(f"latent_std: got {self.latent_std}; give a positive number")
+        if self.mixed_weight < 0.0:
+            raise ValueError(f"mixed_weight: got {self.mixed_weight}; give a number from 0")
+
 
 class Whitening(torch.nn.Module):
     """Zero mean and the identity as the covariance of the channels, by the inverse Cholesky factor of the latter.
@@ -148,10 +158,16 @@ class NormalisedVQModel(torch.nn.Module):
         return predicted[: len(share)] + share * missed[: len(share)]
 
     def start_from(self, vqvae: VQModel) -> None:
-        """Take over the weights of a trained `VQModel`, whose latents may have another scale than `latent_std`."""
+        """Take over the weights of a trained `VQModel`.
+
+        Its latents may have another scale than `latent_std`, and it may have fewer channels: then they become the
+        first ones here, and see nothing of the others at first.
+        """
         with torch.no_grad():
-            weights = {k: v for k, v in vqvae.state_dict().items() if not k.startswith("quantize.")}
-            self.vq.load_state_dict(weights, strict=False)  # the codebook is fitted anew
+            weights = self.vq.state_dict()
+            for name, former in vqvae.state_dict().items():
+                if not name.startswith("quantize."):  # the codebook is fitted anew
+                    _grow(weights[name], former)
             self.norm.covariance.copy_(vqvae.quantize.embedding.weight.T.cov())  # codes follow the latents
             weight = self.vq.post_quant_conv.weight
             former = self.norm.factor(self.norm.covariance) / self.latent_std
@@ -165,6 +181,17 @@ class NormalisedVQModel(torch.nn.Module):
             weight.copy_((inverse @ weight[:, :, 0, 0])[:, :, None, None])
             bias.copy_(inverse @ (bias - self.norm.mean))
         return self.vq
+
+
+def _grow(weight: torch.Tensor, former: torch.Tensor) -> None:
+    """Write `former` into the first entries of `weight`; its outputs get nothing from inputs that it has not."""
+    if any(new < old for new, old in zip(weight.shape, former.shape, strict=True)):
+        raise ValueError(f"channels: a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}")
+    if former.ndim > 1:
+        weight[: len(former), former.shape[1] :] = 0.0
+        weight[: len(former), : former.shape[1]] = former
+    else:
+        weight[: len(former)] = former
 
 
 def joined(crops: torch.Tensor) -> torch.Tensor:

@@ -104,6 +104,30 @@ def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray],
     assert json.loads((tmp_path / "b" / "record.json").read_text())["started_from"]["command"] == "first"
 
 
+def test_a_wider_network_takes_over_a_narrower_one(photos: list[np.ndarray]) -> None:
+    torch.manual_seed(0)
+    narrow = NormalisedVQModel(SMALL).vq
+    torch.nn.init.normal_(narrow.quantize.embedding.weight)
+    wide = NormalisedVQModel(replace(SMALL, channels=(12, 8, 16)))
+    wide.start_from(narrow)
+    first, former = wide.vq.encoder.conv_in.weight, narrow.encoder.conv_in.weight
+    assert torch.equal(first[:8], former)
+    assert bool((first[8:] != 0).all())  # the new channels see the photo
+    second = wide.vq.encoder.down_blocks[0].resnets[0].conv1.weight
+    assert torch.equal(second[:8, :8], narrow.encoder.down_blocks[0].resnets[0].conv1.weight)
+    assert not bool(second[:8, 8:].any())  # the former channels see nothing of them
+    with pytest.raises(ValueError, match="channels: a weight of shape"):
+        NormalisedVQModel(SMALL).start_from(wide.vq)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("channels", (8, 6, 8)), ("channels", (0, 8, 8)), ("latent_std", 0.0), ("mixed_weight", -1.0)]
+)
+def test_settings_that_cannot_be_trained_are_refused(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{option}: got"):
+        replace(SMALL, **{option: value})
+
+
 def test_whitening_makes_the_channels_of_a_batch_uncorrelated() -> None:
     generator = torch.Generator().manual_seed(0)
     whitening = Whitening(3, momentum=1.0)
