@@ -1,5 +1,6 @@
 """The fast order of `_pairs` gives the mean shift of the plain formula, which stays its reference."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from kds_ref.kernels import GAUSSIAN, KERNELS, get_kernel
 from kds_ref.mean_shift import plain_shift
 
 Z = np.random.default_rng(0).normal(size=(6, 3, 8, 9)) * 0.4
+MODULE = sys.modules["kds_ref.mean_shift"]  # as an attribute of the package the name is the function's
 
 
 @pytest.fixture
@@ -31,13 +33,13 @@ def force_pairs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", 1)
     monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", 1)
     monkeypatch.setattr(_pairs, "_BLOCK", 150)
-    monkeypatch.setitem(plain_shift.__globals__, "shift_by_pairs", counted)
+    monkeypatch.setattr(MODULE, "shift_by_pairs", counted)
     return calls
 
 
 def plainly(monkeypatch: pytest.MonkeyPatch, z: Any, **options: Any) -> Any:
     with monkeypatch.context() as patch:
-        patch.setitem(plain_shift.__globals__, "suits_pairs", lambda problem, kernel: False)
+        patch.setattr(MODULE, "suits_pairs", lambda problem, kernel: False)
         return steer(z, **options)
 
 
@@ -114,7 +116,7 @@ def test_large_latents_go_by_pairs_and_small_ones_do_not(library: str, monkeypat
     xp = pytest.importorskip(library)
     calls = force_pairs(monkeypatch)
     monkeypatch.undo()
-    monkeypatch.setitem(plain_shift.__globals__, "shift_by_pairs", lambda p, k: calls.append(1) or plain_shift(p, k))
+    monkeypatch.setattr(MODULE, "shift_by_pairs", lambda p, k: calls.append(1) or plain_shift(p, k))
     steer(xp.zeros((10, 8, 64, 64)))
     assert len(calls) == 1
     steer(xp.zeros((10, 8, 5, 5)))
