@@ -151,15 +151,15 @@ def _p(a: np.ndarray, b: np.ndarray) -> float:
     return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
 
 
-def _key(photo: str, variant: Settings) -> tuple[str, float, float]:
-    return photo, variant.cutoff, float(variant.bandwidth or 0.0)
+def _key(photo: str, variant: Settings) -> tuple[str, float, float | str]:
+    return photo, variant.cutoff, variant.bandwidth or 0.0
 
 
 def _is_of(row: dict[str, Any], variant: Settings) -> bool:
     return bool(row["cutoff"] == variant.cutoff and row["bandwidth"] == variant.bandwidth)
 
 
-def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float], dict[str, Any]]:
+def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float | str], dict[str, Any]]:
     """Rows of an earlier, interrupted run with the same settings; a last line that is cut off is dropped."""
     mark, path = folder / "settings.json", folder / "rows.jsonl"
     identity = json.loads(json.dumps(identity))
