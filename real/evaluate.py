@@ -51,7 +51,7 @@ def evaluate_folder(
     crop: int | None,
     limit: int | None,
     cutoffs: Sequence[float],
-    bandwidths: Sequence[float] | None,
+    bandwidths: Sequence[float | str] | None,
     perceptual: bool = False,
     command: str,
 ) -> str:
@@ -80,7 +80,7 @@ def evaluate_folder(
     variants = [
         replace(settings, cutoff=cutoff, bandwidth=bandwidth)
         for cutoff in cutoffs
-        for bandwidth in (bandwidths or [settings.bandwidth or model.bandwidth])
+        for bandwidth in bandwidths or [settings.bandwidth or model.bandwidth]
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
     identity["perceptual"] = perceptual

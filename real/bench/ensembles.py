@@ -198,7 +198,7 @@ def measure(
         image = bicubic(low)
         scores = score(image, truth)
         wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
-        row = {"outcomes": _nested({key: scores for key in wanted}), "picked": {}, "until_cutoff": 0}
+        row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
         return row, dict.fromkeys(wanted, image)
     watch = _Stopwatch(model.device)
     with PeakMemory(model.device) as memory:

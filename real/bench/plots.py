@@ -98,7 +98,7 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
 
 
 def _front(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Every line as a dot of distortion and perception, one panel a budget: what costs no more, and more than before."""
+    """Every line as a dot of distortion and perception; each panel adds what a budget allows over the one before."""
     figure.set_size_inches(10.0, 3.6)
     budgets = [0] + [budget["evaluations"] for budget in report["budgets"]]
     groups = {group: i for i, group in enumerate(_groups(report))}

@@ -70,15 +70,16 @@ def summarise(
     for line in lines:
         costs = [_evaluations(line, plan, rows, photo) for photo in photos]
         entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
-        entry |= {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
-        entry["scores"] = {m: mean_with_interval(v) for m, v in values[line.key].items()}
-        summary["lines"].append(entry | {"paper": beside[line.key]})
+        numbers = {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
+        scores = {m: mean_with_interval(v) for m, v in values[line.key].items()}
+        summary["lines"].append({**entry, **numbers, "scores": scores, "paper": beside[line.key]})
     for pair in study.pairs(lines):
         a, b = values[pair.a], values[pair.b]
         both = {m: beside[pair.a][m] - beside[pair.b][m] for m in beside[pair.a] if m in beside[pair.b]}
+        differences = {m: paired(a[m], b[m]) for m in a if m in b}
+        theirs = {m: round(v, 6) for m, v in both.items()}
         entry = {"a": pair.a, "b": pair.b, "what": pair.what}
-        entry["scores"] = {m: paired(a[m], b[m]) for m in a if m in b}
-        summary["pairs"].append(entry | {"paper": {m: round(v, 6) for m, v in both.items()}})
+        summary["pairs"].append({**entry, "scores": differences, "paper": theirs})
     summary["budgets"] = _budgets(summary["lines"]) if study.plot == "front" else []
     tables = {study.paper.get("table")} | {line.paper.get("table") for line in lines}
     summary["paper"] = [
@@ -152,8 +153,8 @@ def render(report: Mapping[str, Any]) -> str:
         parts.append("## Best at a cost\n\n" + _budget_table(report))
     if report["pairs"]:
         parts.append(
-            "## Differences\n\nPaired by photo, from the same noise; p of Wilcoxon's signed-rank test, two-sided; in how "
-            "many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
+            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank test, "
+            "and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
         )
     parts.append(f"![plot]({report['study']}.png)")
     if report["paper"]:

@@ -80,8 +80,10 @@ class Rows:
         for number, line in enumerate(lines[:-1], start=1):  # behind the last newline there is nothing, or half a row
             try:
                 row = json.loads(line)
-                rows.append({"photo": row["photo"], "run": row["run"], **row})
-            except (ValueError, KeyError, TypeError) as error:
+                if not {"photo", "run"} <= row.keys():
+                    raise ValueError("a row without its name")
+                rows.append(row)
+            except (ValueError, AttributeError) as error:
                 raise UserError(f"--output: line {number} of {str(self.path)!r} is no row; delete it") from error
         return rows
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-import scipy
-import skimage
 from tqdm import tqdm
 
 from real.bench.ensembles import make_score, measure
@@ -204,9 +202,9 @@ def _identity(task: Task, settings: Settings, grid: Grid, model: SuperResolution
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
     identity = describe(settings, model, "")
     identity["versions"] |= {
-        "scipy": scipy.__version__,
-        "scikit-image": skimage.__version__,
-        "matplotlib": matplotlib.__version__,
+        "scipy": version("scipy"),
+        "scikit-image": version("scikit-image"),
+        "matplotlib": version("matplotlib"),
     }
     return identity | {
         "study": task.name,
