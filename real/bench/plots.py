@@ -22,7 +22,7 @@ __all__ = ["PLOTS", "save_plot"]
 
 INK, GREY = "#22262b", "#8a949e"
 COLOURS = ("#6a2c91", "#2fae48", "#d1495b", "#2c7fb8", "#e0a100", "#22262b", "#7f5539", "#009e9e")
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<"  # one more than colours, so that many groups stay apart
 PHOTOS_SHOWN = 3
 
 
@@ -121,13 +121,15 @@ def _front(figure: Figure, report: Mapping[str, Any]) -> None:
 
 def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
     """The first photo's pictures side by side; further photos below it."""
-    photos = sorted(p for p in (folder / "images").iterdir() if p.is_dir())[:PHOTOS_SHOWN]
-    for number, photo in enumerate(photos):
+    by_photo = report["by_photo"]
+    for number, name in enumerate(by_photo["photos"][:PHOTOS_SHOWN]):
+        photo = folder / "images" / name
         panels: list[Panel] = [("low resolution", "", _pixels(photo / "low.png"))]
-        panels += [(line.label, "", _pixels(photo / f"{line.key}.png")) for line in lines]
+        for line in lines:
+            panels.append((line.label, f"{by_photo[line.key][number]:.2f} dB", _pixels(photo / f"{line.key}.png")))
         panels.append(("truth", "", _pixels(photo / "truth.png")))
         target = path if number == 0 else path.with_stem(f"{path.stem}-{number + 1}")
-        save_panels(target, panels, caption=f"{photo.name}; N = {report['settings']['particles']}")
+        save_panels(target, panels, caption=f"{name}; N = {report['settings']['particles']}; PSNR in RGB")
 
 
 PLOTS: dict[str, Callable[[Figure, Mapping[str, Any]], None]] = {

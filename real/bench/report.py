@@ -85,7 +85,7 @@ def summarise(
     summary["paper"] = [
         {**row.columns, "values": dict(row.values)} for row in published if row.columns["table"] in tables
     ]
-    if study.plot == "scatter":
+    if study.plot in ("scatter", "panels"):
         summary["by_photo"] = {
             "photos": list(photos),
             **{line.key: values[line.key]["psnr_rgb"].tolist() for line in lines},
@@ -153,8 +153,8 @@ def render(report: Mapping[str, Any]) -> str:
         parts.append("## Best at a cost\n\n" + _budget_table(report))
     if report["pairs"]:
         parts.append(
-            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank test, "
-            "and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
+            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank "
+            "test, and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
         )
     parts.append(f"![plot]({report['study']}.png)")
     if report["paper"]:
