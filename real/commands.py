@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,12 +17,11 @@ import torch
 from tqdm import tqdm
 
 from kds_ref import SamplerState
-from real.bench.photos import DEGRADATIONS, find_pairs, find_photos
-from real.bench.plan import fill_grid
-from real.bench.runner import Task, run_study
-from real.bench.studies import STUDIES, list_studies
+from real.bench.command import task_of
+from real.bench.runner import run_study
+from real.bench.studies import list_studies
 from real.cli import UserError
-from real.degrade import SCALE, Degradation
+from real.degrade import Degradation
 from real.evaluate import evaluate_folder
 from real.files import write_atomically
 from real.images import center_crop, load_photo, sample_photo, save_png
@@ -96,7 +95,7 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.list:
         print(list_studies())
         return 0
-    task = _task(options, "python -m real bench " + shlex.join(arguments[1:]))
+    task = task_of(options, "python -m real bench " + shlex.join(arguments[1:]))
     folder = _output(options.output)
     report = run_study(task, _model(options), folder)
     for pair in report["pairs"]:
@@ -106,38 +105,6 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
         print(f"left out: {name}: {why}")
     print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
     return 0
-
-
-def _task(options: argparse.Namespace, command: str) -> Task:
-    if options.study not in STUDIES:
-        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)} (see bench --list)")
-    study = STUDIES[options.study]
-    if study.missing:
-        raise UserError(f"bench {options.study}: {study.missing}")
-    if options.output is None:
-        raise UserError("--output: not given; name a folder, which is made if it is not there")
-    if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of {SCALE}")
-    grid = fill_grid(study, vars(options))
-    if unknown := [name for name in grid.degradation if name not in DEGRADATIONS]:
-        raise UserError(f"--degradation: got {unknown[0]!r}; known: {', '.join(DEGRADATIONS)}")
-    if options.photos is None and options.pairs is None:
-        raise UserError("--photos: not given; name a folder of photos, or of pairs with --pairs")
-    if options.pairs is not None:
-        if options.degradation or "degradation" in study.sweeps:
-            raise UserError("--pairs: these photos are degraded already; this study or option needs --photos")
-        grid = replace(grid, degradation=("pairs",))
-    return Task(
-        options.study,
-        study,
-        grid,
-        Settings(strength=options.strength, seed=options.seed),
-        find_pairs(options.pairs) if options.photos is None else find_photos(options.photos),
-        crop=options.crop,
-        limit=options.limit,
-        perceptual=options.perceptual,
-        command=command,
-    )
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {

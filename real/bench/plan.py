@@ -89,7 +89,7 @@ class Line:
         key: Short name, for files and for `Pair`.
         label: What the table says.
         run: The ensemble that it looks at.
-        outcome: What is done with its particles: a name in `real.bench.ensembles.OUTCOMES`.
+        outcome: What is done with its particles: a name in `real.bench.outcomes.OUTCOMES`.
         paper: Which of the paper's rows stands beside it: columns of `paper_tables.csv` and their values, added to
             those of the study; empty for none.
         group: Lines of one curve in a plot; empty where the plot has no curves.

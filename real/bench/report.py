@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from real.bench.ensembles import OUTCOMES, evaluations_of
 from real.bench.figures import BUDGETS
+from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
 from real.bench.plan import Draw, Line, Study
 from real.bench.rows import Rows

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from real.bench.ensembles import make_score, measure
+from real.bench.ensembles import make_score
+from real.bench.measure import measure
 from real.bench.photos import Photo, describe_degradations, load
 from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
 from real.bench.plots import save_plot

@@ -13,8 +13,9 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 torch = pytest.importorskip("torch")
-from real.bench import ensembles, runner  # noqa: E402
-from real.bench.ensembles import OUTCOMES  # noqa: E402
+from real.bench import measure as measuring  # noqa: E402
+from real.bench import runner  # noqa: E402
+from real.bench.outcomes import OUTCOMES  # noqa: E402
 from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
 from real.bench.rows import Rows  # noqa: E402
@@ -165,7 +166,7 @@ def test_interrupted_after_any_row_nothing_is_lost_or_doubled(
     assert len(rows_of(tmp_path)) == after
     drawn: list[str] = []
     monkeypatch.setattr(runner, "measure", lambda draw, *a, **k: drawn.append(draw.run.key) or measure(draw, *a, **k))
-    measure = ensembles.measure
+    measure = measuring.measure
     run_study(task_of("attribution", photos), tiny, tmp_path)
     assert len(drawn) == 6 - after  # nothing is computed twice
     whole = finished("attribution")
@@ -229,7 +230,7 @@ def test_all_lines_start_from_the_same_noise(
         conditions.append(condition)
         return particles
 
-    monkeypatch.setattr(ensembles, "sample", spy)
+    monkeypatch.setattr(measuring, "sample", spy)
     task = replace(task_of("fig6", photos), limit=1)
     run_study(task, tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h

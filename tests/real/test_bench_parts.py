@@ -16,8 +16,9 @@ from scipy.stats import bootstrap
 
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
-from real.bench.ensembles import OUTCOMES, evaluations_of, sharpness  # noqa: E402
+from real.bench.ensembles import sharpness  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
+from real.bench.outcomes import OUTCOMES, evaluations_of  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Run, draws, fill_grid  # noqa: E402
