@@ -16,7 +16,7 @@ from scipy.stats import bootstrap
 
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
-from real.bench.ensembles import sharpness  # noqa: E402
+from real.bench.ensembles import Ensemble, sharpness  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
 from real.bench.outcomes import OUTCOMES, evaluations_of  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
@@ -154,6 +154,21 @@ def test_evaluations_are_counted() -> None:
     assert Run("bicubic", Settings(), "simple").evaluations == 0
 
 
+def test_what_is_picked_from_the_first_particles(tiny: SuperResolutionModel) -> None:
+    latents = torch.tensor([0.0, 1.0, 2.0, 30.0])[:, None, None, None].expand(4, 3, 16, 16)
+    truth = np.zeros((64, 64, 3), np.uint8)
+    ensemble = Ensemble(latents, truth, tiny, lambda image, truth: {"psnr_rgb": -float(image.mean())})
+    assert [ensemble.choice(n) for n in (1, 3, 4)] == [0, 1, 2]  # the means are 0, 1 and 8.25
+    with pytest.raises(ValueError, match="cutoff"):
+        ensemble.early_choice(3)
+    ensemble.at_cutoff = latents.flip(0)
+    assert [ensemble.early_choice(n) for n in (1, 4)] == [0, 1]
+    images = [image.astype(float) for image in ensemble.images(range(4))]
+    assert np.array_equal(ensemble.average(2), np.rint((images[0] + images[1]) / 2).astype(np.uint8))
+    assert ensemble.worst(3) == int(np.argmax([image.mean() for image in images[:3]]))
+    assert ensemble.sharpest(4) == int(np.argmin([sharpness(image.astype(np.uint8)) for image in images]))
+
+
 def test_several_values_only_where_the_study_goes_through_them(tiny: SuperResolutionModel) -> None:
     assert fill_grid(STUDIES["fig6"], {"particles": [2, 3]}).particles == (2, 3)
     assert fill_grid(STUDIES["table1"], {"particles": [2]}).particles == (2,)
@@ -274,14 +289,17 @@ def test_the_blur_effect_grows_with_blur() -> None:
     assert {"psnr_rgb", "blur_effect"} <= set(METRICS)
 
 
-def test_peak_memory_sees_what_was_held() -> None:
-    with PeakMemory(torch.device("cpu")) as before:
-        pass
-    with PeakMemory(torch.device("cpu")) as during:
-        torch.ones(50_000_000).sum()
-    if before.gigabytes is None or during.gigabytes is None:
-        pytest.skip("this system does not say")
-    assert 0.15 < during.gigabytes - before.gigabytes < 0.3  # 0.2 GB
+def test_peak_memory_is_that_of_the_block() -> None:
+    def peak(values: int) -> float:
+        with PeakMemory(torch.device("cpu")) as memory:
+            torch.ones(values).sum()
+        if memory.gigabytes is None:
+            pytest.skip("this system does not say")
+        return memory.gigabytes
+
+    before, during, after = peak(1), peak(50_000_000), peak(1)
+    assert 0.15 < during - before < 0.3  # 0.2 GB
+    assert after < during - 0.15
 
 
 def run(*arguments: object) -> int:
