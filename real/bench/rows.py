@@ -90,7 +90,7 @@ class Rows:
 
 def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -> None:
     before, now = _flat(known), _flat(identity)
-    differing = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    differing = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if differing:
         name = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""

@@ -201,14 +201,13 @@ def _first(settings: Settings, grid: Grid) -> Settings:
 
 def _identity(task: Task, settings: Settings, grid: Grid, model: SuperResolutionModel) -> dict[str, Any]:
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
-    identity = describe(settings, model, "")
+    identity = {"study": task.name, **describe(settings, model, "")}
     identity["versions"] |= {
         "scipy": version("scipy"),
         "scikit-image": version("scikit-image"),
         "matplotlib": version("matplotlib"),
     }
     return identity | {
-        "study": task.name,
         "grid": describe_grid(grid),
         "crop": task.crop,
         "perceptual": task.perceptual,
