@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,12 @@ def measure(
         low: RGB uint8 (h, w, 3).
         model: The model.
         score: Of an image against the truth.
-        timed: Measure seconds of sampling, decoding and judging, and the peak memory of all of it.
+        timed: Measure seconds and peak memory of sampling, decoding and judging.
         progress: Called after every model evaluation of the ensemble.
 
     Returns:
         The row's content: `outcomes` (scores by N and outcome), `picked` (indices), `until_cutoff`, and with `timed`
-        `cost`; and an image of every outcome, by N and outcome.
+        `cost` (seconds and 10^9 bytes by piece of work); and an image of every outcome, by N and outcome.
     """
     if draw.run.kind == "bicubic":
         image = bicubic(low)
@@ -52,12 +53,11 @@ def measure(
         wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
         row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
         return row, dict.fromkeys(wanted, image)
-    watch = _Stopwatch(model.device)
-    with PeakMemory(model.device) as memory:
+    meter = _Meter(model.device)
+    with meter.part("sample"):
         ensemble = _draw(draw.run, truth, low, model, score, progress)
-        watch.lap("sample")
-        if timed:
-            _decode_timed(ensemble, draw, watch)
+    if timed:
+        _decode_metered(ensemble, draw, meter)
     results = {(n, o): OUTCOMES[o].apply(ensemble, n) for n, outcomes in draw.wanted.items() for o in outcomes}
     picked = {key: float(index) for key, (_, _, index) in results.items() if index is not None}
     row = {
@@ -66,7 +66,7 @@ def measure(
         "until_cutoff": ensemble.until_cutoff,
     }
     if timed:
-        row["cost"] = {**watch.seconds, "peak_memory_gb": memory.gigabytes}
+        row["cost"] = {"seconds": meter.seconds, "memory_gb": meter.gigabytes}
     return row, {key: image for key, (_, image, _) in results.items()}
 
 
@@ -92,17 +92,21 @@ def _draw(
     return ensemble
 
 
-class _Stopwatch:
-    """Seconds of consecutive pieces of work, by name."""
+class _Meter:
+    """Seconds and peak memory of pieces of work, by name."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.seconds: dict[str, float] = {}
-        self._last = self._now()
+        self.gigabytes: dict[str, float | None] = {}
 
-    def lap(self, name: str) -> None:
-        now = self._now()
-        self.seconds[name], self._last = now - self._last, now
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = self._now()
+        with PeakMemory(self.device) as memory:
+            yield
+            self.seconds[name] = self._now() - start
+        self.gigabytes[name] = memory.gigabytes
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -110,20 +114,20 @@ class _Stopwatch:
         return time.perf_counter()
 
 
-def _decode_timed(ensemble: Ensemble, draw: Draw, watch: _Stopwatch) -> None:
-    """Decode and judge what the outcomes need, each piece from nothing, so that the laps can be added."""
+def _decode_metered(ensemble: Ensemble, draw: Draw, meter: _Meter) -> None:
+    """Decode and judge what the outcomes need, each piece from nothing, so that the pieces can be added."""
     n = draw.run.settings.particles
     parts = {part for outcomes in draw.wanted.values() for o in outcomes for part in OUTCOMES[o].cost}
     if "decode_one" in parts:
-        ensemble.images([ensemble.choice(n)])
-        watch.lap("decode_one")
+        with meter.part("decode_one"):
+            ensemble.images([ensemble.choice(n)])
     if "decode_all" in parts:
         ensemble.forget_images()
-        ensemble.images(range(n))
-        watch.lap("decode_all")
+        with meter.part("decode_all"):
+            ensemble.images(range(n))
     if "judge" in parts:
-        ensemble.sharpest(n)
-        watch.lap("judge")
+        with meter.part("judge"):
+            ensemble.sharpest(n)
 
 
 def _nested(flat: Mapping[tuple[int, str], Any]) -> dict[str, dict[str, Any]]:

