@@ -55,32 +55,35 @@ def _two_metrics(report: Mapping[str, Any], *, without_truth: bool = False) -> t
 
 
 def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
-    """One row a line: mean and interval of two metrics."""
+    """One row a line: two metrics, as the change against the first line, since photos differ more than methods."""
     lines = report["lines"]
     figure.set_size_inches(8.0, 1.3 + 0.3 * len(lines))
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, metric in zip((left, right), _two_metrics(report), strict=True):
         for row, line in enumerate(lines):
             colour = COLOURS[1] if line["key"].startswith(("kds", "patch")) else COLOURS[0]
-            axes.errorbar(_mean(line, metric), row, xerr=_ends(line, metric), fmt="o", color=colour, capsize=3)
-        _label(axes, METRICS[metric].label, "")
+            change = line["change"][metric]
+            axes.errorbar(change["mean"], row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
+        axes.axvline(0.0, color=GREY, linewidth=1)
+        _label(axes, f"{METRICS[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
     left.set_yticks(range(len(lines)), [line["label"] for line in lines])
     left.invert_yaxis()
 
 
 def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
-    """One curve a group of lines."""
+    """One curve a group of lines, as the change against the first line."""
     figure.set_size_inches(8.0, 3.6)
     option = "guidance weight w" if report["study"] == "table6" else "particles N"
     axes_of_row = figure.subplots(1, 2)
     for axes, metric in zip(axes_of_row, _two_metrics(report), strict=True):
         for i, (group, lines) in enumerate(_groups(report).items()):
             style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-            means = [_mean(line, metric) for line in lines]
-            ends = np.concatenate([_ends(line, metric) for line in lines], axis=1)
+            changes = [line["change"][metric] for line in lines]
+            means, ends = [c["mean"] for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
             axes.errorbar([line["at"] for line in lines], means, yerr=ends, capsize=2, label=group, **style)
-        _label(axes, option, METRICS[metric].label)
+        axes.axhline(0.0, color=GREY, linewidth=1)
+        _label(axes, option, f"{METRICS[metric].label}: change")
         axes.grid(color="#e4e8ec")
     axes_of_row[0].legend(fontsize=7)
 
@@ -151,9 +154,8 @@ def _mean(line: Mapping[str, Any], metric: str) -> float:
     return float(line["scores"][metric]["mean"])
 
 
-def _ends(line: Mapping[str, Any], metric: str) -> np.ndarray:
+def _ends(number: Mapping[str, Any]) -> np.ndarray:
     """Distances from the mean to the ends of the interval, (2, 1); 0 for one photo."""
-    number = line["scores"][metric]
     if number["low"] is None:
         return np.zeros((2, 1))
     return np.maximum([[number["mean"] - number["low"]], [number["high"] - number["mean"]]], 0.0)

@@ -60,8 +60,8 @@ def summarise(
         photos: Names of the photos that count.
 
     Returns:
-        `photos` (how many), `lines`, `pairs`, `budgets` (best lines at a cost; only of `front`), and `paper`: every row
-        of the paper's table.
+        `photos` (how many), `lines` (`change` is against the first line, photo by photo), `pairs`, `budgets` (best
+        lines at a cost; only of `front`), and `paper`: every row of the paper's table.
     """
     published = paper_rows() if study.paper else ()
     values = {line.key: _values(line, plan, rows, photos) for line in lines}
@@ -71,8 +71,10 @@ def summarise(
         costs = [_evaluations(line, plan, rows, photo) for photo in photos]
         entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
         numbers = {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
-        scores = {m: mean_with_interval(v) for m, v in values[line.key].items()}
-        summary["lines"].append({**entry, **numbers, "scores": scores, "paper": beside[line.key]})
+        first, own = values[lines[0].key], values[line.key]
+        scores = {m: mean_with_interval(v) for m, v in own.items()}
+        change = {m: mean_with_interval(v - first[m]) for m, v in own.items() if m in first}
+        summary["lines"].append({**entry, **numbers, "scores": scores, "change": change, "paper": beside[line.key]})
     for pair in study.pairs(lines):
         a, b = values[pair.a], values[pair.b]
         both = {m: beside[pair.a][m] - beside[pair.b][m] for m in beside[pair.a] if m in beside[pair.b]}

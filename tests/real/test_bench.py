@@ -107,6 +107,9 @@ def test_the_report_is_what_the_rows_say(
             # of two photos the resampled mean is a, (a + b) / 2 or b, with 1/4, 1/2, 1/4
             ends = line["scores"][metric]["low"], line["scores"][metric]["high"]
             assert ends == (pytest.approx(numbers.min()), pytest.approx(numbers.max()))
+            change = numbers - values[report["lines"][0]["key"]][metric]
+            numbers_of_change = tuple(line["change"][metric][part] for part in ("low", "mean", "high"))
+            assert numbers_of_change == pytest.approx((change.min(), change.mean(), change.max()), abs=1e-9)
     for pair in report["pairs"]:
         for metric in values[pair["a"]]:
             difference = values[pair["a"]][metric] - values[pair["b"]][metric]
