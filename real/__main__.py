@@ -22,6 +22,7 @@ examples:
   python -m real sr photo.jpg --degrade --output out    degrade a photo first, restore it, compare with the truth
   python -m real sr photo.jpg --output out --sampler dpmpp-2s --steps 20 --particles 5
   python -m real evaluate --photos BSD100 --crop 192 --output out
+  python -m real bench --list                           the paper's tables and figures as commands
 """
 SR = """\
 Restore a low-resolution photo four times as large. Written to the output folder:
@@ -36,6 +37,18 @@ PSNR and SSIM tell apart what steering does and what choosing the particle does.
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
 paired tests. Killed and started again with the same options, it goes on where it was.
+"""
+BENCH = """\
+Run one of the paper's studies, or one beyond it, on a folder of photos: same noise in all of its lines, means with
+bootstrap intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to
+the output folder:
+
+  report.md     tables of the lines and of their differences, the paper's numbers beside them
+  report.json   the same as numbers, with settings, versions and the command
+  NAME.png      the plot
+  rows.jsonl    one row per photo and ensemble
+
+Options that a study goes through take several values there; all others take one.
 """
 
 
@@ -86,7 +99,42 @@ def _parser() -> argparse.ArgumentParser:
     _add_degradation(evaluate)
     _add_method(evaluate)
     _add_model(evaluate)
+    _add_bench(
+        commands.add_parser("bench", help="run one of the paper's studies", description=BENCH, formatter_class=raw)
+    )
     return parser
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
+    parser.add_argument("--list", action="store_true", help="show all studies, one line each")
+    photos = parser.add_mutually_exclusive_group()
+    photos.add_argument("--photos", type=Path, metavar="FOLDER", help="photos, taken as the truth and degraded")
+    photos.add_argument(
+        "--pairs", type=Path, metavar="FOLDER", help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--crop", type=_whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
+    parser.add_argument("--limit", type=_whole, metavar="N", help="only the first N photos by name")
+    parser.add_argument(
+        "--perceptual", action="store_true", help="score by LPIPS-HED too (its packages: see real/perceptual.py)"
+    )
+    group = parser.add_argument_group("method", "defaults are those of the study, which are the paper's")
+    for option, kind, metavar, what in (
+        ("--particles", _whole, "N", "sizes of the ensemble"),
+        ("--steps", _whole, "S", "model evaluations of a sample"),
+        ("--sampler", str, "NAME", "ddim or dpmpp-2s"),
+        ("--bandwidth", _bandwidth, "H", "of the kernel, a rule as for sr, or model: the model's own"),
+        ("--cutoff", float, "C", "steer while t/T is at least this"),
+        ("--patch-size", _whole, "P", "side in latent pixels"),
+        ("--guidance", float, "W", "classifier-free guidance (1: none)"),
+        ("--kernel", str, "K", "as for sr"),
+        ("--degradation", str, "NAME", "simple, real-esrgan or stable-sr"),
+    ):
+        group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
+    group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
+    group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
+    _add_model(parser)
 
 
 def _add_degradation(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +154,14 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=_whole, default=50, metavar="S", help="model evaluations (default 50)")
     group.add_argument("--sampler", choices=("ddim", "dpmpp-2s"), default="ddim", help="default ddim")
     group.add_argument(
-        "--bandwidth", type=float, metavar="H", help="of the kernel, in units of the latent (default: the model's)"
+        "--bandwidth",
+        type=_bandwidth,
+        metavar="H",
+        help="of the kernel, in units of the latent, or a rule: median, scott, silverman, likelihood (default: the "
+        "model's)",
+    )
+    group.add_argument(
+        "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
@@ -134,6 +189,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="of the denoiser's numbers (float32); half precision is faster where the processor has it",
     )
     group.add_argument("--threads", type=_whole, help="CPU threads (default: torch's choice)")
+
+
+def _bandwidth(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the name of a rule; the core checks it
 
 
 def _whole(text: str) -> int:

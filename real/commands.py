@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,9 @@ import torch
 from tqdm import tqdm
 
 from kds_ref import SamplerState
+from real.bench.command import task_of
+from real.bench.runner import run_study
+from real.bench.studies import list_studies
 from real.cli import UserError
 from real.degrade import Degradation
 from real.evaluate import evaluate_folder
@@ -88,7 +91,27 @@ def _evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {"sr": _sr, "evaluate": _evaluate}
+def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
+    if options.list:
+        print(list_studies())
+        return 0
+    task = task_of(options, "python -m real bench " + shlex.join(arguments[1:]))
+    folder = _output(options.output)
+    report = run_study(task, _model(options), folder)
+    for pair in report["pairs"]:
+        psnr = pair["scores"]["psnr_rgb"]
+        print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")
+    for name, why in report["left_out"].items():
+        print(f"left out: {name}: {why}")
+    print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+    "sr": _sr,
+    "evaluate": _evaluate,
+    "bench": _bench,
+}
 
 
 class StepBar:
@@ -110,8 +133,7 @@ class StepBar:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    names = ("particles", "bandwidth", "strength", "cutoff", "patch_size", "steps", "sampler", "guidance", "seed")
-    return Settings(**{name: getattr(options, name) for name in names})
+    return Settings(**{f.name: getattr(options, f.name) for f in fields(Settings)})
 
 
 def _degradation(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:

@@ -51,7 +51,7 @@ def evaluate_folder(
     crop: int | None,
     limit: int | None,
     cutoffs: Sequence[float],
-    bandwidths: Sequence[float] | None,
+    bandwidths: Sequence[float | str] | None,
     perceptual: bool = False,
     command: str,
 ) -> str:
@@ -80,7 +80,7 @@ def evaluate_folder(
     variants = [
         replace(settings, cutoff=cutoff, bandwidth=bandwidth)
         for cutoff in cutoffs
-        for bandwidth in (bandwidths or [settings.bandwidth or model.bandwidth])
+        for bandwidth in bandwidths or [settings.bandwidth or model.bandwidth]
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
     identity["perceptual"] = perceptual
@@ -151,15 +151,15 @@ def _p(a: np.ndarray, b: np.ndarray) -> float:
     return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
 
 
-def _key(photo: str, variant: Settings) -> tuple[str, float, float]:
-    return photo, variant.cutoff, float(variant.bandwidth or 0.0)
+def _key(photo: str, variant: Settings) -> tuple[str, float, float | str]:
+    return photo, variant.cutoff, variant.bandwidth or 0.0
 
 
 def _is_of(row: dict[str, Any], variant: Settings) -> bool:
     return bool(row["cutoff"] == variant.cutoff and row["bandwidth"] == variant.bandwidth)
 
 
-def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float], dict[str, Any]]:
+def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float | str], dict[str, Any]]:
     """Rows of an earlier, interrupted run with the same settings; a last line that is cut off is dropped."""
     mark, path = folder / "settings.json", folder / "rows.jsonl"
     identity = json.loads(json.dumps(identity))

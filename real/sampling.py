@@ -37,7 +37,8 @@ class Settings:
 
     Attributes:
         particles: N.
-        bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none).
+        bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none); or the name of a rule
+            that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
         cutoff: t/T at which steering stops; 0 steers to the end.
         patch_size: Side of the patches in latent pixels.
@@ -45,10 +46,11 @@ class Settings:
         sampler: "ddim" or "dpmpp-2s".
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed and i alone.
+        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
     """
 
     particles: int = 10
-    bandwidth: float | None = None
+    bandwidth: float | str | None = None
     strength: float = 0.3
     cutoff: float = 0.3
     patch_size: int = 1
@@ -56,6 +58,7 @@ class Settings:
     sampler: str = "ddim"
     guidance: float = 1.0
     seed: int = 0
+    kernel: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check what no function further down checks by its own name."""
@@ -78,6 +81,7 @@ class Settings:
             strength=self.strength,
             cutoff=self.cutoff,
             patch_size=self.patch_size,
+            kernel=self.kernel,
         )
 
 

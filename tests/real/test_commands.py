@@ -73,6 +73,13 @@ def test_half_precision_is_near_single_precision(tmp_path: Path, photo_file: Pat
     assert 0 < np.abs(restored[0] - restored[1]).mean() < 3  # of 255
 
 
+def test_kernel_and_bandwidth_rule_are_recorded(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    options = ["--output", tmp_path, "--model", tiny_folder, "--kernel", "laplacian", "--bandwidth", "scott"]
+    assert run("sr", photo_file, *options, *QUICK) == 0
+    settings = json.loads((tmp_path / "result.json").read_text())["settings"]
+    assert (settings["kernel"], settings["bandwidth"]) == ("laplacian", "scott")
+
+
 def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     output = tmp_path / "out"
     files = []
@@ -108,6 +115,8 @@ def bad_arguments() -> list[tuple[list[str], str]]:
         (["sr", "{photo}", "--particles", "0"], "--particles"),
         (["sr", "{photo}", "--particles", "many"], "--particles"),
         (["sr", "{photo}", "--bandwidth", "0"], "bandwidth"),
+        (["sr", "{photo}", "--bandwidth", "guess"], "bandwidth"),
+        (["sr", "{photo}", "--kernel", "heavy"], "kernel"),
         (["sr", "{photo}", "--strength", "nan"], "strength"),
         (["sr", "{photo}", "--steps", "2000"], "steps"),
         (["sr", "{photo}", "--device", "abacus"], "--device"),

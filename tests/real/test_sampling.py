@@ -43,6 +43,20 @@ def test_steering_draws_the_particles_together(tiny: SuperResolutionModel, low: 
     assert all(1 <= row["effective_particles"] <= 3 for row in steered.trace)
 
 
+def test_the_kernel_and_a_rule_for_the_bandwidth_reach_the_steering(
+    tiny: SuperResolutionModel, low: np.ndarray
+) -> None:
+    condition = padded_condition(low, tiny)
+    mean = sample(tiny, condition, replace(SETTINGS, kernel="l2", strength=1.0)).latents
+    assert float(mean.var(0).max()) < 1e-6 * float(mean.var())  # equal weights and the whole shift: all at the mean
+    ruled = sample(tiny, condition, replace(SETTINGS, bandwidth="median"))
+    assert not torch.equal(ruled.latents, sample(tiny, condition, SETTINGS).latents)
+    assert all(1.05 < row["effective_particles"] < 3 for row in ruled.trace)
+    for wrong in ({"kernel": "heavy"}, {"bandwidth": "guess"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Settings(**wrong)
+
+
 def test_strength_zero_is_the_plain_sampler(tiny: SuperResolutionModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     plain = sample(tiny, condition, SETTINGS, steered=False)

@@ -1,0 +1,107 @@
+"""The particles of one photo: what can be picked from them, or made of them, and its scores.
+
+Decoding is lazy: an outcome that needs one particle decodes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from skimage.measure import blur_effect
+
+from kds_ref import select_particle
+from real.metrics import distortion
+from real.models import SuperResolutionModel
+from real.perceptual import LpipsHed
+from real.restore import Score
+from real.sampling import decode
+
+__all__ = ["Ensemble", "make_score", "sharpness"]
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Blur effect of Crete et al. 2007, by scikit-image: 0 (sharp) to 1 (blurred); needs no truth, RGB uint8 (H, W, 3).
+
+    It says how much another blur would change the image. It is no judge of quality: noise counts as sharp.
+    """
+    return float(blur_effect(image, channel_axis=-1))
+
+
+def make_score(*, perceptual: bool, device: str) -> Score:
+    """PSNR, SSIM and the blur effect; with `perceptual` LPIPS-HED too (see `real.perceptual`)."""
+    lpips_hed = LpipsHed(device=device) if perceptual else None
+
+    def score(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        numbers = {**distortion(image, truth), "blur_effect": sharpness(image)}
+        return numbers if lpips_hed is None else {**numbers, "lpips_hed": lpips_hed(image, truth)}
+
+    return score
+
+
+@dataclass
+class Ensemble:
+    """The particles of one run, with what can be made of them.
+
+    Attributes:
+        latents: (N, 3, h, w); empty for bicubic interpolation.
+        truth: RGB uint8 (H, W, 3).
+        model: Decodes.
+        score: Of an image against the truth.
+        at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, 3, h, w).
+        until_cutoff: How many evaluations of a particle that took.
+    """
+
+    latents: torch.Tensor
+    truth: np.ndarray
+    model: SuperResolutionModel
+    score: Score
+    at_cutoff: torch.Tensor | None = None
+    until_cutoff: int = 0
+    _images: dict[int, np.ndarray] = field(default_factory=dict)
+    _scores: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def images(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Decoded particles, RGB uint8 (H, W, 3), each decoded once."""
+        missing = [i for i in indices if i not in self._images]
+        if missing:
+            height, width = self.truth.shape[:2]
+            decoded = decode(self.model, self.latents[missing], height=height, width=width)
+            self._images.update(zip(missing, decoded, strict=True))
+        return [self._images[i] for i in indices]
+
+    def scores(self, indices: Sequence[int]) -> list[dict[str, float]]:
+        """Scores of particles, each computed once."""
+        for i, image in zip(indices, self.images(indices), strict=True):
+            if i not in self._scores:
+                self._scores[i] = self.score(image, self.truth)
+        return [self._scores[i] for i in indices]
+
+    def forget_images(self) -> None:
+        """Decode anew from here on, for timing."""
+        self._images.clear()
+
+    def choice(self, n: int) -> int:
+        """Of the first n particles the one nearest to their mean: KDS Eq. 9 (v1)."""
+        return int(select_particle(self.latents[:n]))
+
+    def early_choice(self, n: int) -> int:
+        """The same, of the clean latents predicted at the cut-off: the others need not be sampled further."""
+        if self.at_cutoff is None:
+            raise ValueError("cutoff: no evaluation lies at or above it, so nothing can be chosen there; lower it")
+        return int(select_particle(self.at_cutoff[:n]))
+
+    def sharpest(self, n: int) -> int:
+        """Of the first n particles the one with the smallest blur effect."""
+        return int(np.argmin([sharpness(image) for image in self.images(range(n))]))
+
+    def worst(self, n: int) -> int:
+        """Of the first n particles the one of lowest PSNR; needs the truth."""
+        return int(np.argmin([s["psnr_rgb"] for s in self.scores(range(n))]))
+
+    def average(self, n: int) -> np.ndarray:
+        """Pixel average of the first n particles, RGB uint8 (H, W, 3)."""
+        mean: np.ndarray = np.mean([image.astype(np.float64) for image in self.images(range(n))], axis=0)
+        return np.rint(mean).astype(np.uint8)

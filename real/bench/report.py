@@ -1,0 +1,249 @@
+"""From rows to a report: means with intervals, paired differences, the paper's numbers beside them, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from real.bench.figures import BUDGETS
+from real.bench.outcomes import OUTCOMES, evaluations_of
+from real.bench.paper import PaperRow, find_row, paper_rows
+from real.bench.plan import Draw, Line, Study
+from real.bench.rows import Rows
+from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
+
+__all__ = ["METRICS", "Metric", "render", "summarise"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is written.
+
+    Attributes:
+        label: With the unit.
+        digits: After the point.
+        best: "high", "low", or "" where neither is better.
+        paper: The paper's metric that is the same; empty where the paper has none.
+    """
+
+    label: str
+    digits: int
+    best: str
+    paper: str = ""
+
+
+METRICS = {
+    "psnr_rgb": Metric("PSNR RGB, dB", 2, "high", "psnr"),
+    "ssim_rgb": Metric("SSIM RGB", 3, "high", "ssim"),
+    "psnr_y": Metric("PSNR Y, dB", 2, "high"),
+    "ssim_y": Metric("SSIM Y", 3, "high"),
+    "blur_effect": Metric("blur effect", 3, ""),
+    "lpips_hed": Metric("LPIPS-HED", 4, "low"),
+    "seconds": Metric("seconds", 2, "low", "seconds"),
+    "memory_gb": Metric("memory, GB", 2, "low", "memory_gb"),
+}
+
+
+def summarise(
+    study: Study, lines: Sequence[Line], plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]
+) -> dict[str, Any]:
+    """Numbers of a report.
+
+    Args:
+        study: What is compared, and which of the paper's rows stand beside it.
+        lines: The lines of the study.
+        plan: From `draws`: which ensemble a line looks at.
+        rows: With a row for every photo and ensemble.
+        photos: Names of the photos that count.
+
+    Returns:
+        `photos` (how many), `lines` (`change` is against the first line, photo by photo), `pairs`, `budgets` (best
+        lines at a cost; only of `front`), and `paper`: every row of the paper's table.
+    """
+    published = paper_rows() if study.paper else ()
+    values = {line.key: _values(line, plan, rows, photos) for line in lines}
+    beside = {line.key: _beside(line, study, published) for line in lines}
+    summary: dict[str, Any] = {"photos": len(photos), "lines": [], "pairs": []}
+    for line in lines:
+        costs = [_evaluations(line, plan, rows, photo) for photo in photos]
+        entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
+        numbers = {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
+        first, own = values[lines[0].key], values[line.key]
+        scores = {m: mean_with_interval(v) for m, v in own.items()}
+        change = {m: mean_with_interval(v - first[m]) for m, v in own.items() if m in first}
+        summary["lines"].append({**entry, **numbers, "scores": scores, "change": change, "paper": beside[line.key]})
+    for pair in study.pairs(lines):
+        a, b = values[pair.a], values[pair.b]
+        both = {m: beside[pair.a][m] - beside[pair.b][m] for m in beside[pair.a] if m in beside[pair.b]}
+        differences = {m: paired(a[m], b[m]) for m in a if m in b}
+        theirs = {m: round(v, 6) for m, v in both.items()}
+        entry = {"a": pair.a, "b": pair.b, "what": pair.what}
+        summary["pairs"].append({**entry, "scores": differences, "paper": theirs})
+    summary["budgets"] = _budgets(summary["lines"]) if study.plot == "front" else []
+    tables = {study.paper.get("table")} | {line.paper.get("table") for line in lines}
+    summary["paper"] = [
+        {**row.columns, "values": dict(row.values)} for row in published if row.columns["table"] in tables
+    ]
+    if study.plot in ("scatter", "panels"):
+        summary["by_photo"] = {
+            "photos": list(photos),
+            **{line.key: values[line.key]["psnr_rgb"].tolist() for line in lines},
+        }
+    return summary
+
+
+def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
+    """Every metric of a line, one number a photo."""
+    run, n = plan[line.run.key].run.key, str(line.run.settings.particles)
+    of_line = [rows[photo, run] for photo in photos]
+    scores = [row["outcomes"][n][line.outcome] for row in of_line]
+    values = {metric: np.array([s[metric] for s in scores]) for metric in scores[0]}
+    if "cost" in of_line[0]:
+        parts = OUTCOMES[line.outcome].cost
+        values["seconds"] = np.array([sum(row["cost"]["seconds"][part] for part in parts) for row in of_line])
+        memory = [[row["cost"]["memory_gb"][part] for part in parts] for row in of_line]
+        if not any(None in pieces for pieces in memory):
+            values["memory_gb"] = np.array([max(pieces) for pieces in memory])
+    return values
+
+
+def _evaluations(line: Line, plan: Mapping[str, Draw], rows: Rows, photo: str) -> int:
+    row = rows[photo, plan[line.run.key].run.key]
+    return evaluations_of(line.run, line.outcome, row["until_cutoff"])
+
+
+def _beside(line: Line, study: Study, published: Sequence[PaperRow]) -> dict[str, float]:
+    return dict(find_row(published, {**study.paper, **line.paper}).values) if line.paper else {}
+
+
+def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """At every budget and by every metric the line that is best among those that cost no more."""
+    found = []
+    for budget in BUDGETS:
+        within = [line for line in lines if 0 < line["evaluations"] <= budget]
+        best = {}
+        for name in within[0]["scores"] if within else ():
+            if METRICS[name].best:
+                sign = 1 if METRICS[name].best == "high" else -1
+                winner = max(within, key=lambda line, m=name, s=sign: s * line["scores"][m]["mean"])  # type: ignore[misc]
+                best[name] = winner["key"]
+        found.append({"evaluations": budget, "best": best})
+    return found
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """A report as Markdown, from the content of `report.json`."""
+    s = report["settings"]
+    parts = [f"# {report['study']}: {report['title']}", report["about"]]
+    parts.append(
+        f"{report['photos']} photos; model {report['model']}; unless a line says otherwise N = {s['particles']}, "
+        f"{s['steps']} steps of {s['sampler']}, h = {s['bandwidth']}, strength {s['strength']:g} while t/T is at least "
+        f"{s['cutoff']:g}, seed {s['seed']}."
+    )
+    parts.append(f"```text\n{report['command']}\n```")
+    if report["left_out"]:
+        parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
+    parts.append(
+        f"In brackets: bootstrap interval of the mean over photos ({LEVEL:.0%}, {RESAMPLES} resamples). PSNR and SSIM "
+        "of the paper stand beside ours in RGB; its models and photos are other ones, so compare differences."
+    )
+    parts.append("## Lines\n\n" + _lines_table(report["lines"]))
+    if report["budgets"]:
+        parts.append("## Best at a cost\n\n" + _budget_table(report))
+    if report["pairs"]:
+        parts.append(
+            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank "
+            "test, and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
+        )
+    parts.append(f"![plot]({report['study']}.png)")
+    if report["paper"]:
+        parts.append("## All numbers of the paper's table\n\n" + _paper_table(report["paper"]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:
+    columns = _columns(lines)
+    body = [
+        [line["label"], str(line["evaluations"])]
+        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), METRICS[m].digits) for m, beside in columns]
+        for line in lines
+    ]
+    return _table(["line", "evaluations", *_heads(columns)], body)
+
+
+def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
+    columns = [(m, beside) for m, beside in _columns(pairs) if m not in ("psnr_y", "ssim_y")]
+    body = [
+        [pair["what"]]
+        + [
+            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), METRICS[m].digits, photos)
+            for m, beside in columns
+        ]
+        for pair in pairs
+    ]
+    return _table(["difference", *_heads(columns)], body)
+
+
+def _columns(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+    """Metrics that some entry has; after each, where some entry has the paper's, (metric, True)."""
+    columns = []
+    for metric in METRICS:
+        if any(metric in entry["scores"] for entry in entries):
+            columns.append((metric, False))
+            if any(METRICS[metric].paper in entry["paper"] for entry in entries):
+                columns.append((metric, True))
+    return columns
+
+
+def _heads(columns: Sequence[tuple[str, bool]]) -> list[str]:
+    return [f"paper's {METRICS[m].paper}" if beside else METRICS[m].label for m, beside in columns]
+
+
+def _paper(entry: Mapping[str, Any], metric: str, style: str) -> str:
+    value = entry["paper"].get(METRICS[metric].paper)
+    return "" if value is None else format(value, style)
+
+
+def _budget_table(report: Mapping[str, Any]) -> str:
+    lines = {line["key"]: line for line in report["lines"]}
+    metrics = list(dict.fromkeys(m for budget in report["budgets"] for m in budget["best"]))
+    body = []
+    for budget in report["budgets"]:
+        cells = [str(budget["evaluations"])]
+        for m in metrics:
+            key = budget["best"].get(m)
+            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], METRICS[m].digits)}" if key else "")
+        body.append(cells)
+    return _table(["evaluations at most", *(f"best {METRICS[m].label}" for m in metrics)], body)
+
+
+def _paper_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = ("table", "text", "backbone", "dataset", "sampler", "method", "n_particles")
+    metrics = list(dict.fromkeys(m for row in rows for m in row["values"]))
+    body = [
+        [row[c] for c in columns] + [f"{row['values'][m]:g}" if m in row["values"] else "" for m in metrics]
+        for row in rows
+    ]
+    return _table([*columns[:-1], "N", *metrics], body)
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, ["---"] * len(head), *body)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in escaped)
+
+
+def _mean(number: Mapping[str, Any] | None, digits: int) -> str:
+    if number is None:
+        return ""
+    ends = "" if number["low"] is None else f" [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"
+    return f"{number['mean']:.{digits}f}{ends}"
+
+
+def _difference(number: Mapping[str, Any] | None, digits: int, photos: int) -> str:
+    if number is None:
+        return ""
+    ends = "" if number["low"] is None else f" [{number['low']:+.{digits}f}, {number['high']:+.{digits}f}]"
+    return f"{number['mean']:+.{digits}f}{ends}, p = {number['p']:.2g}, {number['positive']} of {photos}"

@@ -1,0 +1,226 @@
+"""Runs a study on photos: every ensemble once per photo, row by row, then the report.
+
+All ensembles of a photo start from the same noise (it depends on the seed and the particle alone), with and without
+steering. Killed at any moment and started again with the same options, the runner goes on with the first missing row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from real.bench.ensembles import make_score
+from real.bench.measure import measure
+from real.bench.photos import Photo, describe_degradations, load
+from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
+from real.bench.plots import save_plot
+from real.bench.report import render, summarise
+from real.bench.rows import Rows, locked
+from real.cli import UserError
+from real.files import write_atomically
+from real.images import save_png
+from real.models import SuperResolutionModel
+from real.records import describe
+from real.restore import Score
+from real.sampling import Settings, decode, padded_condition, sample
+
+__all__ = ["Task", "run_study"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `python -m real bench` was asked for.
+
+    Attributes:
+        name: Of the study.
+        study: The study.
+        grid: Its grid, as asked for; see `fill_grid`.
+        settings: Of every run, where the grid says nothing: strength and seed.
+        photos: All photos or pairs of the folder.
+        crop: Side of the centre crop of the truth in pixels; None: the whole.
+        limit: Only the first photos by name.
+        perceptual: Score by LPIPS-HED too.
+        command: For the record.
+    """
+
+    name: str
+    study: Study
+    grid: Grid
+    settings: Settings
+    photos: Sequence[Photo]
+    crop: int | None = None
+    limit: int | None = None
+    perceptual: bool = False
+    command: str = ""
+
+
+def run_study(task: Task, model: SuperResolutionModel, folder: Path) -> dict[str, Any]:
+    """Run what is missing, then write the report.
+
+    Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
+    `report.json`, `report.md`, the plot `NAME.png`, and `images/` where the study keeps pictures.
+
+    Args:
+        task: The study, its options and the photos.
+        model: The model.
+        folder: Where the results go, and where those of an interrupted run are.
+
+    Returns:
+        The content of `report.json`.
+
+    Raises:
+        UserError: The study cannot be run, no photo can be read, or the folder holds something else.
+        ValueError: An option is out of range.
+    """
+    if task.study.missing:
+        raise UserError(f"bench {task.name}: {task.study.missing}")
+    grid = _with_bandwidth(task.grid, model)
+    settings = _first(task.settings, grid)
+    lines = task.study.lines(settings, grid)
+    plan = draws(lines, timed=task.study.timed)
+    identity = _identity(task, settings, grid, model)
+    with locked(folder):
+        rows = Rows(folder, identity)
+        photos = list(task.photos[: task.limit])
+        _check_photos(photos, rows, folder)
+        job = _Job(task, lines, plan, model, rows, folder)
+        left_out = job.run(photos)
+        done = [photo for photo in photos if photo.name not in left_out]
+        if not done:
+            name, why = next(iter(left_out.items()))
+            raise UserError(f"none of {len(photos)} photos can be used, such as {name}: {why}")
+        report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
+        report["versions"] |= identity["versions"]
+        report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
+        report |= {"degradation": identity["degradation"]}
+        report |= summarise(task.study, lines, plan, rows, [photo.name for photo in done])
+        write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
+        write_atomically(folder / "report.md", lambda p: p.write_text(render(report)))
+        save_plot(folder / f"{task.name}.png", task.study.plot, report, lines, folder)
+    return report
+
+
+class _Job:
+    """The missing rows of a study, one after the other."""
+
+    def __init__(
+        self,
+        task: Task,
+        lines: Sequence[Line],
+        plan: Mapping[str, Draw],
+        model: SuperResolutionModel,
+        rows: Rows,
+        folder: Path,
+    ) -> None:
+        self.task, self.lines, self.plan, self.model, self.rows, self.folder = task, lines, plan, model, rows, folder
+        self.draws = {draw.run.key: draw for draw in plan.values()}
+        self._score: Score | None = None
+
+    def run(self, photos: Sequence[Photo]) -> dict[str, str]:
+        """Add every missing row; return the photos that cannot be used, and why."""
+        total = sum(self._evaluations(photo, missing=False) for photo in photos)
+        missing = sum(self._evaluations(photo, missing=True) for photo in photos)
+        left_out: dict[str, str] = {}
+        with tqdm(total=total, initial=total - missing, desc=self.task.name, unit="evaluation", smoothing=0.05) as bar:
+            for number, photo in enumerate(photos, start=1):
+                bar.set_postfix_str(f"photo {number} of {len(photos)}")
+                if not any((photo.name, key) not in self.rows for key in self.draws):
+                    continue
+                try:
+                    truth, make_low = load(photo, crop=self.task.crop, seed=self.task.settings.seed)
+                except UserError as error:
+                    left_out[photo.name] = str(error).removeprefix("IMAGE: ")
+                    bar.total -= self._evaluations(photo, missing=True)
+                    continue
+                for key, draw in self.draws.items():
+                    if (photo.name, key) not in self.rows:
+                        self._add_row(photo, draw, truth, make_low(draw.run.degradation), bar)
+        return left_out
+
+    def _evaluations(self, photo: Photo, *, missing: bool) -> int:
+        keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
+        return sum(self.draws[key].run.evaluations for key in keys)
+
+    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, low: np.ndarray, bar: Any) -> None:
+        settings = draw.run.settings
+        if self._score is None:
+            self._score = make_score(perceptual=self.task.perceptual, device=str(self.model.device))
+            if self.task.study.timed:  # the first call of a network takes longer
+                condition = padded_condition(low, self.model)
+                warm = sample(self.model, condition, replace(settings, particles=1, steps=1), steered=False)
+                decode(self.model, warm.latents, height=truth.shape[0], width=truth.shape[1])
+        each = draw.run.evaluations // settings.steps
+        content, images = measure(
+            draw, truth, low, self.model, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
+        )
+        if self.task.study.pictures:
+            self._save_images(photo, draw, truth, low, images)
+        self.rows.add(
+            {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
+        )
+
+    def _save_images(
+        self,
+        photo: Photo,
+        draw: Draw,
+        truth: np.ndarray,
+        low: np.ndarray,
+        images: Mapping[tuple[int, str], np.ndarray],
+    ) -> None:
+        folder = self.folder / "images" / photo.name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_png(folder / "truth.png", truth)
+        save_png(folder / "low.png", low)
+        for line in self.lines:
+            if self.plan[line.run.key].run.key == draw.run.key:
+                save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
+
+
+def _with_bandwidth(grid: Grid, model: SuperResolutionModel) -> Grid:
+    values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
+    if len(set(values)) < len(values):
+        raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
+    return replace(grid, bandwidth=values)
+
+
+def _first(settings: Settings, grid: Grid) -> Settings:
+    """The settings with the first value of everything in the grid; all other values are checked, too."""
+    names = ("particles", "steps", "sampler", "bandwidth", "cutoff", "patch_size", "guidance", "kernel")
+    for name in names:
+        for value in getattr(grid, name):
+            replace(settings, **{name: value})  # raises by name what is out of range
+    return replace(settings, **{name: getattr(grid, name)[0] for name in names})
+
+
+def _identity(task: Task, settings: Settings, grid: Grid, model: SuperResolutionModel) -> dict[str, Any]:
+    """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
+    identity = {"study": task.name, **describe(settings, model, "")}
+    identity["versions"] |= {
+        "scipy": version("scipy"),
+        "scikit-image": version("scikit-image"),
+        "matplotlib": version("matplotlib"),
+    }
+    return identity | {
+        "grid": describe_grid(grid),
+        "crop": task.crop,
+        "perceptual": task.perceptual,
+        "degradation": describe_degradations(grid.degradation),
+    }
+
+
+def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:
+    """Refuse photos that are other ones than those of the rows with their names."""
+    known = {row["photo"]: (row["index"], row["digest"]) for row in rows}
+    for photo in photos:
+        if photo.name in known and known[photo.name] != (photo.index, photo.digest):
+            raise UserError(
+                f"--output: {str(folder)!r} holds rows of another {photo.name}, or of one at another place of the "
+                "sorted list; give another folder"
+            )

@@ -1,0 +1,145 @@
+"""The studies by name. A new one is one more entry: its lines, what is compared, the paper's rows, a plot."""
+
+from __future__ import annotations
+
+from real.bench import figures, tables
+from real.bench.plan import MODELS_BANDWIDTH, Grid, Study
+
+__all__ = ["STUDIES", "list_studies"]
+
+_LDM = {"backbone": "LDM-SR", "dataset": "DIV2K"}
+
+STUDIES: dict[str, Study] = {
+    "table1": Study(
+        title="super-resolution with and without KDS (Table 1)",
+        about="The paper compares one sample with KDS, which steers and chooses; the last pairs take the two apart.",
+        lines=tables.table1,
+        pairs=tables.table1_pairs,
+        paper={"table": "1", **_LDM},
+    ),
+    "table3": Study(
+        title="inpainting, DDIM and DPM-Solver++ (Table 3)",
+        about="",
+        lines=tables.table1,
+        pairs=tables.table1_pairs,
+        paper={"table": "3"},
+        missing="it needs an inpainting model, which does not come with the package yet",
+    ),
+    "table4": Study(
+        title="best of N by a score without truth against KDS, with time and memory (Table 4)",
+        about="The paper's score is LIQE, a network; here it is the blur effect of Crete et al. 2007, which asks for "
+        "sharpness alone. So the lines 'best of N' stand beside the paper's, but are not the same method.",
+        lines=tables.table4,
+        pairs=tables.table4_pairs,
+        grid=Grid(particles=(5, 10)),
+        sweeps=frozenset({"particles"}),
+        paper={"table": "4", "backbone": "DiffBIR", "dataset": "RealSR"},
+        timed=True,
+    ),
+    "table5": Study(
+        title="patch sizes 1, 4 and 16, and 4 with more particles (Table 5; Table 14 of the camera-ready)",
+        about="h is the same for all sizes, as in the paper, while distances grow with the root of the patch's size: "
+        "a long patch sees only itself.",
+        lines=tables.table5,
+        pairs=tables.against_first,
+        grid=Grid(particles=(10, 40), patch_size=(1, 4, 16)),
+        sweeps=frozenset({"particles", "patch_size"}),
+        paper={"table": "5", **_LDM},
+    ),
+    "table6": Study(
+        title="weights of classifier-free guidance, with and without KDS (Table 6)",
+        about="The condition that guidance is measured against is a mid-grey photo.",
+        lines=tables.table6,
+        pairs=tables.against_plain,
+        grid=Grid(guidance=(1.0, 2.0, 4.0, 6.0)),
+        sweeps=frozenset({"guidance"}),
+        plot="curves",
+        paper={"table": "6", "backbone": "DiffBIR", "dataset": "DRealSR"},
+    ),
+    "table8": Study(
+        title="two degradations and two samplers, with and without KDS (Table 8 of the camera-ready)",
+        about="The paper's second set, DF2K, has no counterpart here: how it was degraded is not said.",
+        lines=tables.table8,
+        pairs=tables.against_plain,
+        grid=Grid(sampler=("ddim", "dpmpp-2s"), degradation=("stable-sr", "real-esrgan")),
+        sweeps=frozenset({"sampler", "degradation"}),
+        paper={"table": "8", "backbone": "LDM-SR"},
+    ),
+    "table12": Study(
+        title="kernels (Table 12 of the camera-ready)",
+        about="All kernels get the same h; the l2 kernel, equal weights for all particles, has none.",
+        lines=tables.table12,
+        pairs=tables.against_first,
+        grid=Grid(kernel=("gaussian", "laplacian", "l2", "epanechnikov")),
+        sweeps=frozenset({"kernel"}),
+        paper={"table": "12", "backbone": "DiffBIR", "dataset": "RealSR"},
+    ),
+    "table13": Study(
+        title="bandwidths by rule (Table 13 of the camera-ready)",
+        about="A rule reads h off the particles, at every step and place anew. The paper's median heuristic has no "
+        "formula there; ours is the median distance over the root of two.",
+        lines=tables.table13,
+        pairs=tables.against_first,
+        grid=Grid(bandwidth=(MODELS_BANDWIDTH, "median", "scott", "silverman", "likelihood")),
+        sweeps=frozenset({"bandwidth"}),
+        paper={"table": "13", "backbone": "DiffBIR", "dataset": "RealSR"},
+    ),
+    "attribution": Study(
+        title="what steering does and what choosing does (not in the paper)",
+        about="KDS steers, then chooses; the paper reports the sum. Here each ingredient is alone, too.",
+        lines=figures.attribution,
+        pairs=figures.attribution_pairs,
+        grid=Grid(cutoff=(0.3, 0.0)),
+        sweeps=frozenset({"cutoff"}),
+    ),
+    "front": Study(
+        title="distortion against perception at equal model evaluations (not in the paper)",
+        about="PSNR rewards blur and few steps, so no conclusion from it alone. 'early' chooses at the cut-off and "
+        "samples on with the chosen particle only.",
+        lines=figures.front,
+        pairs=lambda lines: [],
+        grid=Grid(
+            particles=(1, 2, 5, 10, 20),
+            steps=(5, 10, 25, 50),
+            sampler=("ddim", "dpmpp-2s"),
+            cutoff=(0.3, 0.0),
+        ),
+        sweeps=frozenset({"particles", "steps", "sampler", "cutoff"}),
+        plot="front",
+    ),
+    "fig4": Study(
+        title="KDS against the worst particle, photo by photo (Figure 4)",
+        about="The worst particle is that of lowest PSNR, which takes the truth to know.",
+        lines=figures.fig4,
+        pairs=figures.fig4_pairs,
+        plot="scatter",
+    ),
+    "fig6": Study(
+        title="number of particles and bandwidth (Figure 6)",
+        about="The bandwidths are the paper's, in units of the latent: what they mean depends on the model's scale.",
+        lines=figures.fig6,
+        pairs=figures.fig6_pairs,
+        grid=Grid(particles=(1, 5, 10, 15, 20), bandwidth=(0.1, 0.3, 0.6)),
+        sweeps=frozenset({"particles", "bandwidth"}),
+        plot="curves",
+    ),
+    "fig7": Study(
+        title="bandwidths and the plain average side by side, as pictures (Figure 7)",
+        about="The pictures of every photo are in images/; the plot shows the first photos.",
+        lines=figures.fig7,
+        pairs=tables.against_plain,
+        grid=Grid(bandwidth=(0.1, 0.3, 0.6)),
+        sweeps=frozenset({"bandwidth"}),
+        plot="panels",
+        pictures=True,
+    ),
+}
+
+
+def list_studies() -> str:
+    """One line a study: its name, its title, and why it cannot be run if it cannot."""
+    width = max(map(len, STUDIES))
+    return "\n".join(
+        f"{name:{width}}  {study.title}" + (f" - not available: {study.missing}" if study.missing else "")
+        for name, study in STUDIES.items()
+    )

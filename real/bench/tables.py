@@ -1,0 +1,175 @@
+"""The lines of the paper's tables.
+
+Every builder gets the settings with the grid's first values, and the grid. The baseline is the mean of the scores over
+the plain ensemble: what the paper's single sample is on average, with less noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+from real.bench.lines import NONE, Lines, name_of, sampler_name
+from real.bench.plan import Grid, Line, Pair
+from real.sampling import Settings
+
+__all__ = [
+    "against_first",
+    "against_plain",
+    "table1",
+    "table4",
+    "table4_pairs",
+    "table5",
+    "table6",
+    "table8",
+    "table12",
+    "table13",
+]
+
+
+def table1(base: Settings, grid: Grid) -> list[Line]:
+    """One plain sample against KDS."""
+    make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)
+    return [
+        make.plain("plain", f"{name}, a random particle", base, paper={"method": "none"}),
+        make.kds("kds", f"{name} + KDS, N = {base.particles}", base, paper={"method": "kds"}),
+        make.plain("plain-choice", f"{name} + choice, N = {base.particles}", base, "choice"),
+        make.bicubic(base),
+    ]
+
+
+def table4(base: Settings, grid: Grid) -> list[Line]:
+    """Best of N by a score that needs no truth, against KDS, at each N."""
+    make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)
+    lines = [make.plain("plain", f"{name}, one particle", replace(base, particles=1), "one", paper={"method": "none"})]
+    for n in grid.particles:
+        settings = replace(base, particles=n)
+        beside = {"n_particles": str(n)} if n in (5, 10) else {}
+        best, kds = (({"method": m} | beside) if beside else NONE for m in ("best-of-n-liqe", "kds"))
+        lines += [
+            make.plain(f"best-{n}", f"best of {n} by the blur effect", settings, "sharpest", paper=best),
+            make.plain(f"choice-{n}", f"nearest to the mean of {n}", settings, "choice"),
+            make.kds(f"kds-{n}", f"KDS, N = {n}", settings, paper=kds),
+        ]
+    return lines
+
+
+def table4_pairs(lines: Sequence[Line]) -> list[Pair]:
+    """KDS against best of N, against choosing alone, and against one particle."""
+    pairs = []
+    for n in (line.run.settings.particles for line in lines if line.run.kind == "kds"):
+        pairs += [
+            Pair(f"kds-{n}", f"best-{n}", f"KDS against the best of {n}"),
+            Pair(f"kds-{n}", f"choice-{n}", f"KDS against choosing without steering, N = {n}"),
+            Pair(f"kds-{n}", "plain", f"KDS with N = {n} against one particle"),
+        ]
+    return pairs
+
+
+def table5(base: Settings, grid: Grid) -> list[Line]:
+    """Sizes of the patch, and the second of them with more particles."""
+    make = Lines(grid.degradation[0])
+    lines = [make.plain("plain", f"{sampler_name(base.sampler)}, a random particle", base, paper={"method": "none"})]
+    first, *more = grid.particles
+    # The paper repeats its middle size with more particles, since longer patches are further apart.
+    middle = grid.patch_size[min(1, len(grid.patch_size) - 1)]
+    for p, n in [(p, first) for p in grid.patch_size] + [(middle, n) for n in more]:
+        known = (p, n) in ((1, 10), (4, 10), (16, 10), (4, 40))
+        beside = {"table": "14" if n == 40 else "5", "method": f"kds patch={p}"} if known else NONE
+        settings = replace(base, particles=n, patch_size=p)
+        lines.append(make.kds(f"patch-{p}-n-{n}", f"KDS, patch {p} x {p}, N = {n}", settings, paper=beside))
+    return lines
+
+
+def table6(base: Settings, grid: Grid) -> list[Line]:
+    """Weights of classifier-free guidance, with and without KDS."""
+    make, lines = Lines(grid.degradation[0]), []
+    for w in grid.guidance:
+        plain, kds = _both({"sampler": f"ddim50 cfg w={w:g}"} if w in (1, 2, 4, 6) else NONE)
+        settings = replace(base, guidance=w)
+        lines += [
+            make.plain(f"plain-w-{w:g}", f"w = {w:g}", settings, paper=plain, group="one particle", at=w),
+            make.kds(f"kds-w-{w:g}", f"w = {w:g}, KDS", settings, paper=kds, group="KDS", at=w),
+        ]
+    return lines
+
+
+def table8(base: Settings, grid: Grid) -> list[Line]:
+    """Degradations and samplers, with and without KDS."""
+    lines = []
+    for how in grid.degradation:
+        for sampler in grid.sampler:
+            # Of the paper's two sets DIV2K has StableSR's degradation; how its DF2K was degraded it does not say.
+            label = {"ddim": "ddim50", "dpmpp-2s": "dpm-solver++ 2S"}[sampler]
+            plain, kds = _both({"sampler": label, "dataset": "DIV2K"} if how == "stable-sr" else NONE)
+            name, text = f"{how}-{sampler}", f"{how}, {sampler_name(sampler)}"
+            settings = replace(base, sampler=sampler)
+            make = Lines(how)
+            lines.append(make.plain(f"plain-{name}", text, settings, paper=plain))
+            lines.append(make.kds(f"kds-{name}", f"{text} + KDS", settings, paper=kds))
+    return lines
+
+
+def table12(base: Settings, grid: Grid) -> list[Line]:
+    """Kernels."""
+    make = Lines(grid.degradation[0])
+    lines = [make.plain("plain", f"{sampler_name(base.sampler)}, a random particle", base, paper={"method": "none"})]
+    for kernel in grid.kernel:
+        beside = {"method": f"kds {kernel}"} if kernel in ("gaussian", "laplacian", "l2") else NONE
+        settings = replace(base, kernel=kernel)
+        lines.append(make.kds(f"kds-{kernel}", f"KDS, {kernel} kernel", settings, paper=beside))
+    return lines
+
+
+def table13(base: Settings, grid: Grid) -> list[Line]:
+    """Bandwidths by rule and by hand; the model's own first."""
+    make = Lines(grid.degradation[0])
+    lines = [make.plain("plain", f"{sampler_name(base.sampler)}, a random particle", base)]
+    published = {"median": "kds auto bandwidth", "0.3": "kds h=0.3"}
+    for h in grid.bandwidth:
+        name = name_of(h)
+        label = f"KDS, h by the rule '{name}'" if isinstance(h, str) else f"KDS, h = {name}"
+        beside = {"method": published[name]} if name in published else NONE
+        lines.append(make.kds(f"kds-{name}", label, replace(base, bandwidth=h), paper=beside))
+    return lines
+
+
+def against_plain(lines: Sequence[Line]) -> list[Pair]:
+    """Every steered line against the plain line with the same sampler, guidance and degradation."""
+    plain = {_circumstances(line): line for line in reversed(lines) if line.run.kind == "plain"}
+    return [
+        Pair(line.key, plain[_circumstances(line)].key, f"{line.label}: against {plain[_circumstances(line)].label}")
+        for line in lines
+        if line.run.kind == "kds"
+    ]
+
+
+def against_first(lines: Sequence[Line]) -> list[Pair]:
+    """As `against_plain`, then every later steered line against the first steered one: what the change does."""
+    steered = [line for line in lines if line.run.kind == "kds"]
+    later = [Pair(line.key, steered[0].key, f"{line.label}: against {steered[0].label}") for line in steered[1:]]
+    return against_plain(lines) + later
+
+
+def table1_pairs(lines: Sequence[Line]) -> list[Pair]:
+    """The paper's comparison, then what of it is choosing and what steering."""
+    keys = {line.key: line.label for line in lines}
+    return [
+        Pair("kds", "plain", f"{keys['kds']}: against a random particle, the paper's comparison"),
+        Pair("plain-choice", "plain", "choosing alone, without steering"),
+        Pair("kds", "plain-choice", "what steering adds to choosing"),
+        Pair("kds", "bicubic", f"{keys['kds']}: against bicubic interpolation"),
+    ]
+
+
+def _both(beside: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Selectors of the paper's line without and with KDS; none where there is none."""
+    if not beside:
+        return NONE, NONE
+    return {**beside, "method": "none"}, {**beside, "method": "kds"}
+
+
+def _circumstances(line: Line) -> tuple[object, ...]:
+    s = line.run.settings
+    return cast(tuple[object, ...], (s.sampler, s.steps, s.guidance, line.run.degradation))
