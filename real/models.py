@@ -79,7 +79,7 @@ def load_model(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # diffusers' own talk with huggingface_hub
-            vqvae, unet, config = _load(source, options, revision)
+            vqvae, unet, config = _load(source, DTYPES[dtype], options, revision)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(_explain(source, error)) from error
     if (unet.config.in_channels, unet.config.out_channels, vqvae.config.latent_channels) != (6, 3, 3):
@@ -92,7 +92,7 @@ def load_model(
     return SuperResolutionModel(
         name="bundled" if model is None else model,
         vqvae=vqvae.to(device).eval().requires_grad_(False),
-        unet=unet.to(device, DTYPES[dtype], memory_format=torch.channels_last).eval().requires_grad_(False),
+        unet=unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False),
         schedule=NoiseSchedule(scheduler.alphas_cumprod.double().numpy()),
         prediction_type=scheduler.config.prediction_type,
         steps_offset=scheduler.config.steps_offset,
@@ -100,9 +100,11 @@ def load_model(
     )
 
 
-def _load(source: str, options: dict[str, Any], revision: str | None) -> tuple[VQModel, UNet2DModel, dict[str, Any]]:
+def _load(
+    source: str, dtype: torch.dtype, options: dict[str, Any], revision: str | None
+) -> tuple[VQModel, UNet2DModel, dict[str, Any]]:
     vqvae = VQModel.from_pretrained(source, subfolder="vqvae", torch_dtype=torch.float32, **options)
-    unet = UNet2DModel.from_pretrained(source, subfolder="unet", torch_dtype=torch.float32, **options)
+    unet = UNet2DModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype, **options)
     return vqvae, unet, DDIMScheduler.load_config(source, subfolder="scheduler", revision=revision)
 
 
