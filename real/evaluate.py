@@ -26,6 +26,7 @@ from real.models import SuperResolutionModel
 from real.perceptual import LpipsHed
 from real.records import describe
 from real.restore import METHODS, Score, compare, compare_plain
+from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition
 from real.second_order import SecondOrderDegradation
 
@@ -73,7 +74,7 @@ def evaluate_folder(
         perceptual: Score by LPIPS-HED too (`lpips_hed`; less is better); see `real.perceptual`.
         command: For the record.
     """
-    score = _score(perceptual=perceptual)
+    score = _score(model, perceptual=perceptual)
     paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
         raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
@@ -84,9 +85,32 @@ def evaluate_folder(
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
     identity["perceptual"] = perceptual
-    rows = _known_rows(folder, identity)
+    for part in ("cutoff", "bandwidth"):  # of the variants
+        identity["settings"].pop(part)
+    with locked(folder):
+        rows = Rows(folder, identity)
+        _measure(rows, paths, variants, model, settings, degradation, crop=crop, score=score)
+    summaries = [summarise([rows[p.name, _name(variant)] for p in paths], variant) for variant in variants]
+    report = {**describe(settings, model, command), "photos": len(paths), "crop": crop}
+    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
+    return "\n\n".join(table(s) for s in summaries)
+
+
+def _measure(
+    rows: Rows,
+    paths: Sequence[Path],
+    variants: Sequence[Settings],
+    model: SuperResolutionModel,
+    settings: Settings,
+    degradation: Degradation | SecondOrderDegradation,
+    *,
+    crop: int | None,
+    score: Score,
+) -> None:
+    """Add the rows that are missing."""
     for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
-        missing = [v for v in variants if _key(path.name, v) not in rows]
+        missing = [v for v in variants if (path.name, _name(v)) not in rows]
         if missing:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
             low = degradation(truth, np.random.default_rng([settings.seed, index]))
@@ -94,26 +118,14 @@ def evaluate_folder(
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
                 result = compare(truth, low, model, variant, plain=plain, score=score)
-                row = {"photo": path.name, "cutoff": variant.cutoff, "bandwidth": variant.bandwidth}
-                row |= {"scores": {**result.scores, "autoencoder": autoencoder}, "chosen": result.chosen}
-                rows[_key(path.name, variant)] = row
-                with (folder / "rows.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-    wanted = {p.name for p in paths}
-    summaries = [
-        summarise([r for r in rows.values() if r["photo"] in wanted and _is_of(r, variant)], variant)
-        for variant in variants
-    ]
-    report = {**describe(settings, model, command), "photos": len(paths), "crop": crop}
-    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
-    write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-    return "\n\n".join(table(s) for s in summaries)
+                scores = {**result.scores, "autoencoder": autoencoder}
+                rows.add({"photo": path.name, "run": _name(variant), "scores": scores, "chosen": result.chosen})
 
 
-def _score(*, perceptual: bool) -> Score:
+def _score(model: SuperResolutionModel, *, perceptual: bool) -> Score:
     if not perceptual:
         return distortion
-    lpips_hed = LpipsHed()
+    lpips_hed = LpipsHed(device=str(model.device))
     return lambda image, truth: {**distortion(image, truth), "lpips_hed": lpips_hed(image, truth)}
 
 
@@ -151,31 +163,8 @@ def _p(a: np.ndarray, b: np.ndarray) -> float:
     return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
 
 
-def _key(photo: str, variant: Settings) -> tuple[str, float, float | str]:
-    return photo, variant.cutoff, variant.bandwidth or 0.0
-
-
-def _is_of(row: dict[str, Any], variant: Settings) -> bool:
-    return bool(row["cutoff"] == variant.cutoff and row["bandwidth"] == variant.bandwidth)
-
-
-def _known_rows(folder: Path, identity: dict[str, Any]) -> dict[tuple[str, float, float | str], dict[str, Any]]:
-    """Rows of an earlier, interrupted run with the same settings; a last line that is cut off is dropped."""
-    mark, path = folder / "settings.json", folder / "rows.jsonl"
-    identity = json.loads(json.dumps(identity))
-    for part in ("cutoff", "bandwidth"):
-        identity["settings"].pop(part)
-    if mark.exists() and json.loads(mark.read_text()) != identity:
-        raise UserError(f"--output: {str(folder)!r} holds an evaluation with other settings; give another folder")
-    write_atomically(mark, lambda p: p.write_text(json.dumps(identity, indent=1) + "\n"))
-    whole = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            whole.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    write_atomically(path, lambda p: p.write_text("".join(json.dumps(r) + "\n" for r in whole)))
-    return {(r["photo"], r["cutoff"], r["bandwidth"]): r for r in whole}
+def _name(variant: Settings) -> str:
+    return f"cut-off {variant.cutoff}, bandwidth {variant.bandwidth}"
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ from real.bench.figures import BUDGETS
 from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
 from real.bench.plan import Draw, Line, Study
-from real.bench.rows import Rows
 from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
+from real.rows import Rows
 
 __all__ = ["METRICS", "Metric", "render", "summarise"]
 

@@ -22,13 +22,13 @@ from real.bench.photos import Photo, describe_degradations, load
 from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
-from real.bench.rows import Rows, locked
 from real.cli import UserError
 from real.files import write_atomically
 from real.images import save_png
 from real.models import SuperResolutionModel
 from real.records import describe
 from real.restore import Score
+from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition, sample
 
 __all__ = ["Task", "run_study"]

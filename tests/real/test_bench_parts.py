@@ -24,7 +24,7 @@ from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables 
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Run, draws, fill_grid  # noqa: E402
 from real.bench.report import METRICS  # noqa: E402
-from real.bench.rows import Rows  # noqa: E402
+from real.rows import Rows  # noqa: E402
 from real.bench.runner import _first, _with_bandwidth  # noqa: E402
 from real.bench.statistics import bootstrap_interval, paired  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402

@@ -178,4 +178,10 @@ def test_evaluate_goes_on_where_it_was(tmp_path: Path, photo: np.ndarray, tiny_f
     assert all(v["photos"] == 3 for v in summary)
     first = [json.loads(r)["scores"]["bicubic"]["psnr_rgb"] for r in (whole / "rows.jsonl").read_text().splitlines()]
     assert summary[0]["methods"]["bicubic"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(first[::2]), abs=1e-3)
+    damaged = whole / "rows.jsonl"
+    lines = damaged.read_text().splitlines()
+    damaged.write_text("\n".join([lines[0], "not a row", *lines[2:]]) + "\n")
+    assert run(*options, "--output", whole) == 2  # named, and not one row lost
+    assert damaged.read_text().splitlines()[2:] == lines[2:]
+    damaged.write_text("\n".join(lines) + "\n")
     assert run(*options, "--output", whole, "--seed", 1) == 2  # other settings: refused, nothing mixed
