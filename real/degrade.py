@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["SCALE", "Degradation", "check_truth"]
+__all__ = ["SCALE", "Degradation", "check_truth", "jpeg"]
 
 SCALE = 4
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
@@ -59,7 +59,7 @@ class Degradation:
         small = _resize(blurred, (width // SCALE, height // SCALE), _FILTERS[int(rng.integers(len(_FILTERS)))])
         noisy = small + rng.uniform(*self.noise) * rng.standard_normal(small.shape)
         pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-        return _jpeg(pixels, int(rng.integers(self.jpeg[0], self.jpeg[1] + 1)))
+        return jpeg(pixels, int(rng.integers(self.jpeg[0], self.jpeg[1] + 1)))
 
 
 def check_truth(truth: np.ndarray) -> None:
@@ -77,7 +77,8 @@ def _resize(image: np.ndarray, size: tuple[int, int], resample: Image.Resampling
     return np.stack([np.asarray(c) for c in channels], axis=-1)
 
 
-def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3) through a JPEG file of this quality, 1..100."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.array(Image.open(buffer).convert("RGB"))
