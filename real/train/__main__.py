@@ -12,10 +12,11 @@ import torch
 
 from real.cli import UserError, run_command
 from real.degrade import Degradation
-from real.train.autoencoder import AutoencoderSettings, train_autoencoder
+from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
 from real.train.loop import RunSettings
+from real.train.normalised import AutoencoderSettings
 from real.train.photos import load_photos
 from real.train.unet import UNetSettings, train_unet
 

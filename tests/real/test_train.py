@@ -11,9 +11,10 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real.degrade import Degradation  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
-from real.train.autoencoder import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted, train_autoencoder  # noqa: E402
+from real.train.autoencoder import train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
 from real.train.loop import Run, RunSettings  # noqa: E402
+from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
