@@ -24,7 +24,6 @@ from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables 
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Run, draws, fill_grid  # noqa: E402
 from real.bench.report import METRICS  # noqa: E402
-from real.rows import Rows  # noqa: E402
 from real.bench.runner import _first, _with_bandwidth  # noqa: E402
 from real.bench.statistics import bootstrap_interval, paired  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
@@ -34,6 +33,7 @@ from real.images import sample_photo  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import SuperResolutionModel  # noqa: E402
 from real.restore import bicubic  # noqa: E402
+from real.rows import Rows  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 from real.second_order import PRESETS  # noqa: E402
 
