@@ -15,20 +15,23 @@ from real.degrade import Degradation
 from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
+from real.train.latents import Task
 from real.train.loop import RunSettings
 from real.train.normalised import AutoencoderSettings
 from real.train.photos import load_photos
+from real.train.tasks import InpaintingTask, SuperResolutionTask
 from real.train.unet import UNetSettings, train_unet
 
 __all__ = ["main"]
 
 DESCRIPTION = """\
-Train a small latent diffusion model for 4x super-resolution, from any folders of photos, in three stages:
+Train small latent diffusion models for 4x super-resolution and for inpainting, from any folders of photos, in stages:
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
-  unet          the denoiser, conditioned on the low-resolution photo
-  decoder       the autoencoder's decoder again, now on what the denoiser makes as well
-  export        both networks in half precision, with the training record, as a diffusers folder
+  unet          the denoiser for super-resolution, conditioned on the low-resolution photo
+  inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
+  decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
+  export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
 """
@@ -39,6 +42,9 @@ example:
   python -m real.train decoder --photos DIV2K --autoencoder runs/autoencoder --unet runs/unet --output runs/decoder
   python -m real.train export --autoencoder runs/decoder --unet runs/unet --output my-model
   python -m real sr photo.jpg --model my-model --output out
+
+  python -m real.train inpainting --photos DIV2K --autoencoder runs/decoder --start-from runs/unet \\
+      --output runs/inpainting
 """
 
 
@@ -66,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(unet, steps=12000)
     _add_start_from(unet)
     _add_degradation(unet)
+    inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
+    inpainting.add_argument(
+        "--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`"
+    )
+    _add_common(inpainting, steps=6000)
+    _add_start_from(inpainting, "finished run of this stage or of `unet`")
+    _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     decoder.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -73,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_degradation(decoder)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
-    export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
+    export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
     export.add_argument("--output", required=True, metavar="FOLDER", help="new or empty folder for the model")
     return parser
 
@@ -120,9 +133,20 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_start_from(parser: argparse.ArgumentParser) -> None:
+def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of this stage") -> None:
+    parser.add_argument("--start-from", metavar="FOLDER", help=f"{of} whose network is trained on (default: none)")
+
+
+def _add_holes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
+    parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
     parser.add_argument(
-        "--start-from", metavar="FOLDER", help="finished run of this stage whose network is trained on (default: none)"
+        "--sides",
+        type=float,
+        nargs=2,
+        default=(0.25, 0.75),
+        metavar=("LOW", "HIGH"),
+        help="range of a box's sides, as shares of the crop's (default 0.25 0.75)",
     )
 
 
@@ -145,8 +169,8 @@ def _run(arguments: list[str]) -> int:
     if options.stage == "export":
         export_model(Path(options.autoencoder), Path(options.unet), Path(options.output))
         return 0
-    for name in ("steps", "batch", "checkpoint_every"):
-        value = getattr(options, name)
+    for name in ("steps", "batch", "checkpoint_every", "crop"):
+        value = getattr(options, name, None)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')}: got {value}; give a whole number of at least 1")
     run_settings = RunSettings(
@@ -161,7 +185,9 @@ def _run(arguments: list[str]) -> int:
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
-    degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
+    degradation = Degradation()
+    if options.stage != "inpainting":
+        degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
     common = (degradation, run_settings, data)
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
@@ -172,9 +198,15 @@ def _run(arguments: list[str]) -> int:
         train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
     autoencoder = Path(options.autoencoder)
-    if options.stage == "unet":
+    if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
-        train_unet(photos, autoencoder, output, UNetSettings(**task), *common, start_from=start_from, command=command)
+        restoration: Task = SuperResolutionTask(degradation)
+        unet = UNetSettings(**task)
+        if options.stage == "inpainting":
+            restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
+            unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
+        run = (unet, restoration, run_settings, data)
+        train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0
     if options.batch:
         task["predicted"] = options.batch // 2

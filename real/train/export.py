@@ -12,6 +12,7 @@ from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["export_model"]
 
+SUPER_RESOLUTION_CHANNELS = 6
 INDEX = {
     "_class_name": "LDMSuperResolutionPipeline",
     "_diffusers_version": diffusers.__version__,
@@ -26,7 +27,8 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
 
     Args:
         autoencoder: Output folder of the autoencoder stage.
-        unet: Output folder of the UNet stage.
+        unet: Output folder of the `unet` or of the `inpainting` stage. Of the latter's shape diffusers has no pipeline,
+            so that folder has no index of one.
         output: A new or empty folder.
 
     Raises:
@@ -38,8 +40,11 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
         raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
-    diffusers.UNet2DModel.from_pretrained(unet / "unet").half().save_pretrained(output / "unet")
+    network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()
+    network.save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
-    (output / "kds.json").write_text(json.dumps({"bandwidth": 0.3, "scale": 4}, indent=1) + "\n")
-    (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
+    restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
+    (output / "kds.json").write_text(json.dumps({"bandwidth": 0.3, **restores}, indent=1) + "\n")
+    if "scale" in restores:
+        (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")

@@ -1,7 +1,7 @@
-"""Stage two: the denoiser, diffusers' `UNet2DModel` in LDM-SR's shape: 3 noisy latent + 3 low-resolution channels in.
+"""Stage two: the denoiser, diffusers' `UNet2DModel`: 3 noisy latent channels and the condition's in.
 
-Latents of all photos are computed once; every step then draws crops of them, degrades the same crops of the photos on
-the fly, and trains the noise prediction. Two choices differ from the plain recipe:
+Latents of all photos are computed once; every step then draws crops of them with their condition, which a `Task` makes
+(`latents`, `tasks`), and trains the noise prediction. Two choices differ from the plain recipe:
 
 - The squared error of the noise is weighted by min(1 / alpha_bar, cap): it counts the error of the noise and that of
   the predicted clean latents, which is the noise's times (1 - alpha_bar) / alpha_bar, alike. That factor is 1130 at the
@@ -13,29 +13,24 @@ the fly, and trains the noise prediction. Two choices differ from the plain reci
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
-from tqdm import tqdm
 
-from real.degrade import SCALE, Degradation
-from real.files import write_atomically
+from real.degrade import SCALE
+from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
 
-Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-
 
 @dataclass(frozen=True)
 class UNetSettings:
-    """Architecture and task of the denoiser; sizes of crops are in latent pixels."""
+    """Architecture of the denoiser and size of its batches; sizes of crops are in latent pixels."""
 
     channels: tuple[int, ...] = (64, 80, 96)
     layers: int = 1
@@ -44,6 +39,7 @@ class UNetSettings:
     batch: int = 16
     condition_dropout: float = 0.1
     weight_cap: float = 200.0
+    attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
@@ -59,20 +55,12 @@ def ldm_sr_scheduler() -> DDIMScheduler:
     )
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A photo, uint8 (4h, 4w, 3), and its latents, float16 (3, h, w)."""
-
-    photo: np.ndarray
-    latents: np.ndarray
-
-
 def train_unet(
     photos: list[np.ndarray],
     autoencoder: Path,
     folder: Path,
     settings: UNetSettings,
-    degradation: Degradation,
+    task: Task,
     run_settings: RunSettings,
     data: dict[str, int],
     *,
@@ -85,16 +73,20 @@ def train_unet(
         photos: RGB uint8 (H, W, 3) arrays.
         autoencoder: Output folder of the autoencoder stage.
         folder: Checkpoint, curve, record and the trained network.
-        settings: Architecture and task.
-        degradation: How the low-resolution condition is made.
+        settings: Architecture and batches.
+        task: What the denoiser is told of a crop. Photos that have no crop of the size are left out.
         run_settings: Length, speed, seed.
         data: Counts of the photos, for the record.
-        start_from: Output folder of a finished run of this stage whose network this one starts from; None: from
-            random weights.
+        start_from: Output folder of a finished run, of this task or another one, whose network this one starts from;
+            weights of another condition and of attention that it has not are new. None: random weights.
         command: The command line, for the record.
 
     Returns:
         The trained model.
+
+    Raises:
+        FileNotFoundError: `autoencoder` or `start_from` holds no finished run.
+        ValueError: No photo is large enough for a crop, or `start_from` has another architecture.
     """
     try:
         read_record(autoencoder, "vqvae")
@@ -104,24 +96,37 @@ def train_unet(
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
         sample_size=settings.crop,
-        in_channels=6,
+        in_channels=3 + task.channels,
         out_channels=3,
         down_block_types=("DownBlock2D",) * len(settings.channels),
         up_block_types=("UpBlock2D",) * len(settings.channels),
         block_out_channels=settings.channels,
         layers_per_block=settings.layers,
         norm_num_groups=settings.groups,
-        add_attention=False,
+        add_attention=settings.attention,
+        attention_head_dim=min(32, settings.channels[-1]),
     ).to(run_settings.device)
     earlier = None
     if start_from is not None:
         earlier = read_record(start_from, "unet")
-        model.load_state_dict(UNet2DModel.from_pretrained(start_from / "unet").state_dict())
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **vars(degradation)}.items()}
-    identity = {"stage": "unet", **plain, "steps": run_settings.steps, "data": data}
+        _take_over(model, UNet2DModel.from_pretrained(start_from / "unet"))
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
+    identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     run = Run(model, folder, run_settings, {**identity, "autoencoder": _fingerprint(vqvae)})
-    pairs = encode_photos(photos, vqvae, folder, run_settings)
-    batches = Batches(pairs, settings, degradation, run_settings)
+    large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
+    if not large:
+        raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
+    vqvae = vqvae.to(run_settings.device).eval()
+    pairs = encode_photos(large, vqvae, folder, run_settings)
+    task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
+    batches = Batches(
+        pairs,
+        task,
+        crop=settings.crop,
+        batch=settings.batch,
+        dropout=settings.condition_dropout,
+        seed=run_settings.seed,
+    )
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
 
     def loss_of_batch() -> tuple[torch.Tensor, int]:
@@ -152,84 +157,24 @@ def train_unet(
     return ema
 
 
+def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
+    """Start from trained weights; of a first layer with another condition only the noisy latents' part is taken."""
+    weights, new = former.state_dict(), model.state_dict()
+    if weights["conv_in.weight"].shape != new["conv_in.weight"].shape:
+        first = new["conv_in.weight"].clone()
+        first[:, :3] = weights["conv_in.weight"][:, :3]
+        weights["conv_in.weight"] = first
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"start_from: the network there has another architecture ({error})") from error
+    if unexpected or any(".attentions." not in name for name in missing):
+        raise ValueError(f"start_from: the network there has another architecture ({[*unexpected, *missing][:3]})")
+
+
 def _fingerprint(model: torch.nn.Module) -> str:
     """SHA-256 of the weights, so that a run is not continued on another autoencoder's latents."""
     digest = hashlib.sha256()
     for value in model.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@torch.no_grad()
-def encode_photos(photos: list[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> list[Pair]:
-    """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4.
-
-    They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
-    """
-    rng = np.random.default_rng([run_settings.seed, 1])
-    kept = folder / "latents.pt"
-    known = torch.load(kept, weights_only=True) if kept.exists() else None
-    vqvae = vqvae.to(run_settings.device).eval()
-    pairs = []
-    for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
-        turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))
-        height, width = (side - side % SCALE for side in turned.shape[:2])
-        turned = np.ascontiguousarray(turned[:height, :width])
-        if known is not None:
-            pairs.append(Pair(turned, known[index].numpy()))
-            continue
-        x = torch.from_numpy(turned).permute(2, 0, 1)[None].to(run_settings.device).float() / 127.5 - 1
-        with autocast(run_settings):
-            latents = vqvae.encode(x).latents
-        pairs.append(Pair(turned, latents[0].to(torch.float16).cpu().numpy()))
-    if known is None:
-        write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
-    return pairs
-
-
-class Batches:
-    """Batches by step number: what step k trains on depends on the seed and k alone, so a resumed run repeats it.
-
-    One thread prepares the next batch while the model trains on the present one.
-    """
-
-    def __init__(
-        self, pairs: list[Pair], settings: UNetSettings, degradation: Degradation, run_settings: RunSettings
-    ) -> None:
-        self.settings, self.degradation, self.run_settings = settings, degradation, run_settings
-        self.pairs = [p for p in pairs if min(p.latents.shape[1:]) >= settings.crop]
-        if not self.pairs:
-            raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
-        area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in self.pairs], dtype=np.float64)
-        self._cumulative = np.cumsum(area) / area.sum()
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._next: tuple[int, Future[Batch]] | None = None
-
-    def __call__(self, step: int) -> Batch:
-        """Clean latents, condition in [-1, 1], noise (each (B, 3, s, s), float32) and time steps (B,)."""
-        known = self._next is not None and self._next[0] == step
-        batch = self._next[1].result() if self._next is not None and known else self._make(step)
-        self._next = (step + 1, self._thread.submit(self._make, step + 1))
-        return batch
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._thread.shutdown(cancel_futures=True)
-
-    def _make(self, step: int) -> Batch:
-        settings, rng = self.settings, np.random.default_rng([self.run_settings.seed, 2, step])
-        size, batch = settings.crop, settings.batch
-        latents = np.empty((batch, 3, size, size), dtype=np.float32)
-        condition = np.zeros((batch, 3, size, size), dtype=np.float32)
-        for i in range(batch):
-            pair = self.pairs[int(np.searchsorted(self._cumulative, rng.random(), side="right"))]
-            y, x = (int(rng.integers(side - size + 1)) for side in pair.latents.shape[1:])
-            latents[i] = pair.latents[:, y : y + size, x : x + size]
-            truth = pair.photo[SCALE * y : SCALE * (y + size), SCALE * x : SCALE * (x + size)]
-            low = self.degradation(truth, rng)
-            if rng.random() >= settings.condition_dropout:  # a dropped condition is mid-grey: zeros
-                condition[i] = low.transpose(2, 0, 1) / 127.5 - 1
-        eps = rng.standard_normal(latents.shape, dtype=np.float32)
-        # Stratified time steps: one in each of `batch` equal parts of 0..999, for less variance of the loss.
-        t = np.floor((np.arange(batch) + rng.random(batch)) * (1000 / batch)).astype(np.int64)
-        return torch.from_numpy(latents), torch.from_numpy(condition), torch.from_numpy(eps), torch.from_numpy(t)

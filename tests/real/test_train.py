@@ -13,14 +13,17 @@ from real.degrade import Degradation  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
+from real.train.latents import Batches, Pair, encode_photos  # noqa: E402
 from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
-from real.train.unet import Batches, Pair, UNetSettings, train_unet  # noqa: E402
+from real.train.tasks import InpaintingTask, SuperResolutionTask, draw_box  # noqa: E402
+from real.train.unet import UNetSettings, _take_over, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
+SR_TASK = SuperResolutionTask(Degradation())
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
     counts = {"used": 4}
     train_autoencoder(photos, tmp_path / "a", SMALL, Degradation(), settings(150), counts, command="a")
     unet_settings = settings(30)
-    train_unet(photos, tmp_path / "a", tmp_path / "u", SMALL_UNET, Degradation(), unet_settings, counts, command="u")
+    train_unet(photos, tmp_path / "a", tmp_path / "u", SMALL_UNET, SR_TASK, unet_settings, counts, command="u")
     for stage, name in (("a", "autoencoder"), ("u", "unet")):
         rows = [json.loads(line) for line in (tmp_path / stage / "curve.jsonl").read_text().splitlines()]
         assert rows[-1]["loss"] < 0.8 * rows[0]["loss"], (name, rows[0], rows[-1])
@@ -154,7 +157,7 @@ def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_p
     """On predictions and on encoded photos; the latents that the denoiser knows stay as they are."""
     counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
     before = train_autoencoder(photos, stages[0], SMALL, Degradation(), settings(40), counts, command="a")
-    train_unet(photos, *stages, SMALL_UNET, Degradation(), settings(10), counts, command="u")
+    train_unet(photos, *stages, SMALL_UNET, SR_TASK, settings(10), counts, command="u")
     task = DecoderSettings(crop=32, batch=4, predicted=2)
     after = train_decoder(photos, *stages, tmp_path / "d", task, Degradation(), settings(20), counts, command="d")
     x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -177,7 +180,7 @@ def test_the_denoiser_goes_on_from_a_finished_run_and_keeps_its_latents(
     def train(name: str, start_from: Path | None, **options: int) -> torch.nn.Module:
         run = settings(10, **options)
         folders = (tmp_path / "a", tmp_path / name)
-        return train_unet(photos, *folders, SMALL_UNET, Degradation(), run, counts, start_from=start_from, command=name)
+        return train_unet(photos, *folders, SMALL_UNET, SR_TASK, run, counts, start_from=start_from, command=name)
 
     first = train("u", None)
     kept = torch.load(tmp_path / "u" / "latents.pt", weights_only=True)
@@ -230,13 +233,88 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
     pairs = [Pair(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
-    batches, others = (Batches(pairs, SMALL_UNET, Degradation(), settings(10)) for _ in range(2))
+    task = SuperResolutionTask(Degradation())
+    task.prepare(pairs, None, Path(), settings(10), 8)
+    batches, others = (Batches(pairs, task, crop=8, batch=4) for _ in range(2))
     first, second = batches(3), batches(4)
     assert all(torch.equal(a, b) for a, b in zip(second, others(4), strict=True))
     assert not torch.equal(first[1], second[1])
     assert sorted((first[3] // 250).tolist()) == [0, 1, 2, 3]  # one time step in each quarter
     batches.close()
     others.close()
+
+
+def test_a_box_is_inside_the_photo_and_has_the_sides_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    boxes = np.array([draw_box(100, 60, 40, (0.25, 0.75), rng) for _ in range(500)])
+    assert (boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max()) == (0, 0, 100, 60)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    assert (sides.min(), sides.max()) == (10, 30)
+
+
+@pytest.mark.parametrize("options", [{"holes": 0}, {"sides": (0.0, 0.5)}, {"sides": (0.5, 1.0)}, {"sides": (0.6, 0.5)}])
+def test_holes_that_cannot_be_drawn_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: got"):
+        InpaintingTask(**options)
+
+
+def test_an_inpainting_crop_holds_its_hole_and_knows_nothing_of_what_is_in_it(
+    photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    vqvae = NormalisedVQModel(SMALL).vq.eval()
+    pairs = encode_photos(photos, vqvae, tmp_path, settings(1))
+    task = InpaintingTask(holes=2)
+    task.prepare(pairs, vqvae, tmp_path, settings(1), 12)
+    rng = np.random.default_rng(0)
+    for index in [0, 1, 2, 3] * 8:
+        crop = task.draw(index, 12, rng)
+        mask = crop.condition[3]
+        assert set(np.unique(mask)) == {-1.0, 1.0}  # some of it is hole, some is not
+        rows, columns = np.flatnonzero((mask == 1).any(1)), np.flatnonzero((mask == 1).any(0))
+        assert (mask == 1).sum() == len(rows) * len(columns)
+        assert 3 <= len(rows) <= 10  # a box of 12 to 36 px, whole
+        assert 3 <= len(columns) <= 10
+    inside = pairs[0].photo.copy()
+    (top, left, bottom, right), known = task._holes[0][0].box, task._holes[0][0].latents
+    inside[top:bottom, left:right] = 255 - inside[top:bottom, left:right]
+    other = InpaintingTask(holes=2)
+    (tmp_path / "other").mkdir()
+    other.prepare([Pair(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
+    assert np.array_equal(other._holes[0][0].latents, known)
+    again = InpaintingTask(holes=2)
+    again.prepare(pairs, None, tmp_path, settings(1), 12)  # from the folder: nothing is encoded again
+    assert all(np.array_equal(a.latents, b.latents) for a, b in zip(again._holes[3], task._holes[3], strict=True))
+    assert [h.box for h in again._holes[3]] == [h.box for h in task._holes[3]]
+
+
+def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndarray], tmp_path: Path) -> None:
+    from diffusers import UNet2DModel
+
+    from real.train.export import export_model
+
+    counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
+    train_autoencoder(photos, stages[0], SMALL, Degradation(), settings(20), counts, command="a")
+    first = train_unet(photos, *stages, SMALL_UNET, SR_TASK, settings(5), counts, command="u")
+    filling = replace(SMALL_UNET, crop=12, attention=True)
+    run = (filling, InpaintingTask(), settings(40), counts)
+    train_unet(photos, stages[0], tmp_path / "i", *run, start_from=stages[1], command="i")
+    rows = [json.loads(line) for line in (tmp_path / "i" / "curve.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    export_model(stages[0], tmp_path / "i", tmp_path / "model")
+    network = UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
+    assert (network.config.in_channels, network.config.add_attention) == (7, True)
+    assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"bandwidth": 0.3, "task": "inpainting"}
+    assert not (tmp_path / "model" / "model_index.json").exists()
+    start = UNet2DModel.from_config(network.config)
+    _take_over(start, first)
+    assert torch.equal(start.conv_in.weight[:, :3], first.conv_in.weight[:, :3])
+    assert torch.equal(start.conv_out.weight, first.conv_out.weight)
+    with pytest.raises(ValueError, match="start_from: the network there has another architecture"):
+        _take_over(UNet2DModel.from_config({**network.config, "block_out_channels": (8, 16)}), first)
+    too_large = (replace(filling, crop=1000), *run[1:])
+    with pytest.raises(ValueError, match="crop: no photo has 4000 px"):
+        train_unet(photos, stages[0], tmp_path / "j", *too_large, command="j")
 
 
 def test_crops_come_from_everywhere_and_the_sampler_refuses_small_photos(photos: list[np.ndarray]) -> None:

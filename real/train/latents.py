@@ -1,0 +1,147 @@
+"""Photos and their latents in memory, and batches of crops of them for the denoiser.
+
+Latents of all photos are computed once. Every step draws crops of them, with what the denoiser is told of each crop: a
+`Task` makes that, super-resolution from the photo, inpainting from latents of the photo with a hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from diffusers import VQModel
+from tqdm import tqdm
+
+from real.degrade import SCALE
+from real.files import write_atomically
+from real.train.loop import RunSettings, autocast
+
+__all__ = ["Batches", "Crop", "Pair", "Task", "encode", "encode_photos"]
+
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo, uint8 (4h, 4w, 3), and its latents, float16 (3, h, w)."""
+
+    photo: np.ndarray
+    latents: np.ndarray
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Clean latents, float32 (3, s, s), and what the denoiser is told of them, float32 (C, s, s)."""
+
+    latents: np.ndarray
+    condition: np.ndarray
+
+
+class Task(Protocol):
+    """What a denoiser is trained for: what it is told, and what it is told when the condition is dropped."""
+
+    @property
+    def stage(self) -> str:
+        """Name of the training stage."""
+
+    @property
+    def channels(self) -> int:
+        """C of the condition."""
+
+    def settings(self) -> dict[str, Any]:
+        """What the trained network depends on, for the record and for refusing to resume with other settings."""
+
+    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+        """Compute what can be computed once, for crops of `size` latent pixels; may be kept in `folder`."""
+
+    def draw(self, index: int, size: int, rng: np.random.Generator) -> Crop:
+        """A random crop of the photo with that index in `pairs`."""
+
+    def nothing(self, size: int) -> np.ndarray:
+        """The condition that says nothing, (C, size, size): for condition dropout and classifier-free guidance."""
+
+
+@torch.no_grad()
+def encode(x: torch.Tensor, vqvae: VQModel, run_settings: RunSettings) -> np.ndarray:
+    """RGB in [-1, 1], (1, 3, 4h, 4w) -> latents before quantisation, float16 (3, h, w)."""
+    with autocast(run_settings):
+        latents = vqvae.encode(x.to(run_settings.device)).latents
+    encoded: np.ndarray = latents[0].to(torch.float16).cpu().numpy()
+    return encoded
+
+
+def encode_photos(photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> list[Pair]:
+    """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4.
+
+    They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
+    """
+    rng = np.random.default_rng([run_settings.seed, 1])
+    kept = folder / "latents.pt"
+    known = torch.load(kept, weights_only=True) if kept.exists() else None
+    pairs = []
+    for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
+        turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))
+        height, width = (side - side % SCALE for side in turned.shape[:2])
+        turned = np.ascontiguousarray(turned[:height, :width])
+        if known is not None:
+            pairs.append(Pair(turned, known[index].numpy()))
+            continue
+        x = torch.from_numpy(turned).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pairs.append(Pair(turned, encode(x, vqvae, run_settings)))
+    if known is None:
+        write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
+    return pairs
+
+
+class Batches:
+    """Batches by step number: what step k trains on depends on the seed and k alone, so a resumed run repeats it.
+
+    One thread prepares the next batch while the model trains on the present one.
+
+    Args:
+        pairs: Photos with latents; every one must have `crop` latent pixels on both sides.
+        task: Prepared with the same pairs.
+        crop: Side of a crop in latent pixels.
+        batch: Crops a step.
+        dropout: Share of the crops whose condition is dropped.
+        seed: Of everything that is drawn.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], task: Task, *, crop: int, batch: int, dropout: float = 0.1, seed: int = 0
+    ) -> None:
+        self.task, self.crop, self.batch, self.dropout, self.seed = task, crop, batch, dropout, seed
+        area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in pairs], dtype=np.float64)
+        self._cumulative = np.cumsum(area) / area.sum()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __call__(self, step: int) -> Batch:
+        """Clean latents (B, 3, s, s), condition (B, C, s, s), noise as the latents, all float32; time steps (B,)."""
+        known = self._next is not None and self._next[0] == step
+        batch = self._next[1].result() if self._next is not None and known else self._make(step)
+        self._next = (step + 1, self._thread.submit(self._make, step + 1))
+        return batch
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _make(self, step: int) -> Batch:
+        size, batch, rng = self.crop, self.batch, np.random.default_rng([self.seed, 2, step])
+        latents = np.empty((batch, 3, size, size), dtype=np.float32)
+        condition = np.empty((batch, self.task.channels, size, size), dtype=np.float32)
+        for i in range(batch):
+            index = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
+            crop = self.task.draw(index, size, rng)
+            latents[i] = crop.latents
+            condition[i] = crop.condition if rng.random() >= self.dropout else self.task.nothing(size)
+        eps = rng.standard_normal(latents.shape, dtype=np.float32)
+        # Stratified time steps: one in each of `batch` equal parts of 0..999, for less variance of the loss.
+        t = np.floor((np.arange(batch) + rng.random(batch)) * (1000 / batch)).astype(np.int64)
+        return torch.from_numpy(latents), torch.from_numpy(condition), torch.from_numpy(eps), torch.from_numpy(t)
