@@ -93,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     evaluate.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
-    evaluate.add_argument(
-        "--perceptual", action="store_true", help="score by LPIPS-HED too (its packages: see real/perceptual.py)"
-    )
+    _add_metrics(evaluate)
     _add_degradation(evaluate)
     _add_method(evaluate)
     _add_model(evaluate)
@@ -116,9 +114,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=_whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=_whole, metavar="N", help="only the first N photos by name")
-    parser.add_argument(
-        "--perceptual", action="store_true", help="score by LPIPS-HED too (its packages: see real/perceptual.py)"
-    )
+    _add_metrics(parser)
     group = parser.add_argument_group("method", "defaults are those of the study, which are the paper's")
     for option, kind, metavar, what in (
         ("--particles", _whole, "N", "sizes of the ensemble"),
@@ -144,6 +140,17 @@ def _add_degradation(parser: argparse.ArgumentParser) -> None:
         default="simple",
         help="how truths are degraded: one stage, as the bundled model was trained (default), or two, with the ranges "
         "of Real-ESRGAN x4plus or of StableSR's test sets",
+    )
+
+
+def _add_metrics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=(),
+        metavar="M",
+        help="perceptual metrics to score by too: lpips-hed, which needs no network, or lpips, dists, nima, maniqa, "
+        "maniqa-pipal, clipiqa, liqe, whose networks are fetched from the web",
     )
 
 

@@ -84,7 +84,7 @@ def _evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         limit=options.limit,
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
-        perceptual=options.perceptual,
+        metrics=options.metrics,
         command="python -m real " + shlex.join(arguments),
     )
     print(summary)

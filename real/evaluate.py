@@ -21,17 +21,17 @@ from real.cli import UserError
 from real.degrade import Degradation
 from real.files import write_atomically
 from real.images import SUFFIXES, center_crop, load_photo
-from real.metrics import distortion
 from real.models import SuperResolutionModel
-from real.perceptual import LpipsHed
 from real.records import describe
-from real.restore import METHODS, Score, compare, compare_plain
+from real.restore import METHODS, compare, compare_plain
 from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition
+from real.scores import Score, make_score
 from real.second_order import SecondOrderDegradation
 
 __all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
 
+DISTORTION = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 PAIRS = (
     ("kds_choice", "ddim_mean", "KDS + choice against one random plain particle: the paper's comparison"),
     ("kds_mean", "ddim_mean", "steering alone: a random particle with and without it"),
@@ -53,7 +53,7 @@ def evaluate_folder(
     limit: int | None,
     cutoffs: Sequence[float],
     bandwidths: Sequence[float | str] | None,
-    perceptual: bool = False,
+    metrics: Sequence[str] = (),
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -71,10 +71,10 @@ def evaluate_folder(
         limit: Only the first photos by name.
         cutoffs: Variants.
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
-        perceptual: Score by LPIPS-HED too (`lpips_hed`; less is better); see `real.perceptual`.
+        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score`.
         command: For the record.
     """
-    score = _score(model, perceptual=perceptual)
+    score = make_score(metrics, device=str(model.device))
     paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
         raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
@@ -84,7 +84,7 @@ def evaluate_folder(
         for bandwidth in bandwidths or [settings.bandwidth or model.bandwidth]
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
-    identity["perceptual"] = perceptual
+    identity["metrics"] = sorted(metrics)
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
     with locked(folder):
@@ -120,13 +120,6 @@ def _measure(
                 result = compare(truth, low, model, variant, plain=plain, score=score)
                 scores = {**result.scores, "autoencoder": autoencoder}
                 rows.add({"photo": path.name, "run": _name(variant), "scores": scores, "chosen": result.chosen})
-
-
-def _score(model: SuperResolutionModel, *, perceptual: bool) -> Score:
-    if not perceptual:
-        return distortion
-    lpips_hed = LpipsHed(device=str(model.device))
-    return lambda image, truth: {**distortion(image, truth), "lpips_hed": lpips_hed(image, truth)}
 
 
 @torch.no_grad()
@@ -167,21 +160,24 @@ def _name(variant: Settings) -> str:
     return f"cut-off {variant.cutoff}, bandwidth {variant.bandwidth}"
 
 
+def _label(metric: str) -> str:
+    return metric.upper().replace("_", "-")
+
+
 def table(summary: dict[str, Any]) -> str:
     """One variant of an evaluation as text: every method, then the paired differences."""
     lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
-    perceptual = "lpips_hed" in summary["methods"]["bicubic"]
-    last = f" {'LPIPS-HED':>9}" if perceptual else ""
+    perceptual = [name for name in summary["methods"]["bicubic"] if name not in DISTORTION]
+    last = "".join(f" {_label(name):>9}" for name in perceptual)
     lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}{last}")
     for method, s in summary["methods"].items():
         psnr, error = s["psnr_rgb"]["mean"], s["psnr_rgb"]["standard_error"]
         rest = f"{s['ssim_rgb']['mean']:9.3f} {s['psnr_y']['mean']:9.2f} {s['ssim_y']['mean']:9.3f}"
-        last = f" {s['lpips_hed']['mean']:9.4f}" if perceptual else ""
+        last = "".join(f" {s[name]['mean']:9.4f}" for name in perceptual)
         lines.append(f"{method:14}{psnr:9.2f} {error:6.2f} {rest}{last}")
     for pair in summary["pairs"]:
         d = pair["psnr_rgb"]
-        q = pair.get("lpips_hed")
-        last = f", LPIPS-HED {q['mean']:+.4f} (p = {q['p']:.2g})" if q else ""
+        last = "".join(f", {_label(m)} {pair[m]['mean']:+.4f} (p = {pair[m]['p']:.2g})" for m in perceptual)
         lines.append(
             f"{pair['what']}: {d['mean']:+.2f} +- {d['standard_error']:.2f} dB (p = {d['p']:.2g}), "
             f"SSIM {pair['ssim_rgb']['mean']:+.3f} (p = {pair['ssim_rgb']['p']:.2g}){last}"

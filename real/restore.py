@@ -16,6 +16,7 @@ from kds_ref import SamplerState
 from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.sampling import Particles, Settings, decode, padded_condition, sample
+from real.scores import Score
 
 __all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "compare_plain", "restore"]
 
@@ -32,7 +33,6 @@ METHODS = {
     "kds_average": "KDS: pixel average of the particles",
 }
 Progress = Callable[[SamplerState], object]
-Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of image and truth, uint8 (H, W, 3)
 
 
 @dataclass

@@ -52,6 +52,6 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         find_pairs(options.pairs) if options.photos is None else find_photos(options.photos),
         crop=options.crop,
         limit=options.limit,
-        perceptual=options.perceptual,
+        metrics=tuple(options.metrics),
         command=command,
     )

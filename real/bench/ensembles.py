@@ -13,13 +13,11 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.metrics import distortion
 from real.models import SuperResolutionModel
-from real.perceptual import LpipsHed
-from real.restore import Score
 from real.sampling import decode
+from real.scores import Score, make_score
 
-__all__ = ["Ensemble", "make_score", "sharpness"]
+__all__ = ["Ensemble", "make_bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -30,15 +28,10 @@ def sharpness(image: np.ndarray) -> float:
     return float(blur_effect(image, channel_axis=-1))
 
 
-def make_score(*, perceptual: bool, device: str) -> Score:
-    """PSNR, SSIM and the blur effect; with `perceptual` LPIPS-HED too (see `real.perceptual`)."""
-    lpips_hed = LpipsHed(device=device) if perceptual else None
-
-    def score(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-        numbers = {**distortion(image, truth), "blur_effect": sharpness(image)}
-        return numbers if lpips_hed is None else {**numbers, "lpips_hed": lpips_hed(image, truth)}
-
-    return score
+def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
+    """What `real.scores.make_score` gives, and the blur effect."""
+    score = make_score(metrics, device=device)
+    return lambda image, truth: {**score(image, truth), "blur_effect": sharpness(image)}
 
 
 @dataclass

@@ -16,8 +16,9 @@ from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
 from real.models import SuperResolutionModel
-from real.restore import Score, bicubic
+from real.restore import bicubic
 from real.sampling import padded_condition, sample
+from real.scores import Score
 
 __all__ = ["measure"]
 

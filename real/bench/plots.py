@@ -48,10 +48,10 @@ def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[
 
 
 def _two_metrics(report: Mapping[str, Any], *, without_truth: bool = False) -> tuple[str, str]:
-    """PSNR, and the number that stands for perception: LPIPS-HED where it was asked for."""
+    """PSNR, and the number that stands for perception: LPIPS or LPIPS-HED where it was asked for."""
     known = report["lines"][0]["scores"]
     second = "blur_effect" if without_truth else "ssim_rgb"
-    return "psnr_rgb", "lpips_hed" if "lpips_hed" in known else second
+    return "psnr_rgb", next((name for name in ("lpips", "lpips_hed") if name in known), second)
 
 
 def _dots(figure: Figure, report: Mapping[str, Any]) -> None:

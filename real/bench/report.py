@@ -42,6 +42,13 @@ METRICS = {
     "ssim_y": Metric("SSIM Y", 3, "high"),
     "blur_effect": Metric("blur effect", 3, ""),
     "lpips_hed": Metric("LPIPS-HED", 4, "low"),
+    "lpips": Metric("LPIPS", 3, "low", "lpips"),
+    "dists": Metric("DISTS", 3, "low", "dists"),
+    "nima": Metric("NIMA", 3, "high", "nima"),
+    "maniqa": Metric("MANIQA (KonIQ)", 3, "high", "maniqa"),
+    "maniqa_pipal": Metric("MANIQA (PIPAL)", 3, "high", "maniqa"),
+    "clipiqa": Metric("CLIPIQA", 3, "high", "clipiqa"),
+    "liqe": Metric("LIQE", 3, "high", "liqe"),
     "seconds": Metric("seconds", 2, "low", "seconds"),
     "memory_gb": Metric("memory, GB", 2, "low", "memory_gb"),
 }

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from real.bench.ensembles import make_score
+from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
 from real.bench.photos import Photo, describe_degradations, load
 from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
@@ -27,9 +27,9 @@ from real.files import write_atomically
 from real.images import save_png
 from real.models import SuperResolutionModel
 from real.records import describe
-from real.restore import Score
 from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition, sample
+from real.scores import Score
 
 __all__ = ["Task", "run_study"]
 
@@ -46,7 +46,7 @@ class Task:
         photos: All photos or pairs of the folder.
         crop: Side of the centre crop of the truth in pixels; None: the whole.
         limit: Only the first photos by name.
-        perceptual: Score by LPIPS-HED too.
+        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score`.
         command: For the record.
     """
 
@@ -57,7 +57,7 @@ class Task:
     photos: Sequence[Photo]
     crop: int | None = None
     limit: int | None = None
-    perceptual: bool = False
+    metrics: tuple[str, ...] = ()
     command: str = ""
 
 
@@ -151,7 +151,7 @@ class _Job:
     def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, low: np.ndarray, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
-            self._score = make_score(perceptual=self.task.perceptual, device=str(self.model.device))
+            self._score = make_bench_score(self.task.metrics, device=str(self.model.device))
             if self.task.study.timed:  # the first call of a network takes longer
                 condition = padded_condition(low, self.model)
                 warm = sample(self.model, condition, replace(settings, particles=1, steps=1), steered=False)
@@ -210,7 +210,7 @@ def _identity(task: Task, settings: Settings, grid: Grid, model: SuperResolution
     return identity | {
         "grid": describe_grid(grid),
         "crop": task.crop,
-        "perceptual": task.perceptual,
+        "metrics": sorted(task.metrics),
         "degradation": describe_degradations(grid.degradation),
     }
 

@@ -69,7 +69,9 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
         assert operators <= ({">=", "<"} if name == "mkdocs" else {">="}), f"{name} is capped without need"
 
 
-@pytest.mark.parametrize(("package", "extras"), [("kds_ref", ()), ("toy", ("toy",)), ("real", ("real", "perceptual"))])
+@pytest.mark.parametrize(
+    ("package", "extras"), [("kds_ref", ()), ("toy", ("toy",)), ("real", ("real", "perceptual", "metrics"))]
+)
 def test_what_a_package_imports_is_in_its_extra(
     package: str, extras: tuple[str, ...], sources: dict[str, list[Path]], pyproject: dict[str, Any]
 ) -> None:

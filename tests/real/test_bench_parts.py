@@ -378,7 +378,7 @@ def test_the_command_on_pairs(
         "--output",
         tmp_path / "out",
     ]
-    assert run("table1", *options, *(["--perceptual"] if perceptual else [])) == 0
+    assert run("table1", *options, *(["--metrics", "lpips-hed"] if perceptual else [])) == 0
     assert "what steering adds to choosing" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["grid"]["degradation"] == ["pairs"]
