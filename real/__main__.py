@@ -150,7 +150,7 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="M",
         help="perceptual metrics to score by too: lpips-hed, which needs no network, or lpips, dists, nima, maniqa, "
-        "maniqa-pipal, clipiqa, liqe, whose networks are fetched from the web",
+        "maniqa-pipal, clipiqa, liqe, whose networks are fetched from the web; for bench also fid-lite0 and fid",
     )
 
 

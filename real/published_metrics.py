@@ -14,11 +14,12 @@ for commercial use.
 | `maniqa-pipal` | the same | PIPAL | more |
 | `clipiqa` | CLIP for quality, Wang et al. 2023 | CLIP ResNet-50 | more |
 | `liqe` | vision and language for quality, Zhang et al. 2023 | KonIQ | more |
+| `fid` | distance of sets, Heusel et al. 2017 (only of studies) | Inception v3 | less |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from real.cli import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["INSTALL", "PUBLISHED", "PublishedMetric"]
+__all__ = ["INSTALL", "PUBLISHED", "PublishedMetric", "inception_features"]
 
 INSTALL = 'pip install "kds-ref[real,metrics]"'
 PUBLISHED = {  # name: (library, needs the truth)
@@ -61,7 +62,7 @@ class PublishedMetric:
             raise ValueError(f"name: got {name!r}; known: {', '.join(PUBLISHED)}")
         self.name, self.device = name, device
         self.library, self.needs_truth = PUBLISHED[name]
-        with self._explained():
+        with _explained(name, self.library):
             self._metric = _MAKERS.get(name, _from_pyiqa)(name, device)
 
     @torch.no_grad()
@@ -75,26 +76,52 @@ class PublishedMetric:
             if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
                 raise ValueError(f"{name}: got {pixels.dtype} {pixels.shape}; give uint8 (H, W, 3), both alike")
         given = (image, truth) if self.needs_truth else (image,)
-        with self._explained():  # pyiqa fetches some of its networks here
-            return float(self._metric(*(self._tensor(pixels) for pixels in given)))
+        with _explained(self.name, self.library):  # pyiqa fetches some of its networks here
+            return float(self._metric(*(_rows(pixels, self.device).float() / 255 for pixels in given)))
 
-    def _tensor(self, pixels: np.ndarray) -> torch.Tensor:
-        """(1, 3, H, W) in [0, 1]."""
-        return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device).float() / 255
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except ModuleNotFoundError as error:
-            missing = error.name or self.library
-            raise UserError(f"--metrics {self.name}: {missing} is not installed; {INSTALL}") from error
-        except (OSError, RuntimeError) as error:
-            text = str(error).strip().split("\n")[0][:150]
-            raise UserError(
-                f"--metrics {self.name}: its network could not be loaded ({text}); {self.library} fetches it from the "
-                "web once: check the network, or copy its cache (TORCH_HOME, HF_HOME) from where it has been fetched"
-            ) from error
+def inception_features(*, device: str = "cpu") -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+    """Pooled features of the Inception network that FID is defined with (Heusel et al. 2017), by torchmetrics.
+
+    Args:
+        device: Where the network runs.
+
+    Returns:
+        A function of RGB uint8 images (H, W, 3), of any sizes: features (n, 2048), float64.
+
+    Raises:
+        UserError: The library is not installed, or the network could not be had; the message says what to do.
+    """
+    with _explained("fid", "torchmetrics"):
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        network = FrechetInceptionDistance(feature=2048).inception.to(device).eval()
+
+    @torch.no_grad()
+    def features(images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([network(_rows(image, device)).double().cpu().numpy() for image in images])
+
+    return features
+
+
+def _rows(pixels: np.ndarray, device: str) -> torch.Tensor:
+    """uint8 (H, W, 3) -> uint8 (1, 3, H, W)."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
+
+
+@contextmanager
+def _explained(metric: str, library: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name or library
+        raise UserError(f"--metrics {metric}: {missing} is not installed; {INSTALL}") from error
+    except (OSError, RuntimeError) as error:
+        text = str(error).strip().split("\n")[0][:150]
+        raise UserError(
+            f"--metrics {metric}: its network could not be loaded ({text}); {library} fetches it from the web once: "
+            "check the network, or copy its cache (TORCH_HOME, HF_HOME) from where it has been fetched"
+        ) from error
 
 
 def _lpips(name: str, device: str) -> Callable[..., Any]:

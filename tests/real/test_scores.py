@@ -1,5 +1,6 @@
 """The numbers an image gets by name: right inputs to the networks, and clear errors where those cannot be had."""
 
+import json
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -10,10 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
-from real.bench.report import METRICS as REPORTED  # noqa: E402
+from real.bench import sets  # noqa: E402
+from real.bench.metrics import METRICS as REPORTED  # noqa: E402
+from real.bench.sets import SetFeatures, set_scores  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.published_metrics import PUBLISHED, PublishedMetric  # noqa: E402
+from real.perceptual import frechet_distance  # noqa: E402
+from real.published_metrics import PUBLISHED, PublishedMetric, inception_features  # noqa: E402
 from real.scores import METRICS, make_score  # noqa: E402
 
 IMAGE = np.zeros((12, 16, 3), np.uint8)
@@ -126,6 +130,51 @@ def test_bad_images_are_refused(pixels: np.ndarray, monkeypatch: pytest.MonkeyPa
     install(monkeypatch, "lpips", Network)
     with pytest.raises(ValueError, match="image: got"):
         PublishedMetric("lpips")(pixels, TRUTH)
+
+
+def test_inception_features_are_those_of_uint8_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[torch.Tensor] = []
+
+    class Inception(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            given.append(x)
+            return x.flatten(2).float().mean(2)
+
+    class Distance:
+        def __init__(self, *, feature: int) -> None:
+            assert feature == 2048
+            self.inception = Inception()
+
+    for name in ("torchmetrics", "torchmetrics.image", "torchmetrics.image.fid"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys.modules["torchmetrics.image.fid"], "FrechetInceptionDistance", Distance, raising=False)
+    features = inception_features()([IMAGE, TRUTH])
+    assert features.tolist() == [[255.0, 0.0, 0.0], [51.0, 51.0, 51.0]]
+    assert [x.dtype for x in given] == [torch.uint8] * 2
+
+
+def test_features_of_sets_survive_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8) for _ in range(5)]
+
+    class Means:
+        def __init__(self, *, device: str) -> None: ...
+
+        def features(self, images: list[np.ndarray]) -> np.ndarray:
+            return np.stack([image.mean((0, 1)) for image in images])
+
+    monkeypatch.setattr(sets, "FidLite0", Means)
+    make = SetFeatures(["fid-lite0"], device="cpu")
+    rows = [
+        json.loads(json.dumps({"features": make.row({(2, "choice"): a, (2, "average"): b}, truth)}))
+        for a, b, truth in photos
+    ]
+    means = np.stack([[image.mean((0, 1)) for image in photo] for photo in photos])
+    for i, outcome in enumerate(("choice", "average")):
+        expected = frechet_distance(means[:, i], means[:, 2])
+        assert set_scores(rows, "2", outcome) == {"fid_lite0": pytest.approx(expected, rel=1e-4)}
+    assert set_scores(rows[:1], "2", "choice") == {}  # one photo is no set
+    assert set_scores([{}, {}], "2", "choice") == {}
 
 
 def test_the_commands_say_it_in_one_line(tmp_path, capsys: pytest.CaptureFixture[str], tiny_folder) -> None:
