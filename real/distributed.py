@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from real.cli import ReportedElsewhereError, UserError, launched_rank, launched_size, refuse
 from real.ranks import RankError, Ranks
@@ -61,12 +63,12 @@ def _join(device: str, timeout: int) -> Any:
     cuda = device_of_process(device).startswith("cuda")
     wait = timedelta(seconds=timeout)
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=wait))
+        store, rank, size = next(rendezvous("env://", timeout=wait))
         store.set_timeout(wait)
         # Small values always go by Gloo, which notices at once that a process is gone.
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         distributed.init_process_group(
-            backend, store=distributed.PrefixStore("kds", store), rank=rank, world_size=size, timeout=wait
+            backend, store=PrefixStore("kds", store), rank=rank, world_size=size, timeout=wait
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).split("\n")[0][:160]
@@ -88,9 +90,7 @@ def device_of_process(device: str) -> str:
         return device
     number, count = int(os.environ.get("LOCAL_RANK", launched_rank())), torch.cuda.device_count()
     if number >= count:
-        raise UserError(
-            f"--device: process {number} of this machine has no CUDA device, there are {count}; start fewer"
-        )
+        raise UserError(f"--device: process {number} finds {count} CUDA devices, one for each is needed; start fewer")
     torch.cuda.set_device(number)
     return f"cuda:{number}"
 

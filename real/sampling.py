@@ -202,7 +202,7 @@ def _shared_condition(
         model=model.name,
         dtype=model.unet.dtype,
         model_bandwidth=model.bandwidth,
-        schedule=torch.from_numpy(np.asarray(model.schedule.alphas_cumprod)),
+        schedule=torch.from_numpy(np.array(model.schedule.alphas_cumprod)),  # a copy: those cannot be written to
     )
     return ranks.broadcast("condition", condition)
 
