@@ -68,7 +68,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize("name", PIPELINES + LOOPS)
+@pytest.mark.parametrize("name", [*PIPELINES, "inpainting 1", *LOOPS])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_steered_scheduler_over_two_processes_is_one_process_bit_for_bit(
     name: str, rank: int, alone: dict[str, Any], shared: list[dict[str, Any]]

@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, LDMSuperResolutionPipeline
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerAncestralDiscreteScheduler,
+    LDMSuperResolutionPipeline,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
 from torch import distributed
 
-from real import particle_generators, particle_share, steer_scheduler
+from real import choosing_callback, particle_generators, particle_share, repeat_for_particles, steer_scheduler
 from real.models import load_model
 from real.plugin.batching import split_batches
 from real.ranks import Ranks
@@ -81,6 +88,63 @@ def by_hand(scheduler: Any, layout: str, images: int) -> dict[str, Any]:
     return {**record(steered), "selected": tuple(steered.kds.select(x))}
 
 
+def inpainting() -> StableDiffusionInpaintPipeline:
+    """Random networks; nine channels, so that the masked picture is encoded, with the particles' random numbers."""
+    torch.manual_seed(1)
+    vae = AutoencoderKL(
+        block_out_channels=(4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=2,
+        mid_block_add_attention=False,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    none = {"text_encoder": None, "tokenizer": None, "safety_checker": None, "feature_extractor": None}
+    scheduler = DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    return StableDiffusionInpaintPipeline(
+        vae=vae.eval(), unet=unet.eval(), scheduler=scheduler, requires_safety_checker=False, **none
+    )
+
+
+def in_inpainting() -> dict[str, Any]:
+    """Every particle encodes the picture; the callback chooses, a call for all processes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipe = inpainting()
+    pipe.set_progress_bar_config(disable=True)
+    split_batches(pipe.unet, 1)
+    pipe.scheduler = steer_scheduler(pipe.scheduler, **OPTIONS, process_group=world())
+    mine = particles()
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 4:12, 4:12] = 1.0
+    pictures = pipe(
+        prompt_embeds=torch.ones(len(mine), 8, 16),
+        image=repeat_for_particles(picture, len(mine)),
+        mask_image=repeat_for_particles(mask, len(mine)),
+        height=16,
+        width=16,
+        guidance_scale=1.0,
+        num_inference_steps=STEPS,
+        generator=particle_generators(N, seed=5, particles=mine),
+        callback_on_step_end=choosing_callback(),
+        output_type="pt",
+    ).images
+    return {**record(pipe.scheduler), "pictures": pictures}
+
+
 def by_samplers(folder: str) -> dict[str, Any]:
     """`real.sampling.sample`; each process but the first has another condition, which must not count."""
     model = load_model(folder)
@@ -99,7 +163,7 @@ def by_samplers(folder: str) -> dict[str, Any]:
 
 def everything(folder: str) -> dict[str, Any]:
     with torch.no_grad():
-        results: dict[str, Any] = {"samplers": by_samplers(folder)}
+        results: dict[str, Any] = {"samplers": by_samplers(folder), "inpainting 1": in_inpainting()}
         for layout, images in LAYOUTS:
             results[f"pipeline {layout} {images}"] = in_pipeline(folder, layout, images)
             for kind in (DDIMScheduler(clip_sample=False), EulerAncestralDiscreteScheduler()):
