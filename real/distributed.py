@@ -7,6 +7,7 @@ together in between.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,6 +45,7 @@ def launched(*, device: str, timeout: int) -> Iterator[Ranks | None]:
         yield Ranks()
     except Exception as error:
         if not _first_to_report(store):
+            time.sleep(1.0)  # torchrun ends all as soon as one has ended: let the first write its message
             raise ReportedElsewhereError(str(error)) from error
         if isinstance(error, RankError):
             raise UserError(f"rank {rank} of {size}: {error}; --rank-timeout is {timeout} s") from error
