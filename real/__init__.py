@@ -14,21 +14,27 @@ if TYPE_CHECKING:
         unsteer_scheduler,
     )
     from real.plugin.batching import split_batches, unsplit_batches
+    from real.ranks import particle_share
 
 __all__ = [
     "choosing_callback",
     "particle_generators",
+    "particle_share",
     "repeat_for_particles",
     "split_batches",
     "steer_scheduler",
     "unsplit_batches",
     "unsteer_scheduler",
 ]
+_HOMES = {
+    "particle_share": "real.ranks",
+    "split_batches": "real.plugin.batching",
+    "unsplit_batches": "real.plugin.batching",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import the plug-in, and torch with it, only when it is asked for: the command line answers at once."""
     if name in __all__:
-        home = "real.plugin.batching" if name.endswith("split_batches") else "real.plugin"
-        return getattr(import_module(home), name)
+        return getattr(import_module(_HOMES.get(name, "real.plugin")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

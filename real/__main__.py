@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from real.cli import UserError, run_command
+from real.cli import UserError, launched_rank, launched_size, refuse, run_command
 
 __all__ = ["main"]
 
@@ -21,6 +23,8 @@ examples:
   python -m real sr photo.jpg --output out              restore a small photo, four times as large
   python -m real sr photo.jpg --degrade --output out    degrade a photo first, restore it, compare with the truth
   python -m real sr photo.jpg --output out --sampler dpmpp-2s --steps 20 --particles 5
+  torchrun --standalone --nproc-per-node 2 -m real sr photo.jpg --output out
+                                                        the same on two GPUs, or with --device cpu in two processes
   python -m real evaluate --photos BSD100 --crop 192 --output out
   python -m real bench --list                           the paper's tables and figures as commands
 """
@@ -50,16 +54,23 @@ the output folder:
 
 Options that a study goes through take several values there; all others take one.
 """
+SEVERAL_PROCESSES = ("sr",)  # commands that torchrun may start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = _parser().parse_args(arguments)
+    with contextlib.ExitStack() as quiet:
+        if launched_rank() > 0:  # rank 0 says the same
+            for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+                quiet.enter_context(redirect(io.StringIO()))
+        options = _parser().parse_args(arguments)
     return run_command(lambda: _run(options, arguments), prog="kds-restore")
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    if launched_size() > 1 and options.command not in SEVERAL_PROCESSES:
+        refuse(f"{options.command} runs in one process, and {launched_size()} were started; start it without torchrun")
     # Imported here, so that --help and wrong options answer at once.
     try:
         from real import commands
@@ -83,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_degradation(sr)
     _add_method(sr)
     _add_model(sr)
+    _add_processes(sr)
     evaluate = commands.add_parser(
         "evaluate", help="compare with and without KDS on a folder", description=EVALUATE, formatter_class=raw
     )
@@ -196,6 +208,19 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="of the denoiser's numbers (float32); half precision is faster where the processor has it",
     )
     group.add_argument("--threads", type=_whole, help="CPU threads (default: torch's choice)")
+
+
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "torchrun --nproc-per-node R -m real ... shares the particles between R processes"
+    )
+    group.add_argument(
+        "--rank-timeout",
+        type=_whole,
+        default=600,
+        metavar="SECONDS",
+        help="a process that does not answer for so long is an error (default 600)",
+    )
 
 
 def _bandwidth(text: str) -> float | str:

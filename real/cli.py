@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
-__all__ = ["UserError", "run_command"]
+__all__ = ["ReportedElsewhereError", "UserError", "launched_rank", "launched_size", "refuse", "run_command"]
 
 
 class UserError(Exception):
     """Something that the user can put right; the message says what came, what is accepted and the remedy."""
+
+
+class ReportedElsewhereError(Exception):
+    """This process has to end because of an error that another process of the same run has printed."""
+
+
+def launched_size() -> int:
+    """How many processes torchrun has started for this command; 1 without torchrun."""
+    return _number("WORLD_SIZE", 1)
+
+
+def launched_rank() -> int:
+    """Which of them this is, from 0."""
+    return _number("RANK", 0) if launched_size() > 1 else 0
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def refuse(message: str) -> NoReturn:
+    """End all processes because of something that all of them see alike; the first one says what."""
+    raise UserError(message) if launched_rank() == 0 else ReportedElsewhereError(message)
 
 
 def run_command(command: Callable[[], int], *, prog: str) -> int:
@@ -27,6 +53,8 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     except (UserError, ValueError, TypeError, OSError, FloatingPointError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"{prog}: error: {text}", file=sys.stderr)
+        return 2
+    except ReportedElsewhereError:
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

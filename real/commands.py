@@ -22,13 +22,15 @@ from real.bench.runner import run_study
 from real.bench.studies import list_studies
 from real.cli import UserError
 from real.degrade import Degradation
+from real.distributed import device_of_process, launched, launcher
 from real.evaluate import evaluate_folder
 from real.files import write_atomically
 from real.images import center_crop, load_photo, sample_photo, save_png
 from real.models import SuperResolutionModel, load_model
 from real.picture import Panel, save_panels
+from real.ranks import Ranks
 from real.records import describe
-from real.restore import METHODS, Comparison, bicubic, compare, restore
+from real.restore import METHODS, Comparison, bicubic, compare, restore, take_part
 from real.sampling import Settings
 from real.second_order import PRESETS, SecondOrderDegradation
 
@@ -38,23 +40,42 @@ LARGEST_LOW = 2048
 
 
 def _sr(options: argparse.Namespace, arguments: list[str]) -> int:
+    with launched(device=options.device, timeout=options.rank_timeout) as ranks:
+        if ranks is None:
+            return _restore_photo(options, arguments)
+        options.device = device_of_process(options.device)
+        if options.particles % ranks.size:
+            raise UserError(
+                f"--particles: {options.particles} cannot be shared equally by {ranks.size} processes; "
+                f"give a multiple of {ranks.size}"
+            )
+        if ranks.rank == 0:
+            return _restore_photo(options, arguments, ranks)
+        photo, settings, model = _photo(options), _settings(options), _model(options)
+        low = _degradation(options)(center_crop(photo), _rng(settings)) if options.degrade else photo
+        take_part(low, model, settings, ranks=ranks, compared=options.degrade)
+        return 0
+
+
+def _restore_photo(options: argparse.Namespace, arguments: list[str], ranks: Ranks | None = None) -> int:
     started = time.perf_counter()
     settings = _settings(options)
     photo = _photo(options)
     folder = _output(options.output)
     model = _model(options)
-    command = "python -m real " + shlex.join(arguments)
+    command = f"{launcher()} real {shlex.join(arguments)}"
+    processes = {"processes": 1 if ranks is None else ranks.size}
     if options.degrade:
         truth = center_crop(photo)
         degradation = _degradation(options)
-        low = degradation(truth, np.random.default_rng(settings.seed))
+        low = degradation(truth, _rng(settings))
         with StepBar(2 * settings.steps) as bar:
-            result = compare(truth, low, model, settings, progress=bar)
-        record = {**describe(settings, model, command), "degradation": asdict(degradation)}
+            result = compare(truth, low, model, settings, progress=bar, ranks=ranks)
+        record = {**describe(settings, model, command), **processes, "degradation": asdict(degradation)}
         _write_comparison(folder, truth, low, result, settings, record)
     else:
         with StepBar(2 * settings.steps) as bar:
-            restoration = restore(photo, model, settings, progress=bar)
+            restoration = restore(photo, model, settings, progress=bar, ranks=ranks)
         save_png(folder / "restored.png", restoration.image)
         panels: list[Panel] = [
             (f"low resolution, {photo.shape[1]} x {photo.shape[0]}", "", photo),
@@ -63,7 +84,7 @@ def _sr(options: argparse.Namespace, arguments: list[str]) -> int:
             (f"{settings.sampler.upper()} + KDS", f"N = {settings.particles}", restoration.image),
         ]
         save_panels(folder / "comparison.png", panels)
-        record = {**describe(settings, model, command), "chosen": restoration.particles.chosen}
+        record = {**describe(settings, model, command), **processes, "chosen": restoration.particles.chosen}
         _write_json(folder / "result.json", {**record, "trace": restoration.particles.trace})
     print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
@@ -134,6 +155,10 @@ class StepBar:
 
 def _settings(options: argparse.Namespace) -> Settings:
     return Settings(**{f.name: getattr(options, f.name) for f in fields(Settings)})
+
+
+def _rng(settings: Settings) -> np.random.Generator:
+    return np.random.default_rng(settings.seed)
 
 
 def _degradation(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:

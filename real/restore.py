@@ -15,10 +15,11 @@ from PIL import Image
 from kds_ref import SamplerState
 from real.metrics import distortion
 from real.models import SuperResolutionModel
+from real.ranks import Ranks
 from real.sampling import Particles, Settings, decode, padded_condition, sample
 from real.scores import Score
 
-__all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "compare_plain", "restore"]
+__all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "compare_plain", "restore", "take_part"]
 
 METHODS = {
     "bicubic": "bicubic interpolation",
@@ -74,15 +75,21 @@ def bicubic(low: np.ndarray) -> np.ndarray:
 
 
 def restore(
-    low: np.ndarray, model: SuperResolutionModel, settings: Settings, *, progress: Progress | None = None
+    low: np.ndarray,
+    model: SuperResolutionModel,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> Restoration:
     """Restore a low-resolution photo, RGB uint8 (h, w, 3), by four; only the chosen particle is decoded.
 
-    The plain first particle is drawn too, for comparison; it costs one N-th of the restoration.
+    The plain first particle is drawn too, for comparison; it costs one N-th of the restoration. With ranks, the other
+    processes call `take_part`.
     """
     condition = padded_condition(low, model)
     size = {"height": 4 * low.shape[0], "width": 4 * low.shape[1]}
-    particles = sample(model, condition, settings, progress=progress)
+    particles = sample(model, condition, settings, progress=progress, ranks=ranks)
     first = sample(model, condition, settings, steered=False, particles=[0], progress=progress)
     return Restoration(
         image=decode(model, particles.latents[particles.chosen], **size),
@@ -100,6 +107,7 @@ def compare(
     progress: Progress | None = None,
     plain: Comparison | None = None,
     score: Score = distortion,
+    ranks: Ranks | None = None,
 ) -> Comparison:
     """Restore with and without KDS from the same noise and score everything against the truth.
 
@@ -111,9 +119,10 @@ def compare(
         progress: Called after every model evaluation.
         score: Metrics of an image against the truth, by name; `psnr_rgb` must be among them.
         plain: From `compare_plain`, if that part is known already; its settings may differ in the steering alone.
+        ranks: Processes that share the particles; the others call `take_part`.
     """
-    plain = plain or compare_plain(truth, low, model, settings, progress=progress, score=score)
-    steered = sample(model, padded_condition(low, model), settings, progress=progress)
+    plain = plain or compare_plain(truth, low, model, settings, progress=progress, score=score, ranks=ranks)
+    steered = sample(model, padded_condition(low, model), settings, progress=progress, ranks=ranks)
     result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.trace)
     _score_ensemble(result, "kds", steered, truth, model, score)
     return result
@@ -127,13 +136,24 @@ def compare_plain(
     *,
     progress: Progress | None = None,
     score: Score = distortion,
+    ranks: Ranks | None = None,
 ) -> Comparison:
     """The part of `compare` that no steering changes: bicubic interpolation and the plain sampler."""
-    plain = sample(model, padded_condition(low, model), settings, steered=False, progress=progress)
+    plain = sample(model, padded_condition(low, model), settings, steered=False, progress=progress, ranks=ranks)
     result = Comparison(images={"bicubic": bicubic(low)})
     result.scores["bicubic"] = score(result.images["bicubic"], truth)
     _score_ensemble(result, "ddim", plain, truth, model, score)
     return result
+
+
+def take_part(
+    low: np.ndarray, model: SuperResolutionModel, settings: Settings, *, ranks: Ranks, compared: bool
+) -> None:
+    """What every process but the first does while that one calls `restore`, or `compare` if compared: it samples."""
+    condition = padded_condition(low, model)
+    if compared:
+        sample(model, condition, settings, steered=False, ranks=ranks)
+    sample(model, condition, settings, ranks=ranks)
 
 
 def _score_ensemble(

@@ -7,7 +7,7 @@ caller's, so that only what is looked at gets decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from kds_ref import (
     time_grid,
 )
 from real.models import SuperResolutionModel
+from real.ranks import Ranks, SharedSteering
 from real.tiles import map_tiles
 
 __all__ = ["SAMPLERS", "Particles", "Settings", "decode", "initial_noise", "padded_condition", "sample"]
@@ -129,6 +130,7 @@ def sample(
     particles: Sequence[int] | None = None,
     progress: Callable[[SamplerState], object] | None = None,
     max_batch: int = 16,
+    ranks: Ranks | None = None,
 ) -> Particles:
     """Draw the particles of one photo, steered or plain, from the noise that belongs to the seed.
 
@@ -140,6 +142,12 @@ def sample(
         particles: Draw only these of the N (without steering they do not depend on each other).
         progress: Called after every model evaluation.
         max_batch: Most particles that go through the UNet at once.
+        ranks: Processes that share the N particles; each makes this call, runs the model on its share with the
+            condition of rank 0, and gets the whole ensemble back.
+
+    Raises:
+        ValueError: If the processes do not divide N, or differ in the settings, the model or the condition's shape.
+        RankError: If a process ended or did not answer.
     """
     height, width = condition.shape[-2:]
     noise = initial_noise(settings.particles, height, width, seed=settings.seed)
@@ -147,6 +155,12 @@ def sample(
         if steered:
             raise ValueError("particles: a part of the ensemble can be drawn only without steering")
         noise = noise[list(particles)]
+    if ranks is not None:
+        if particles is not None:
+            raise ValueError("particles: processes that share an ensemble draw all of it; give particles or ranks")
+        condition = _shared_condition(ranks, model, condition, settings, steered)
+        share = ranks.share(settings.particles)
+        noise = noise[share.start : share.stop]
     trace: list[dict[str, float]] = []
 
     def watch(state: SamplerState) -> None:
@@ -169,11 +183,28 @@ def sample(
             spacing=spacing,
             steps_offset=model.steps_offset if spacing == "leading" else 0,
         ),
-        steering=steering if steered else None,
+        steering=(steering if ranks is None else SharedSteering(steering, ranks)) if steered else None,
         prediction_type=model.prediction_type,
         callback=watch,
     )
-    return Particles(result.x0, int(select_particle(result.x0)), result.num_model_evaluations, trace)
+    latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
+    return Particles(latents, int(select_particle(latents)), result.num_model_evaluations, trace)
+
+
+def _shared_condition(
+    ranks: Ranks, model: SuperResolutionModel, condition: torch.Tensor, settings: Settings, steered: bool
+) -> torch.Tensor:
+    """Check that all processes are about to draw the same ensemble; the condition of rank 0."""
+    ranks.agree(
+        **asdict(settings),
+        steered=steered,
+        condition=tuple(condition.shape),
+        model=model.name,
+        dtype=model.unet.dtype,
+        model_bandwidth=model.bandwidth,
+        schedule=torch.from_numpy(np.array(model.schedule.alphas_cumprod)),  # a copy: those cannot be written to
+    )
+    return ranks.broadcast("condition", condition)
 
 
 def _denoiser(

@@ -3,7 +3,8 @@
 `coefficients` and `families` know how every scheduler predicts the clean latent, `rewrite` changes a model output so
 that it predicts the steered one, `ensemble` says which rows are particles of one image, `call` does one step with
 these, `carrier` puts that inside a live scheduler (`modular` into a modular loop), `state` holds the options and what
-was seen. Around it: `generators`, `pipelines` (choosing before decoding), `batching` (many particles, little memory).
+was seen. Around it: `sharing` (several processes), `generators`, `pipelines` (choosing before decoding), `batching`
+(many particles, little memory).
 `modular` and `batching` are not imported here: they load large parts of diffusers.
 """
 

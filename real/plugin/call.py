@@ -13,6 +13,7 @@ import torch
 from real.plugin.ensemble import Ensemble
 from real.plugin.families import Family, family_of
 from real.plugin.rewrite import rewrite_output
+from real.plugin.sharing import check_run
 from real.plugin.state import SteeringState, StepRecord
 
 __all__ = ["steer_call"]
@@ -44,6 +45,8 @@ def steer_call(scheduler: Any, state: SteeringState, arguments: dict[str, Any]) 
     index, count = family.position(scheduler, arguments)
     coefficients = family.coefficients(scheduler, arguments)
     position, strength = state.delta(coefficients, index, count)
+    if state.ranks is not None and not state.trace:
+        check_run(state.ranks, scheduler, state, sample)
     ensemble = state.ensemble(sample, family.axes)
     images = len(ensemble.split(sample))
     info = None

@@ -20,6 +20,7 @@ from real.plugin.call import steer_call
 from real.plugin.families import checked_family
 from real.plugin.generators import particle_generators
 from real.plugin.state import SteeringState
+from real.ranks import Ranks
 
 __all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
 
@@ -43,6 +44,7 @@ def steer_scheduler(
     axes: str | None = None,
     hand_on: str = "all",
     seed: int | Sequence[int] | None = None,
+    process_group: Any = None,
 ) -> Any:
     """Give a diffusers pipeline Kernel Density Steering through its scheduler: KDS Algorithm 2 (v1) in any sampler.
 
@@ -74,6 +76,9 @@ def steer_scheduler(
             that decode whatever they end with (LDM-SR); not where they mix the result with a full batch.
         seed: For the noise inside `step` of stochastic samplers where the pipeline hands no generator over: one
             whole number, or one for each image. None: torch's global generator, as without steering.
+        process_group: Of torch.distributed, such as `torch.distributed.group.WORLD`, whose processes share the
+            ensemble: the batch of each holds N / R particles of every image, rank r those of `particle_share`, and
+            `step` gathers predictions to steer them all. None: the batch holds all N. N stays the whole ensemble.
 
     Returns:
         A scheduler of a subclass of the same name, with the attribute `kds`, a `SteeringState`: `kds.trace`,
@@ -82,14 +87,19 @@ def steer_scheduler(
     Raises:
         TypeError: If the scheduler cannot be steered, or an option has the wrong type.
         ValueError: If the scheduler is steered already or an option is out of range. From `step`: the batch is no
-            multiple of N; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite latents.
+            multiple of N; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite latents; processes that
+            share the ensemble differ in an option, the scheduler, the timesteps or the batch.
+        RankError: From `step`, a RuntimeError: one of these processes ended, or did not answer within the timeout of
+            the group.
 
     Warns:
-        UserWarning: If the scheduler clips predicted clean samples to the range of pixels.
+        UserWarning: If the scheduler clips predicted clean samples to the range of pixels, or two processes start from
+            the same noise.
 
     Notes:
         Wrap after changing the sampler: `OtherScheduler.from_config(steered.config)` is not steered. A step costs one
-        call of `kds_ref.steer`.
+        call of `kds_ref.steer`, and over processes one exchange of N * C * H * W numbers. Copies share the process
+        group; a pickle can keep the default group only, which is then that of the process that loads it.
 
     Example:
         >>> from diffusers import DDIMScheduler
@@ -117,6 +127,7 @@ def steer_scheduler(
         axes=axes,
         hand_on=hand_on,
         seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
+        ranks=None if process_group is None else Ranks(process_group),
     )
     if family.jumps and state.hand_on == "chosen":
         raise ValueError(
@@ -231,7 +242,9 @@ def _fill_generator(scheduler: Any, arguments: dict[str, Any], images: int) -> N
         seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
         if len(seeds) != images:
             raise ValueError(f"seed holds {len(seeds)} numbers and the batch {images} images; give one for each image")
-        state.generators = particle_generators(state.num_particles, seed=seeds, layout=state.layout, stream=1)
+        state.generators = particle_generators(
+            state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
+        )
     arguments["generator"] = state.generators
 
 
@@ -239,7 +252,7 @@ def _remember(scheduler: Any, result: Any, last: bool) -> Any:
     """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
     state: SteeringState = scheduler.kds
     rows = result[0] if isinstance(result, tuple) else result.prev_sample
-    state.latents = rows.detach()
+    state.remember(rows.detach(), last)
     if not last or state.hand_on == "all":
         return result
     chosen = state.select().latents

@@ -6,6 +6,7 @@ KDS Eq. 8 to 10 (v1) as a scheduler's companion. `carrier` calls it from inside 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ import torch
 from kds_ref import Kernel, KernelDensitySteering, SteeringInfo, select_particle, steer, steering_strength
 from real.plugin.coefficients import Coefficients
 from real.plugin.ensemble import LAYOUTS, Ensemble, check_axes
+from real.plugin.sharing import gather_rows
+from real.ranks import Ranks
 
 __all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
 
@@ -50,7 +53,7 @@ class Choice(NamedTuple):
 
     Attributes:
         particle: Which one, (B,), integers from 0 to N - 1.
-        rows: Which row of the batch, (B,).
+        rows: Which row of the batch, (B,); of the whole ensemble's batch where several processes share it.
         latents: The chosen latents, (B, *sample).
     """
 
@@ -78,9 +81,11 @@ class SteeringState:
         axes: Axes of a row, or None for the usual ones of the scheduler.
         hand_on: "all" or "chosen": what the last step returns.
         seed: For noise inside `step` where the pipeline gives no generator.
+        ranks: The processes that share the ensemble, each with its share of the rows; None: this one has all.
         trace: One `StepRecord` a call of `step` since `set_timesteps`.
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
-        latents: All rows that the last call of `step` returned.
+        latents: All rows that the last call of `step` returned; where processes share the ensemble, its rows of all of
+            them after the last step of a run, and those of this one before.
     """
 
     num_particles: int
@@ -97,10 +102,12 @@ class SteeringState:
     axes: str | None = None
     hand_on: str = "all"
     seed: int | tuple[int, ...] | None = None
+    ranks: Ranks | None = None
     trace: list[StepRecord] = field(default_factory=list, init=False)
     info: SteeringInfo | None = field(default=None, init=False)
     latents: torch.Tensor | None = field(default=None, init=False)
     generators: list[torch.Generator] | None = field(default=None, init=False)
+    whole: bool = field(default=False, init=False)  # whether latents are gathered from all ranks
 
     def __post_init__(self) -> None:
         """Check the options now, not at the first step of a long run."""
@@ -124,11 +131,25 @@ class SteeringState:
         if self.axes is not None:
             check_axes(self.axes)
         self.seed = _check_seed(self.seed)
+        if self.ranks is not None:
+            self.ranks.share(self.num_particles)
+
+    @property
+    def particles(self) -> range:
+        """The particles among the rows of this process: all, or its share."""
+        return range(self.num_particles) if self.ranks is None else self.ranks.share(self.num_particles)
 
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
-        self.trace = []
+        self.trace, self.whole = [], False
         self.info = self.latents = self.generators = None
+
+    def remember(self, rows: torch.Tensor, last: bool) -> None:
+        """Keep what `step` returned; after the last step of a run, of the whole ensemble."""
+        self.whole = last and self.ranks is not None
+        if self.ranks is not None and last:
+            rows = gather_rows(self.ranks, rows, Ensemble(len(self.particles), self.layout, "C"))
+        self.latents = rows
 
     def delta(self, coefficients: Coefficients, index: int, count: int) -> tuple[float, float]:
         """(position, strength) of a call: KDS Eq. 10 (v1) on the chosen scale, with the ramp around the cut-off."""
@@ -152,8 +173,8 @@ class SteeringState:
         bandwidth = self.bandwidth
         if isinstance(bandwidth, torch.Tensor):
             bandwidth = bandwidth.to(x0_pred.device)
-        steered, info = steer(
-            x0_pred,
+        steered = functools.partial(
+            steer,
             bandwidth=bandwidth,
             strength=strength,
             patch_size=self.patch_size,
@@ -162,7 +183,9 @@ class SteeringState:
             sample_ndim=ensemble.sample_ndim,
             scale_with_dimension=self.scale_with_dimension,
         )
-        return steered, info
+        if self.ranks is None:
+            return steered(x0_pred)
+        return self.ranks.steer(steered, x0_pred, -1 - ensemble.sample_ndim)
 
     def ensemble(self, sample: torch.Tensor, usual: Any) -> Ensemble:
         """How the rows and axes of a sample are meant; `usual` are the scheduler's axes by their number."""
@@ -177,14 +200,18 @@ class SteeringState:
                 f"patch_size is {self.patch_size} but the sample of shape {tuple(sample.shape)} is a set of tokens "
                 f"(axes {axes!r}), which have no neighbours here; use patch_size=1 or None"
             )
-        return Ensemble(self.num_particles, self.layout, axes)
+        return Ensemble(len(self.particles), self.layout, axes)
 
     def select(self, latents: torch.Tensor | None = None) -> Choice:
         """Choose the particle nearest to the ensemble mean, for each image: KDS Eq. 9 (v1).
 
+        Where processes share the ensemble, all of them get the same choice with its latents, by the whole ensemble.
+        With latents given, every process must call it; without, after the last step, one alone may.
+
         Args:
-            latents: Final latents (B * N, *sample); None: those that the last call of `step` returned. Pipelines
-                that change latents after `step` (inpainting without a mask channel) must give theirs.
+            latents: Final latents (B * N, *sample), of a process that shares the ensemble those of its own rows; None:
+                those that the last call of `step` returned. Pipelines that change latents after `step` (inpainting
+                without a mask channel) must give theirs.
 
         Returns:
             A `Choice` with indices and latents of B images.
@@ -196,6 +223,8 @@ class SteeringState:
         rows = self.latents if latents is None else latents
         if rows is None:
             raise RuntimeError("nothing was sampled yet: run the pipeline first, or pass latents")
+        if self.ranks is not None and not (latents is None and self.whole):
+            rows = gather_rows(self.ranks, rows, Ensemble(len(self.particles), self.layout, "C"))
         ensemble = Ensemble(self.num_particles, self.layout, self.axes or "C")
         ensembles = ensemble.split(rows)  # (B, N, *sample)
         particle = select_particle(ensembles, sample_ndim=rows.ndim - 1)

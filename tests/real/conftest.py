@@ -1,7 +1,12 @@
 """A tiny random model in LDM-SR's shape, saved as a diffusers folder, and small photos."""
 
 import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +59,26 @@ def tiny(tiny_folder: Path):
     from real.models import load_model
 
     return load_model(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def run_all() -> Callable[[list[list[Any]]], list[tuple[int, str]]]:
+    """Run commands side by side: (exit status, what was printed) of each; none outlives the time."""
+
+    def run(commands: list[list[Any]], seconds: float = 300) -> list[tuple[int, str]]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started = [subprocess.Popen([str(word) for word in c], env=environment, **pipe) for c in commands]
+        end = time.monotonic() + seconds
+        try:
+            texts = [process.communicate(timeout=max(1.0, end - time.monotonic()))[0] for process in started]
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+        return [(process.returncode, text) for process, text in zip(started, texts, strict=True)]
+
+    return run
 
 
 @pytest.fixture
