@@ -170,6 +170,11 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--patch-size", type=_whole, default=1, metavar="P", help="side in latent pixels (default 1)")
     group.add_argument("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (1: none)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
+    group.add_argument(
+        "--early-choice",
+        action="store_true",
+        help="choose when the steering window closes, and sample only that particle on: fewer model evaluations",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

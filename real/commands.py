@@ -211,10 +211,10 @@ def _write_comparison(
     record = {**record, "chosen": result.chosen}
     _write_json(folder / "result.json", {**record, "scores": _rounded(result.scores), "trace": result.trace})
     print(f"{'':14}{'PSNR RGB':>9} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}")
-    for method, what in METHODS.items():
+    for method in (m for m in METHODS if m in result.scores):
         s = result.scores[method]
         row = f"{s['psnr_rgb']:9.2f} {s['ssim_rgb']:9.3f} {s['psnr_y']:9.2f} {s['ssim_y']:9.3f}"
-        print(f"{method:14}{row}   {what}")
+        print(f"{method:14}{row}   {METHODS[method]}")
 
 
 def _rounded(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -149,6 +149,7 @@ def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
             {"a": a, "b": b, "what": what}
             | {k: {**_mean(values[a][k] - values[b][k]), "p": _p(values[a][k], values[b][k])} for k in values[a]}
             for a, b, what in PAIRS
+            if a in values and b in values  # after an early choice there is one steered particle
         ],
     }
 

@@ -28,7 +28,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class SuperResolutionModel:
-    """A loaded model, its noise schedule, and what is known of it."""
+    """A loaded model, its noise schedule, and what is known of it.
+
+    Attributes:
+        name: Folder or hub id; "bundled" for the one that the package carries.
+        vqvae: The autoencoder.
+        unet: The denoiser.
+        schedule: Noise schedule that the denoiser was trained with.
+        prediction_type: What the denoiser predicts.
+        steps_offset: Of DDIM's timesteps.
+        bandwidth: h that fits the scale of its latents.
+        max_batch: Most particles that go through the denoiser at once: the memory that sampling takes.
+    """
 
     name: str
     vqvae: VQModel
@@ -37,6 +48,7 @@ class SuperResolutionModel:
     prediction_type: str
     steps_offset: int
     bandwidth: float
+    max_batch: int = 16
 
     @property
     def device(self) -> torch.device:

@@ -56,7 +56,8 @@ class Comparison:
 
     Attributes:
         images: RGB uint8 (H, W, 3) by name: bicubic, ddim_one, ddim_choice, ddim_average, kds_choice, kds_average.
-        scores: For every method of `METHODS` its PSNR (dB) and SSIM, in RGB and on Y.
+        scores: For every method of `METHODS` its PSNR (dB) and SSIM, in RGB and on Y; after an early choice the
+            steered ensemble has `kds_choice` alone.
         chosen: Index of the chosen particle, plain and steered.
         trace: Of the steered ensemble; see `Particles`.
     """
@@ -85,7 +86,7 @@ def restore(
     particles = sample(model, condition, settings, progress=progress)
     first = sample(model, condition, settings, steered=False, particles=[0], progress=progress)
     return Restoration(
-        image=decode(model, particles.latents[particles.chosen], **size),
+        image=decode(model, particles.best, **size),
         plain=decode(model, first.latents[0], **size),
         particles=particles,
     )
@@ -148,6 +149,9 @@ def _score_ensemble(
     result.chosen[name] = particles.chosen
     images = list(decode(model, particles.latents, height=height, width=width))
     scores = [score(image, truth) for image in images]
+    if particles.early:  # the other particles were not sampled to the end
+        result.images[f"{name}_choice"], result.scores[f"{name}_choice"] = images[0], scores[0]
+        return
     average = np.mean([image.astype(np.float64) for image in images], axis=0)
     result.images[f"{name}_one"] = images[0]
     result.images[f"{name}_choice"] = images[particles.chosen]

@@ -21,6 +21,7 @@ from kds_ref import (
     select_particle,
     time_grid,
 )
+from real.early_choice import EarlyChoice
 from real.models import SuperResolutionModel
 from real.tiles import map_tiles
 
@@ -47,6 +48,8 @@ class Settings:
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed and i alone.
         kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
+            particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
     """
 
     particles: int = 10
@@ -59,6 +62,7 @@ class Settings:
     guidance: float = 1.0
     seed: int = 0
     kernel: str = "gaussian"
+    early_choice: bool = False
 
     def __post_init__(self) -> None:
         """Check what no function further down checks by its own name."""
@@ -71,6 +75,8 @@ class Settings:
             raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
+        if not isinstance(self.early_choice, bool):
+            raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
 
     def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
@@ -90,16 +96,23 @@ class Particles:
     """N restorations of one photo as latents, and how they came about.
 
     Attributes:
-        latents: (N, 3, h, w), float32.
-        chosen: Index of the particle nearest the ensemble mean (KDS Eq. 9, v1).
-        evaluations: Model evaluations, counted in batches of N.
+        latents: (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
+        chosen: Index among the N of the particle nearest the ensemble mean (KDS Eq. 9, v1).
+        evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
+        early: Whether the choice was an early one, so that only the chosen particle was sampled to the end.
     """
 
     latents: torch.Tensor
     chosen: int
     evaluations: int
     trace: list[dict[str, float]] = field(default_factory=list)
+    early: bool = False
+
+    @property
+    def best(self) -> torch.Tensor:
+        """Latents of the chosen particle, (C, h, w)."""
+        return self.latents[0 if self.early else self.chosen]
 
 
 def padded_condition(low: np.ndarray, model: SuperResolutionModel) -> torch.Tensor:
@@ -128,7 +141,7 @@ def sample(
     steered: bool = True,
     particles: Sequence[int] | None = None,
     progress: Callable[[SamplerState], object] | None = None,
-    max_batch: int = 16,
+    max_batch: int | None = None,
 ) -> Particles:
     """Draw the particles of one photo, steered or plain, from the noise that belongs to the seed.
 
@@ -136,10 +149,13 @@ def sample(
         model: The model.
         condition: From `padded_condition`.
         settings: Sampler, steering and seed.
-        steered: False draws the same particles without KDS.
+        steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
         particles: Draw only these of the N (without steering they do not depend on each other).
         progress: Called after every model evaluation.
-        max_batch: Most particles that go through the UNet at once.
+        max_batch: Most particles that go through the UNet at once; None: the model's own limit.
+
+    Raises:
+        ValueError: A part of the ensemble is to be steered; or early choice with a cut-off above every timestep.
     """
     height, width = condition.shape[-2:]
     noise = initial_noise(settings.particles, height, width, seed=settings.seed)
@@ -147,20 +163,24 @@ def sample(
         if steered:
             raise ValueError("particles: a part of the ensemble can be drawn only without steering")
         noise = noise[list(particles)]
+    total = model.schedule.num_train_timesteps
+    early = EarlyChoice(total, cutoff=settings.cutoff) if steered and settings.early_choice else None
     trace: list[dict[str, float]] = []
 
     def watch(state: SamplerState) -> None:
+        if early is not None:
+            early.watch(state)
         if state.info is not None:
             means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
             trace.append({"t": state.t, "effective_particles": round(means[0], 4), "shift_norm": round(means[1], 5)})
         if progress is not None:
             progress(state)
 
-    total = model.schedule.num_train_timesteps
     steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
     spacing = "leading" if settings.sampler == "ddim" else "dpm"
+    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
-        _denoiser(model, condition, settings.guidance, max_batch),
+        denoise if early is None else early.denoiser(denoise),
         noise.to(model.device),
         schedule=model.schedule,
         timesteps=time_grid(
@@ -173,7 +193,9 @@ def sample(
         prediction_type=model.prediction_type,
         callback=watch,
     )
-    return Particles(result.x0, int(select_particle(result.x0)), result.num_model_evaluations, trace)
+    if early is not None and early.chosen is not None:
+        return Particles(result.x0[early.chosen : early.chosen + 1], early.chosen, early.rows, trace, early=True)
+    return Particles(result.x0, int(select_particle(result.x0)), len(noise) * result.num_model_evaluations, trace)
 
 
 def _denoiser(

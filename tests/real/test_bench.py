@@ -17,13 +17,13 @@ from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
 from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
-from real.rows import Rows  # noqa: E402
 from real.bench.runner import Task, run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import SuperResolutionModel  # noqa: E402
 from real.restore import bicubic  # noqa: E402
+from real.rows import Rows  # noqa: E402
 from real.sampling import Settings, decode, padded_condition, sample  # noqa: E402
 
 AVAILABLE = [name for name, study in STUDIES.items() if not study.missing]

@@ -24,7 +24,6 @@ from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables 
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Run, draws, fill_grid  # noqa: E402
 from real.bench.report import METRICS  # noqa: E402
-from real.rows import Rows  # noqa: E402
 from real.bench.runner import _first, _with_bandwidth  # noqa: E402
 from real.bench.statistics import bootstrap_interval, paired  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
@@ -34,6 +33,7 @@ from real.images import sample_photo  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import SuperResolutionModel  # noqa: E402
 from real.restore import bicubic  # noqa: E402
+from real.rows import Rows  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 from real.second_order import PRESETS  # noqa: E402
 
@@ -229,6 +229,14 @@ def test_rows_outlive_a_kill_at_any_byte(tmp_path: Path) -> None:
         for row in rows[len(again) :]:
             again.add(row)
         assert (tmp_path / "rows.jsonl").read_bytes() == whole
+
+
+def test_an_option_that_is_newer_than_the_rows_and_off_does_not_refuse_them(tmp_path: Path) -> None:
+    Rows(tmp_path, {"settings": {"seed": 1}}).add({"photo": "a", "run": "x"})
+    assert len(Rows(tmp_path, {"settings": {"seed": 1, "early_choice": False}})) == 1
+    for other in ({"seed": 1, "early_choice": True}, {"seed": 1, "cutoff": 0.0}):
+        with pytest.raises(UserError, match=list(other)[1]):
+            Rows(tmp_path, {"settings": other})
 
 
 def test_damaged_rows_are_refused(tmp_path: Path) -> None:
