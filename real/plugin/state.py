@@ -81,6 +81,8 @@ class SteeringState:
         trace: One `StepRecord` a call of `step` since `set_timesteps`.
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
         latents: All rows that the last call of `step` returned.
+        x0: Steered clean latents of the last steered call, a row a particle like `latents`; None: no call was steered.
+        early: Particle of each image that `choose_early` lets go on, (B,); None: all still do.
     """
 
     num_particles: int
@@ -100,6 +102,8 @@ class SteeringState:
     trace: list[StepRecord] = field(default_factory=list, init=False)
     info: SteeringInfo | None = field(default=None, init=False)
     latents: torch.Tensor | None = field(default=None, init=False)
+    x0: torch.Tensor | None = field(default=None, init=False)
+    early: torch.Tensor | None = field(default=None, init=False)
     generators: list[torch.Generator] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +132,7 @@ class SteeringState:
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
         self.trace = []
-        self.info = self.latents = self.generators = None
+        self.info = self.latents = self.generators = self.x0 = self.early = None
 
     def delta(self, coefficients: Coefficients, index: int, count: int) -> tuple[float, float]:
         """(position, strength) of a call: KDS Eq. 10 (v1) on the chosen scale, with the ramp around the cut-off."""
@@ -141,11 +145,15 @@ class SteeringState:
         elif self.cutoff_in == "timestep" and coefficients.time is not None:
             position = coefficients.time
         position = min(max(float(position or 0.0), 0.0), 1.0)
+        return position, self.strength * self.part(position)
+
+    def part(self, position: float) -> float:
+        """Part of the strength at a position: 1 inside the steering window, 0 behind it, in between on a ramp."""
         if self.ramp == 0.0:
             nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
-            return position, float(steering_strength(nearly, 1, strength=self.strength, cutoff=self.cutoff))
+            return float(steering_strength(nearly, 1, strength=1.0, cutoff=self.cutoff))
         part = min(max((position - self.cutoff) / self.ramp + 0.5, 0.0), 1.0)
-        return position, self.strength * part if part > 1e-9 else 0.0
+        return part if part > 1e-9 else 0.0
 
     def steer_x0(self, x0_pred: torch.Tensor, strength: float, ensemble: Ensemble) -> tuple[torch.Tensor, SteeringInfo]:
         """`kds_ref.steer` with these options, at the strength of this call."""
@@ -162,6 +170,7 @@ class SteeringState:
             sample_ndim=ensemble.sample_ndim,
             scale_with_dimension=self.scale_with_dimension,
         )
+        self.x0 = ensemble.from_steer(steered)
         return steered, info
 
     def ensemble(self, sample: torch.Tensor, usual: Any) -> Ensemble:
@@ -182,6 +191,8 @@ class SteeringState:
     def select(self, latents: torch.Tensor | None = None) -> Choice:
         """Choose the particle nearest to the ensemble mean, for each image: KDS Eq. 9 (v1).
 
+        After an early choice (`choose_early`) it is that one.
+
         Args:
             latents: Final latents (B * N, *sample); None: those that the last call of `step` returned. Pipelines
                 that change latents after `step` (inpainting without a mask channel) must give theirs.
@@ -198,7 +209,7 @@ class SteeringState:
             raise RuntimeError("nothing was sampled yet: run the pipeline first, or pass latents")
         ensemble = Ensemble(self.num_particles, self.layout, self.axes or "C")
         ensembles = ensemble.split(rows)  # (B, N, *sample)
-        particle = select_particle(ensembles, sample_ndim=rows.ndim - 1)
+        particle = select_particle(ensembles, sample_ndim=rows.ndim - 1) if self.early is None else self.early
         images = torch.arange(len(ensembles), device=particle.device)
         numbers = ensemble.split(torch.arange(len(rows), device=particle.device))  # (B, N), which row is whose
         return Choice(particle, numbers[images, particle], ensembles[images, particle])
