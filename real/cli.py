@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 
 __all__ = ["UserError", "run_command"]
@@ -15,6 +16,8 @@ class UserError(Exception):
 def run_command(command: Callable[[], int], *, prog: str) -> int:
     """Run `command` and turn the errors that a user can cause into one line on stderr and exit status 2.
 
+    Warnings become one line, too.
+
     Args:
         command: Does the work and returns an exit status.
         prog: Name of the program in front of the message.
@@ -22,6 +25,8 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
     """
+    plain = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {message}\n"
     try:
         return command()
     except (UserError, ValueError, TypeError, OSError, FloatingPointError) as error:
@@ -31,3 +36,5 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = plain

@@ -24,8 +24,9 @@ from real.images import SUFFIXES, center_crop, load_photo
 from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.perceptual import LpipsHed
+from real.problems import METHODS, Score
 from real.records import describe
-from real.restore import METHODS, Score, compare, compare_plain
+from real.restore import compare, compare_plain
 from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition
 from real.second_order import SecondOrderDegradation

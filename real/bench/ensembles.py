@@ -16,7 +16,7 @@ from kds_ref import select_particle
 from real.metrics import distortion
 from real.models import SuperResolutionModel
 from real.perceptual import LpipsHed
-from real.restore import Score
+from real.problems import Score
 from real.sampling import decode
 
 __all__ = ["Ensemble", "make_score", "sharpness"]

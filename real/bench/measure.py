@@ -17,7 +17,8 @@ from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
 from real.early_choice import in_window
 from real.models import SuperResolutionModel
-from real.restore import Score, bicubic
+from real.problems import Score
+from real.restore import bicubic
 from real.sampling import padded_condition, sample
 
 __all__ = ["measure"]

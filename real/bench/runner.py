@@ -26,8 +26,8 @@ from real.cli import UserError
 from real.files import write_atomically
 from real.images import save_png
 from real.models import SuperResolutionModel
+from real.problems import Score
 from real.records import describe
-from real.restore import Score
 from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition, sample
 
