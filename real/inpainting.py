@@ -52,8 +52,8 @@ class Inpainting:
         cell = model.pipe.vae_scale_factor
         padding = [(0, -side % cell) for side in mask.shape]
         grown = grow_to_cells(np.pad(mask, padding), cell)
-        known = np.where(grown[..., None], 0, np.pad(image, (*padding, (0, 0)), mode="edge"))
-        self._known = torch.from_numpy(known).permute(2, 0, 1)[None].float() / 255.0
+        whole = np.pad(image, (*padding, (0, 0)), mode="edge")  # the pipeline hides what the mask covers
+        self._whole = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255.0
         self._grown = torch.from_numpy(grown)[None, None].float()
 
     def draw(
@@ -70,10 +70,10 @@ class Inpainting:
             return {
                 "prompt": self.prompt,
                 "negative_prompt": self.negative_prompt or "",
-                "image": self._known,
+                "image": self._whole,
                 "mask_image": self._grown,
-                "height": self._known.shape[-2],
-                "width": self._known.shape[-1],
+                "height": self._whole.shape[-2],
+                "width": self._whole.shape[-1],
                 "num_images_per_prompt": count,
             }
 

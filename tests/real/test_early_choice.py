@@ -11,8 +11,10 @@ from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import Run  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
+from real.evaluate import summarise, table  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import SuperResolutionModel  # noqa: E402
+from real.problems import METHODS  # noqa: E402
 from real.restore import compare, restore  # noqa: E402
 from real.sampling import Settings, padded_condition, sample  # noqa: E402
 
@@ -85,3 +87,13 @@ def test_the_plain_sampler_draws_every_particle_to_the_end(
     assert {"ddim_mean", "ddim_choice", "kds_choice"} <= set(result.scores)
     assert not {"kds_mean", "kds_worst", "kds_average"} & set(result.scores)  # of particles that were dropped
     assert np.array_equal(result.images["kds_choice"], restore(low, tiny, settings).image)
+
+
+def test_an_evaluation_leaves_out_what_was_not_sampled() -> None:
+    scores = {name: {"psnr_rgb": 20.0, "ssim_rgb": 0.5, "psnr_y": 21.0, "ssim_y": 0.6} for name in METHODS}
+    dropped = {"kds_mean", "kds_worst", "kds_average"}
+    rows = [{"scores": {name: s for name, s in scores.items() if name not in dropped}}]
+    summary = summarise(rows, replace(SETTINGS, early_choice=True))
+    assert {("kds_choice", "ddim_mean"), ("kds_choice", "ddim_choice")} <= {(p["a"], p["b"]) for p in summary["pairs"]}
+    assert not dropped & {name for pair in summary["pairs"] for name in (pair["a"], pair["b"])}
+    assert "kds_choice" in table(summary)

@@ -19,7 +19,7 @@ from real import pipelines  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.front import inpaint, open_model, super_resolve  # noqa: E402
-from real.masks import center_box  # noqa: E402
+from real.masks import center_box, grow_to_cells  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.problems import Restoration  # noqa: E402
 from real.restore import restore  # noqa: E402
@@ -76,6 +76,12 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
     assert np.array_equal(result.plain, expected.plain)
     assert result.chosen == expected.particles.chosen
     assert result.trace == expected.particles.trace
+    seen: list[int] = []
+    parts = open_model(tiny_folder, device="cpu", max_batch=2)
+    parts.unet.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    split = super_resolve(low, model=parts, settings=settings)
+    assert seen == [2, 1] * 2 + [1] * 2  # three particles, then the plain first one
+    assert np.abs(split.image.astype(int) - expected.image).max() <= 1
     for wrong in (low.astype(float), low[..., :2]):
         with pytest.raises(ValueError, match="low: got"):
             super_resolve(wrong, model=tiny)
@@ -177,6 +183,10 @@ def test_known_pixels_stay_and_hidden_ones_have_no_say(inpainter: Any, small: np
     loose = inpaint(small, hole, model=inpainter, settings=SETTINGS, paste=False)
     assert np.array_equal(loose.image[hole], result.image[hole])
     assert not np.array_equal(loose.image[~hole], small[~hole])
+    grown = grow_to_cells(np.pad(hole, ((0, 1), (0, 0))), 2)[:31]
+    assert grown.sum() > hole.sum()
+    same = inpaint(small, grown, model=inpainter, settings=SETTINGS)  # the model sees whole cells
+    assert torch.equal(same.particles.latents, result.particles.latents)
     prompted = inpaint(small, hole, model=inpainter, settings=SETTINGS, prompt="a dog")
     assert not np.array_equal(prompted.image, result.image)
 
@@ -300,6 +310,14 @@ def test_what_does_not_fit_is_refused(
         open_model(None, task="inpaint")
     with pytest.raises(UserError, match="--device"):
         open_model(None, device="abacus")
+
+
+@pytest.mark.parametrize(
+    ("given", "clips"), [({}, False), ({"clip_sample": True}, True), ({"clip_sample": False}, False)]
+)
+def test_a_scheduler_clips_only_where_the_model_says_so(inpainter: Any, given: dict[str, bool], clips: bool) -> None:
+    model = replace(inpainter, scheduler=diffusers.DPMSolverMultistepScheduler().config | given)
+    assert pipelines._steered(model, SETTINGS, N, 0.3, "all").config.clip_sample is clips
 
 
 def test_a_blacked_out_picture_is_no_result(inpainter: Any, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

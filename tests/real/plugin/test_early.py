@@ -75,6 +75,8 @@ def test_the_chosen_rows_are_those_of_the_whole_run(kind: Any, guided: bool, lay
     choice = scheduler.kds.select(early)
     assert torch.equal(choice.particle, nearest)
     torch.testing.assert_close(choice.latents, whole[choice.rows], rtol=1e-5, atol=1e-5)
+    scheduler.kds.early = (nearest + 1) % N
+    assert torch.equal(scheduler.kds.select(early).particle, scheduler.kds.early)  # the choice is not made again
     unchoose_early(network)
     assert torch.equal(loop(network, scheduler, **run), whole)  # and nothing is remembered
     assert scheduler.kds.early is None
