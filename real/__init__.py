@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from real.front import inpaint, open_model, super_resolve
     from real.plugin import (
         choosing_callback,
         particle_generators,
@@ -14,27 +15,44 @@ if TYPE_CHECKING:
         unsteer_scheduler,
     )
     from real.plugin.batching import split_batches, unsplit_batches
+    from real.plugin.early import choose_early, unchoose_early
+    from real.problems import Restoration
     from real.ranks import particle_share
+    from real.sampling import Settings
 
 __all__ = [
+    "Restoration",
+    "Settings",
+    "choose_early",
     "choosing_callback",
+    "inpaint",
+    "open_model",
     "particle_generators",
     "particle_share",
     "repeat_for_particles",
     "split_batches",
     "steer_scheduler",
+    "super_resolve",
+    "unchoose_early",
     "unsplit_batches",
     "unsteer_scheduler",
 ]
 _HOMES = {
+    "Restoration": "real.problems",
+    "Settings": "real.sampling",
+    "choose_early": "real.plugin.early",
+    "inpaint": "real.front",
+    "open_model": "real.front",
     "particle_share": "real.ranks",
     "split_batches": "real.plugin.batching",
+    "super_resolve": "real.front",
+    "unchoose_early": "real.plugin.early",
     "unsplit_batches": "real.plugin.batching",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import the plug-in, and torch with it, only when it is asked for: the command line answers at once."""
+    """Import what is asked for, and torch with it, only then: the command line answers at once."""
     if name in __all__:
         return getattr(import_module(_HOMES.get(name, "real.plugin")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

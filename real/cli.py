@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -41,6 +42,8 @@ def refuse(message: str) -> NoReturn:
 def run_command(command: Callable[[], int], *, prog: str) -> int:
     """Run `command` and turn the errors that a user can cause into one line on stderr and exit status 2.
 
+    Warnings become one line, too.
+
     Args:
         command: Does the work and returns an exit status.
         prog: Name of the program in front of the message.
@@ -48,6 +51,8 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
     """
+    plain = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {message}\n"
     try:
         return command()
     except (UserError, ValueError, TypeError, OSError, FloatingPointError) as error:
@@ -59,3 +64,5 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = plain

@@ -22,8 +22,9 @@ from real.degrade import Degradation
 from real.files import write_atomically
 from real.images import SUFFIXES, center_crop, load_photo
 from real.models import SuperResolutionModel
+from real.problems import METHODS
 from real.records import describe
-from real.restore import METHODS, compare, compare_plain
+from real.restore import compare, compare_plain
 from real.rows import Rows, locked
 from real.sampling import Settings, decode, padded_condition
 from real.scores import Score, make_score
@@ -142,6 +143,7 @@ def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
             {"a": a, "b": b, "what": what}
             | {k: {**_mean(values[a][k] - values[b][k]), "p": _p(values[a][k], values[b][k])} for k in values[a]}
             for a, b, what in PAIRS
+            if a in values and b in values  # after an early choice there is one steered particle
         ],
     }
 

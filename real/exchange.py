@@ -17,7 +17,7 @@ from kds_ref import Kernel
 
 __all__ = ["RankError", "broadcast", "check_ready", "collect", "fingerprint", "gather", "text_of"]
 
-STAGES = ("settings", "condition", "x0_pred", "latents")  # what can be exchanged
+STAGES = ("settings", "condition", "x0_pred", "early choice", "latents")  # what can be exchanged
 _MOST_AXES = 8
 _LONGEST = 60  # characters of a value in a message
 

@@ -13,7 +13,16 @@ from PIL import Image, ImageOps
 from real.cli import UserError
 from real.files import write_atomically
 
-__all__ = ["LARGEST_SIDE", "SMALLEST_SIDE", "SUFFIXES", "center_crop", "load_photo", "sample_photo", "save_png"]
+__all__ = [
+    "LARGEST_SIDE",
+    "SMALLEST_SIDE",
+    "SUFFIXES",
+    "center_crop",
+    "load_photo",
+    "sample_photo",
+    "save_png",
+    "to_rgb",
+]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SMALLEST_SIDE = 16
@@ -44,7 +53,7 @@ def load_photo(path: str | Path, *, largest: int = LARGEST_SIDE) -> np.ndarray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
             _check_size(path, *image.size, largest)
-            pixels = _to_rgb(ImageOps.exif_transpose(image))
+            pixels = to_rgb(image)
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
@@ -60,7 +69,13 @@ def _check_size(path: Path, width: int, height: int, largest: int) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode as RGB uint8 (H, W, 3): rotated by its EXIF, transparency laid on white, scaled to 8 bit.
+
+    Raises:
+        ValueError: It holds NaN or infinity.
+    """
+    image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):  # Pillow clips these instead of scaling them
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():

@@ -10,7 +10,9 @@ import numpy as np
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-__all__ = ["distortion"]
+__all__ = ["distortion", "hole_distortion"]
+
+SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 
 
 def distortion(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -21,18 +23,48 @@ def distortion(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     Raises:
         ValueError: The two are not uint8 arrays of one shape (H, W, 3) with sides of at least 11.
     """
+    luma, true_luma = _lumas(image, truth)
+    return {
+        "psnr_rgb": _psnr(truth.astype(np.float64), image.astype(np.float64)),
+        "ssim_rgb": float(structural_similarity(truth, image, channel_axis=-1, **SSIM)),
+        "psnr_y": _psnr(true_luma, luma),
+        "ssim_y": float(structural_similarity(true_luma, luma, **SSIM)),
+    }
+
+
+def hole_distortion(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """The same over the pixels of a mask alone, under names that begin with "hole_".
+
+    PSNR is of the squared error of these pixels; SSIM is the mean of its map over them, whose windows look beyond the
+    mask's border as those of the whole image do.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        truth: RGB uint8 (H, W, 3).
+        mask: bool (H, W), with at least one True.
+
+    Raises:
+        ValueError: As `distortion`, or the mask does not fit or is empty.
+    """
+    if mask.dtype != bool or mask.shape != truth.shape[:2] or not mask.any():
+        raise ValueError(f"mask: got {mask.dtype} {mask.shape}; give bool {truth.shape[:2]} with at least one True")
+    luma, true_luma = _lumas(image, truth)
+    _, rgb_map = structural_similarity(truth, image, channel_axis=-1, full=True, **SSIM)
+    _, luma_map = structural_similarity(true_luma, luma, full=True, **SSIM)
+    return {
+        "hole_psnr_rgb": _psnr(truth[mask].astype(np.float64), image[mask].astype(np.float64)),
+        "hole_ssim_rgb": float(rgb_map[mask].mean()),
+        "hole_psnr_y": _psnr(true_luma[mask], luma[mask]),
+        "hole_ssim_y": float(luma_map[mask].mean()),
+    }
+
+
+def _lumas(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for name, pixels in (("image", image), ("truth", truth)):
         if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or min(pixels.shape[:2]) < 11:
             got = f"{pixels.dtype} {pixels.shape}"
             raise ValueError(f"{name}: got {got}; give uint8 (H, W, 3), both alike, sides of at least 11")
-    luma, true_luma = rgb2ycbcr(image)[..., 0], rgb2ycbcr(truth)[..., 0]
-    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
-    return {
-        "psnr_rgb": _psnr(truth.astype(np.float64), image.astype(np.float64)),
-        "ssim_rgb": float(structural_similarity(truth, image, channel_axis=-1, **window)),
-        "psnr_y": _psnr(true_luma, luma),
-        "ssim_y": float(structural_similarity(true_luma, luma, **window)),
-    }
+    return rgb2ycbcr(image)[..., 0], rgb2ycbcr(truth)[..., 0]
 
 
 def _psnr(truth: np.ndarray, image: np.ndarray) -> float:

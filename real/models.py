@@ -2,12 +2,12 @@
 
 A model is a diffusers folder in LDM-SR's shape: `vqvae/` (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel, 3
 latent + 3 condition channels) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present,
-carries the bandwidth that fits the scale of the model's latents.
+carries the bandwidth that fits the scale of the model's latents. `real.families` says what a model is; those that are
+whole pipelines are in `real.pipelines`.
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,36 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from kds_ref import NoiseSchedule
 from real.cli import UserError
+from real.families import recognise
+from real.hub import Source, locate, read_config
 
-__all__ = ["BUNDLED", "DTYPES", "SuperResolutionModel", "load_model"]
+__all__ = ["BUNDLED", "DTYPES", "SuperResolutionModel", "explain", "kds_bandwidth", "load_model", "weights_options"]
 
 BUNDLED = Path(__file__).parent / "weights" / "sr"
 PAPER_BANDWIDTH = 0.3
+PICKLES = (
+    "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
+    "restricted unpickler refuses most of that, but load one only from an author you trust"
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class SuperResolutionModel:
-    """A loaded model, its noise schedule, and what is known of it."""
+    """A loaded model, its noise schedule, and what is known of it.
+
+    Attributes:
+        name: Folder or hub id; "bundled" for the one that the package carries.
+        vqvae: The autoencoder.
+        unet: The denoiser.
+        schedule: Noise schedule that the denoiser was trained with.
+        prediction_type: What the denoiser predicts.
+        steps_offset: Of DDIM's timesteps.
+        bandwidth: h that fits the scale of its latents.
+        max_batch: Most particles that go through the denoiser at once: the memory that sampling takes.
+        revision: Of a hub id, as it was asked for.
+        commit: Of a hub id, where it is known.
+    """
 
     name: str
     vqvae: VQModel
@@ -37,6 +56,14 @@ class SuperResolutionModel:
     prediction_type: str
     steps_offset: int
     bandwidth: float
+    max_batch: int = 16
+    revision: str | None = None
+    commit: str | None = None
+
+    @property
+    def family(self) -> str:
+        """Name in `real.families`."""
+        return "ldm-sr"
 
     @property
     def device(self) -> torch.device:
@@ -52,8 +79,9 @@ def load_model(
     dtype: str = "float32",
     revision: str | None = None,
     pickled_weights: bool = False,
+    max_batch: int = 16,
 ) -> SuperResolutionModel:
-    """Load a super-resolution model.
+    """Load a super-resolution model in LDM-SR's shape.
 
     Args:
         model: A folder, an id on the Hugging Face hub (such as "CompVis/ldm-super-resolution-4x-openimages"), or None
@@ -64,29 +92,34 @@ def load_model(
         revision: Commit, tag or branch of a hub id.
         pickled_weights: Also accept weights in pickle files (the public LDM-SR has only those). Loading a pickle can
             run code that its author wrote; torch's restricted unpickler is used, which refuses most of it.
+        max_batch: Most particles that go through the denoiser at once.
 
     Raises:
-        ValueError: `dtype` is none of those.
+        ValueError: `dtype` is none of those, or `max_batch` is less than 1.
         UserError: The model is not there, is not in LDM-SR's shape, or has only pickled weights.
+
+    Warns:
+        UserWarning: If pickles are allowed.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
-    source = str(BUNDLED if model is None else model)
+    if max_batch < 1:
+        raise ValueError(f"max_batch: got {max_batch}; give a whole number of at least 1")
+    source = Source(str(BUNDLED), is_folder=True) if model is None else locate(model, revision=revision)
+    family = recognise(source, task="sr")
+    if family.name != "ldm-sr":
+        raise UserError(f"--model: {source.name!r} is {family.what}; only models in LDM-SR's shape are taken here")
+    options = weights_options(source, pickled_weights=pickled_weights)
     # low_cpu_mem_usage needs another package and only matters for models that fill the memory.
-    options: dict[str, Any] = {"use_safetensors": None if pickled_weights else True, "low_cpu_mem_usage": False}
-    if revision is not None:
-        options["revision"] = revision
+    options["low_cpu_mem_usage"] = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # diffusers' own talk with huggingface_hub
-            vqvae, unet, config = _load(source, DTYPES[dtype], options, revision)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(_explain(source, error)) from error
-    if (unet.config.in_channels, unet.config.out_channels, vqvae.config.latent_channels) != (6, 3, 3):
-        raise UserError(
-            f"--model: {source!r} has a UNet of {unet.config.in_channels} to {unet.config.out_channels} channels and "
-            f"{vqvae.config.latent_channels} latent channels; LDM-SR's shape is 6 to 3 and 3"
-        )
+            vqvae = VQModel.from_pretrained(source.name, subfolder="vqvae", torch_dtype=torch.float32, **options)
+            unet = UNet2DModel.from_pretrained(source.name, subfolder="unet", torch_dtype=DTYPES[dtype], **options)
+            config = DDIMScheduler.load_config(source.name, subfolder="scheduler", **source.options)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(explain(source, error)) from error
     # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
     scheduler = DDIMScheduler.from_config(config)
     return SuperResolutionModel(
@@ -96,29 +129,35 @@ def load_model(
         schedule=NoiseSchedule(scheduler.alphas_cumprod.double().numpy()),
         prediction_type=scheduler.config.prediction_type,
         steps_offset=scheduler.config.steps_offset,
-        bandwidth=_bandwidth(Path(source)),
+        bandwidth=kds_bandwidth(source),
+        max_batch=max_batch,
+        revision=source.revision,
+        commit=source.commit,
     )
 
 
-def _load(
-    source: str, dtype: torch.dtype, options: dict[str, Any], revision: str | None
-) -> tuple[VQModel, UNet2DModel, dict[str, Any]]:
-    vqvae = VQModel.from_pretrained(source, subfolder="vqvae", torch_dtype=torch.float32, **options)
-    unet = UNet2DModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype, **options)
-    return vqvae, unet, DDIMScheduler.load_config(source, subfolder="scheduler", revision=revision)
+def weights_options(source: Source, *, pickled_weights: bool) -> dict[str, Any]:
+    """What `from_pretrained` needs to take safetensors alone, or pickles too; of the latter it warns."""
+    if pickled_weights:
+        warnings.warn(PICKLES, UserWarning, stacklevel=3)
+    return {**source.options, "use_safetensors": None if pickled_weights else True}
 
 
-def _bandwidth(folder: Path) -> float:
-    """The bandwidth in the model's kds.json; the paper's where there is none (also for hub ids)."""
-    path = folder / "kds.json"
-    return float(json.loads(path.read_text())["bandwidth"]) if path.is_file() else PAPER_BANDWIDTH
+def kds_bandwidth(source: Source) -> float:
+    """The bandwidth in the model's kds.json; the paper's where there is none."""
+    config = read_config(source, "kds.json") or {"bandwidth": PAPER_BANDWIDTH}
+    try:
+        return float(config["bandwidth"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--model: kds.json of {source.name!r} names no number as its bandwidth") from error
 
 
-def _explain(source: str, error: Exception) -> str:
-    if Path(source).is_dir():
-        needs = "vqvae/, unet/ and scheduler/ with safetensors weights"
-        return f"--model: cannot load {source!r} ({error}); a model folder holds {needs}, or use --pickled-weights"
-    return (
-        f"--model: {source!r} is not a folder here and could not be had from the hub ({type(error).__name__}); "
-        "check the spelling, the network and the cache, or --pickled-weights if the repository has no safetensors"
-    )
+def explain(source: Source, error: Exception) -> str:
+    """One line for weights that could not be loaded."""
+    why = " ".join(str(error).split())
+    if len(why) > 240:
+        why = why[:240] + " ..."
+    hint = "if it has its weights as pickles only, --pickled-weights allows them"
+    if source.offline:
+        hint = f"if the cache holds only a part of it, fetch the rest: hf download {source.name}; {hint}"
+    return f"--model: cannot load {source.name!r} ({why}); {hint}"

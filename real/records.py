@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 import diffusers
@@ -12,12 +13,13 @@ import torch
 
 import kds_ref
 from real.models import SuperResolutionModel
+from real.pipelines import PipelineModel
 from real.sampling import Settings
 
 __all__ = ["describe"]
 
 
-def describe(settings: Settings, model: SuperResolutionModel, command: str) -> dict[str, Any]:
+def describe(settings: Settings, model: SuperResolutionModel | PipelineModel, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
@@ -25,6 +27,8 @@ def describe(settings: Settings, model: SuperResolutionModel, command: str) -> d
         "command": command,
         "settings": used,
         "model": model.name,
+        "revision": model.revision,
+        "commit": model.commit,
         "device": str(model.device),
         "dtype": str(model.unet.dtype).removeprefix("torch."),
         "versions": {
@@ -33,5 +37,6 @@ def describe(settings: Settings, model: SuperResolutionModel, command: str) -> d
             "numpy": np.__version__,
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
+            **({"transformers": version("transformers")} if isinstance(model, PipelineModel) else {}),
         },
     }

@@ -1,71 +1,73 @@
-"""Restore a photo with KDS, alone or beside everything that it has to be compared with.
+"""Super-resolution with a model in LDM-SR's shape, through the samplers of the core; alone or beside its comparisons.
 
-`restore` is the use; `compare` is the experiment: it knows the truth and puts plain DDIM and KDS, from the same initial
-noise, beside each other, so that what steering does and what choosing does can be told apart.
+`real.problems` says what is done with a problem; here is the problem, and `restore` and `compare` for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 from PIL import Image
 
-from kds_ref import SamplerState
 from real.metrics import distortion
 from real.models import SuperResolutionModel
+from real.problems import (
+    METHODS,
+    Comparison,
+    Drawn,
+    Progress,
+    Restoration,
+    Which,
+    compare_problem,
+    plain_comparison,
+    restore_problem,
+)
 from real.ranks import Ranks
-from real.sampling import Particles, Settings, decode, padded_condition, sample
+from real.sampling import Settings, decode, padded_condition, sample
 from real.scores import Score
 
-__all__ = ["METHODS", "Comparison", "Restoration", "bicubic", "compare", "compare_plain", "restore", "take_part"]
-
-METHODS = {
-    "bicubic": "bicubic interpolation",
-    "ddim_one": "plain sampler: one particle, the first",
-    "ddim_mean": "plain sampler: mean over the particles (what one random particle gives on average)",
-    "ddim_worst": "plain sampler: the particle of lowest PSNR (needs the truth)",
-    "ddim_choice": "plain sampler: the particle nearest the ensemble mean",
-    "ddim_average": "plain sampler: pixel average of the particles",
-    "kds_mean": "KDS: mean over the particles (what one random particle gives on average)",
-    "kds_worst": "KDS: the particle of lowest PSNR (needs the truth)",
-    "kds_choice": "KDS: the particle nearest the ensemble mean: the method of the paper",
-    "kds_average": "KDS: pixel average of the particles",
-}
-Progress = Callable[[SamplerState], object]
+__all__ = [
+    "METHODS",
+    "Comparison",
+    "LowResolution",
+    "Restoration",
+    "bicubic",
+    "compare",
+    "compare_plain",
+    "restore",
+    "take_part",
+]
 
 
-@dataclass
-class Restoration:
-    """A restored photo.
+class LowResolution:
+    """A low-resolution photo and a model in LDM-SR's shape; a `Problem`.
 
-    Attributes:
-        image: RGB uint8 (4h, 4w, 3), decoded from the chosen particle.
-        plain: The first particle without steering, decoded: what the sampler gives without KDS.
-        particles: The steered ensemble.
+    Args:
+        low: RGB uint8 (h, w, 3).
+        model: The model.
+        ranks: Processes that share the particles; the others call `take_part`.
     """
 
-    image: np.ndarray
-    plain: np.ndarray
-    particles: Particles
+    def __init__(self, low: np.ndarray, model: SuperResolutionModel, ranks: Ranks | None = None) -> None:
+        self.model, self.ranks, self.condition = model, ranks, padded_condition(low, model)
+        self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
 
-
-@dataclass
-class Comparison:
-    """Plain sampler and KDS beside the truth.
-
-    Attributes:
-        images: RGB uint8 (H, W, 3) by name: bicubic, ddim_one, ddim_choice, ddim_average, kds_choice, kds_average.
-        scores: For every method of `METHODS` its PSNR (dB) and SSIM, in RGB and on Y.
-        chosen: Index of the chosen particle, plain and steered.
-        trace: Of the steered ensemble; see `Particles`.
-    """
-
-    images: dict[str, np.ndarray] = field(default_factory=dict)
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    chosen: dict[str, int] = field(default_factory=dict)
-    trace: list[dict[str, float]] = field(default_factory=list)
+    def draw(
+        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
+    ) -> Drawn:
+        """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
+        particles = sample(
+            self.model,
+            self.condition,
+            settings,
+            steered=steered,
+            particles=[0] if which == "first" else None,
+            progress=progress,
+            ranks=None if which == "first" else self.ranks,
+        )
+        alone = which != "all" or particles.early
+        latents = particles.best[None] if alone else particles.latents
+        images = decode(self.model, latents, height=self.height, width=self.width)
+        return Drawn(particles, list(images), alone)
 
 
 def bicubic(low: np.ndarray) -> np.ndarray:
@@ -87,15 +89,7 @@ def restore(
     The plain first particle is drawn too, for comparison; it costs one N-th of the restoration. With ranks, the other
     processes call `take_part`.
     """
-    condition = padded_condition(low, model)
-    size = {"height": 4 * low.shape[0], "width": 4 * low.shape[1]}
-    particles = sample(model, condition, settings, progress=progress, ranks=ranks)
-    first = sample(model, condition, settings, steered=False, particles=[0], progress=progress)
-    return Restoration(
-        image=decode(model, particles.latents[particles.chosen], **size),
-        plain=decode(model, first.latents[0], **size),
-        particles=particles,
-    )
+    return restore_problem(LowResolution(low, model, ranks), settings, progress=progress)
 
 
 def compare(
@@ -122,10 +116,8 @@ def compare(
         ranks: Processes that share the particles; the others call `take_part`.
     """
     plain = plain or compare_plain(truth, low, model, settings, progress=progress, score=score, ranks=ranks)
-    steered = sample(model, padded_condition(low, model), settings, progress=progress, ranks=ranks)
-    result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.trace)
-    _score_ensemble(result, "kds", steered, truth, model, score)
-    return result
+    problem = LowResolution(low, model, ranks)
+    return compare_problem(problem, truth, settings, plain=plain, score=score, progress=progress)
 
 
 def compare_plain(
@@ -139,11 +131,9 @@ def compare_plain(
     ranks: Ranks | None = None,
 ) -> Comparison:
     """The part of `compare` that no steering changes: bicubic interpolation and the plain sampler."""
-    plain = sample(model, padded_condition(low, model), settings, steered=False, progress=progress, ranks=ranks)
-    result = Comparison(images={"bicubic": bicubic(low)})
-    result.scores["bicubic"] = score(result.images["bicubic"], truth)
-    _score_ensemble(result, "ddim", plain, truth, model, score)
-    return result
+    baselines = {"bicubic": bicubic(low)}
+    problem = LowResolution(low, model, ranks)
+    return plain_comparison(problem, truth, settings, score=score, baselines=baselines, progress=progress)
 
 
 def take_part(
@@ -154,27 +144,3 @@ def take_part(
     if compared:
         sample(model, condition, settings, steered=False, ranks=ranks)
     sample(model, condition, settings, ranks=ranks)
-
-
-def _score_ensemble(
-    result: Comparison,
-    name: str,
-    particles: Particles,
-    truth: np.ndarray,
-    model: SuperResolutionModel,
-    score: Score,
-) -> None:
-    height, width = truth.shape[:2]
-    result.chosen[name] = particles.chosen
-    images = list(decode(model, particles.latents, height=height, width=width))
-    scores = [score(image, truth) for image in images]
-    average = np.mean([image.astype(np.float64) for image in images], axis=0)
-    result.images[f"{name}_one"] = images[0]
-    result.images[f"{name}_choice"] = images[particles.chosen]
-    result.images[f"{name}_average"] = np.rint(average).astype(np.uint8)
-    if name == "ddim":
-        result.scores["ddim_one"] = scores[0]
-    result.scores[f"{name}_mean"] = {m: float(np.mean([s[m] for s in scores])) for m in scores[0]}
-    result.scores[f"{name}_worst"] = min(scores, key=lambda s: s["psnr_rgb"])
-    result.scores[f"{name}_choice"] = scores[particles.chosen]
-    result.scores[f"{name}_average"] = score(result.images[f"{name}_average"], truth)

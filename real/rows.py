@@ -90,6 +90,8 @@ class Rows:
 
 def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -> None:
     before, now = _flat(known), _flat(identity)
+    # An option that is newer than the rows and switched off says nothing against them.
+    before |= {name: False for name, value in now.items() if name not in before and value is False}
     differing = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if differing:
         name = differing[0]

@@ -21,6 +21,7 @@ from kds_ref import (
     select_particle,
     time_grid,
 )
+from real.early_choice import EarlyChoice
 from real.models import SuperResolutionModel
 from real.ranks import Ranks, SharedSteering
 from real.tiles import map_tiles
@@ -48,6 +49,8 @@ class Settings:
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed and i alone.
         kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
+            particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
     """
 
     particles: int = 10
@@ -60,6 +63,7 @@ class Settings:
     guidance: float = 1.0
     seed: int = 0
     kernel: str = "gaussian"
+    early_choice: bool = False
 
     def __post_init__(self) -> None:
         """Check what no function further down checks by its own name."""
@@ -72,6 +76,8 @@ class Settings:
             raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
+        if not isinstance(self.early_choice, bool):
+            raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
 
     def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
@@ -91,16 +97,23 @@ class Particles:
     """N restorations of one photo as latents, and how they came about.
 
     Attributes:
-        latents: (N, 3, h, w), float32.
-        chosen: Index of the particle nearest the ensemble mean (KDS Eq. 9, v1).
-        evaluations: Model evaluations, counted in batches of N.
+        latents: (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
+        chosen: Index among the N of the particle nearest the ensemble mean (KDS Eq. 9, v1).
+        evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
+        early: Whether the choice was an early one, so that only the chosen particle was sampled to the end.
     """
 
     latents: torch.Tensor
     chosen: int
     evaluations: int
     trace: list[dict[str, float]] = field(default_factory=list)
+    early: bool = False
+
+    @property
+    def best(self) -> torch.Tensor:
+        """Latents of the chosen particle, (C, h, w)."""
+        return self.latents[0 if self.early else self.chosen]
 
 
 def padded_condition(low: np.ndarray, model: SuperResolutionModel) -> torch.Tensor:
@@ -129,7 +142,7 @@ def sample(
     steered: bool = True,
     particles: Sequence[int] | None = None,
     progress: Callable[[SamplerState], object] | None = None,
-    max_batch: int = 16,
+    max_batch: int | None = None,
     ranks: Ranks | None = None,
 ) -> Particles:
     """Draw the particles of one photo, steered or plain, from the noise that belongs to the seed.
@@ -138,16 +151,17 @@ def sample(
         model: The model.
         condition: From `padded_condition`.
         settings: Sampler, steering and seed.
-        steered: False draws the same particles without KDS.
+        steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
         particles: Draw only these of the N (without steering they do not depend on each other).
         progress: Called after every model evaluation.
-        max_batch: Most particles that go through the UNet at once.
+        max_batch: Most particles that go through the UNet at once; None: the model's own limit.
         ranks: Processes that share the N particles; each makes this call, runs the model on its share with the
             condition of rank 0, and gets the whole ensemble back.
 
     Raises:
-        ValueError: If the processes do not divide N, or differ in the settings, the model or the condition's shape.
-        RankError: If a process ended or did not answer.
+        ValueError: A part of the ensemble is to be steered; early choice with a cut-off above every timestep; the
+            processes do not divide N, or differ in the settings, the model or the condition's shape.
+        RankError: A process ended or did not answer.
     """
     height, width = condition.shape[-2:]
     noise = initial_noise(settings.particles, height, width, seed=settings.seed)
@@ -161,20 +175,24 @@ def sample(
         condition = _shared_condition(ranks, model, condition, settings, steered)
         share = ranks.share(settings.particles)
         noise = noise[share.start : share.stop]
+    total = model.schedule.num_train_timesteps
+    early = EarlyChoice(total, cutoff=settings.cutoff, ranks=ranks) if steered and settings.early_choice else None
     trace: list[dict[str, float]] = []
 
     def watch(state: SamplerState) -> None:
+        if early is not None:
+            early.watch(state)
         if state.info is not None:
             means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
             trace.append({"t": state.t, "effective_particles": round(means[0], 4), "shift_norm": round(means[1], 5)})
         if progress is not None:
             progress(state)
 
-    total = model.schedule.num_train_timesteps
     steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
     spacing = "leading" if settings.sampler == "ddim" else "dpm"
+    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
-        _denoiser(model, condition, settings.guidance, max_batch),
+        denoise if early is None else early.denoiser(denoise),
         noise.to(model.device),
         schedule=model.schedule,
         timesteps=time_grid(
@@ -188,7 +206,9 @@ def sample(
         callback=watch,
     )
     latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
-    return Particles(latents, int(select_particle(latents)), result.num_model_evaluations, trace)
+    if early is not None and early.chosen is not None:
+        return Particles(latents[early.chosen : early.chosen + 1], early.chosen, early.rows, trace, early=True)
+    return Particles(latents, int(select_particle(latents)), len(latents) * result.num_model_evaluations, trace)
 
 
 def _shared_condition(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from kds_ref import SamplerState, steering_strength
+from kds_ref import SamplerState
 from real.bench.ensembles import Ensemble
 from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
+from real.early_choice import in_window
 from real.models import SuperResolutionModel
 from real.restore import bicubic
 from real.sampling import padded_condition, sample
@@ -83,7 +84,7 @@ def _draw(
     cutoff, total = run.settings.cutoff, model.schedule.num_train_timesteps
 
     def watch(state: SamplerState) -> None:
-        if steering_strength(state.t, total, strength=1.0, cutoff=cutoff) > 0.0:
+        if in_window(state.t, total, cutoff=cutoff):
             ensemble.at_cutoff, ensemble.until_cutoff = state.x0_steered, state.num_model_evaluations
         if progress is not None:
             progress(state)

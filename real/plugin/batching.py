@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 
-__all__ = ["split_batches", "unsplit_batches"]
+__all__ = ["SHARED", "map_tensors", "split_batches", "unsplit_batches"]
 
 _NAME = "kds_split_batches"
 SHARED = ("img_ids", "txt_ids", "image_rotary_emb")
@@ -81,7 +81,7 @@ class _SplitHook(ModelHook):
         outputs = []
         for start in range(0, batch, self.max_batch):
             rows = _rows(batch, start, start + self.max_batch)
-            outputs.append(forward(*_map(rows, args), **_map(rows, cut), **whole))
+            outputs.append(forward(*map_tensors(rows, args), **map_tensors(rows, cut), **whole))
         return _join(outputs)
 
 
@@ -93,14 +93,14 @@ def _rows(batch: int, start: int, stop: int) -> Callable[[torch.Tensor], torch.T
     return lambda x: x[start:stop] if x.ndim > 0 and len(x) == batch else x
 
 
-def _map(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
     """Apply a function to every tensor in nested lists, tuples and mappings."""
     if isinstance(value, torch.Tensor):
         return function(value)
     if isinstance(value, list | tuple):
-        return type(value)(_map(function, one) for one in value)
+        return type(value)(map_tensors(function, one) for one in value)
     if isinstance(value, Mapping):
-        return {name: _map(function, one) for name, one in value.items()}
+        return type(value)(**{name: map_tensors(function, one) for name, one in value.items()})
     return value
 
 

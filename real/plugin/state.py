@@ -86,6 +86,8 @@ class SteeringState:
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
         latents: All rows that the last call of `step` returned; where processes share the ensemble, its rows of all of
             them after the last step of a run, and those of this one before.
+        x0: Steered clean latents of the last steered call, a row a particle of this process; None: no call was steered.
+        early: Particle of each image that `choose_early` lets go on, (B,); None: all still do.
     """
 
     num_particles: int
@@ -106,6 +108,8 @@ class SteeringState:
     trace: list[StepRecord] = field(default_factory=list, init=False)
     info: SteeringInfo | None = field(default=None, init=False)
     latents: torch.Tensor | None = field(default=None, init=False)
+    x0: torch.Tensor | None = field(default=None, init=False)
+    early: torch.Tensor | None = field(default=None, init=False)
     generators: list[torch.Generator] | None = field(default=None, init=False)
     whole: bool = field(default=False, init=False)  # whether latents are gathered from all ranks
 
@@ -142,7 +146,7 @@ class SteeringState:
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
         self.trace, self.whole = [], False
-        self.info = self.latents = self.generators = None
+        self.info = self.latents = self.generators = self.x0 = self.early = None
 
     def remember(self, rows: torch.Tensor, last: bool) -> None:
         """Keep what `step` returned; after the last step of a run, of the whole ensemble."""
@@ -162,11 +166,15 @@ class SteeringState:
         elif self.cutoff_in == "timestep" and coefficients.time is not None:
             position = coefficients.time
         position = min(max(float(position or 0.0), 0.0), 1.0)
+        return position, self.strength * self.part(position)
+
+    def part(self, position: float) -> float:
+        """Part of the strength at a position: 1 inside the steering window, 0 behind it, in between on a ramp."""
         if self.ramp == 0.0:
             nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
-            return position, float(steering_strength(nearly, 1, strength=self.strength, cutoff=self.cutoff))
+            return float(steering_strength(nearly, 1, strength=1.0, cutoff=self.cutoff))
         part = min(max((position - self.cutoff) / self.ramp + 0.5, 0.0), 1.0)
-        return position, self.strength * part if part > 1e-9 else 0.0
+        return part if part > 1e-9 else 0.0
 
     def steer_x0(self, x0_pred: torch.Tensor, strength: float, ensemble: Ensemble) -> tuple[torch.Tensor, SteeringInfo]:
         """`kds_ref.steer` with these options, at the strength of this call."""
@@ -184,8 +192,11 @@ class SteeringState:
             scale_with_dimension=self.scale_with_dimension,
         )
         if self.ranks is None:
-            return steered(x0_pred)
-        return self.ranks.steer(steered, x0_pred, -1 - ensemble.sample_ndim)
+            x0_steered, info = steered(x0_pred)
+        else:
+            x0_steered, info = self.ranks.steer(steered, x0_pred, -1 - ensemble.sample_ndim)
+        self.x0 = ensemble.from_steer(x0_steered)
+        return x0_steered, info
 
     def ensemble(self, sample: torch.Tensor, usual: Any) -> Ensemble:
         """How the rows and axes of a sample are meant; `usual` are the scheduler's axes by their number."""
@@ -206,7 +217,8 @@ class SteeringState:
         """Choose the particle nearest to the ensemble mean, for each image: KDS Eq. 9 (v1).
 
         Where processes share the ensemble, all of them get the same choice with its latents, by the whole ensemble.
-        With latents given, every process must call it; without, after the last step, one alone may.
+        With latents given, every process must call it; without, after the last step, one alone may. After an early
+        choice (`choose_early`) it is that one.
 
         Args:
             latents: Final latents (B * N, *sample), of a process that shares the ensemble those of its own rows; None:
@@ -227,7 +239,7 @@ class SteeringState:
             rows = gather_rows(self.ranks, rows, Ensemble(len(self.particles), self.layout, "C"))
         ensemble = Ensemble(self.num_particles, self.layout, self.axes or "C")
         ensembles = ensemble.split(rows)  # (B, N, *sample)
-        particle = select_particle(ensembles, sample_ndim=rows.ndim - 1)
+        particle = select_particle(ensembles, sample_ndim=rows.ndim - 1) if self.early is None else self.early
         images = torch.arange(len(ensembles), device=particle.device)
         numbers = ensemble.split(torch.arange(len(rows), device=particle.device))  # (B, N), which row is whose
         return Choice(particle, numbers[images, particle], ensembles[images, particle])

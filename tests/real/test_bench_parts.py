@@ -231,6 +231,14 @@ def test_rows_outlive_a_kill_at_any_byte(tmp_path: Path) -> None:
         assert (tmp_path / "rows.jsonl").read_bytes() == whole
 
 
+def test_an_option_that_is_newer_than_the_rows_and_off_does_not_refuse_them(tmp_path: Path) -> None:
+    Rows(tmp_path, {"settings": {"seed": 1}}).add({"photo": "a", "run": "x"})
+    assert len(Rows(tmp_path, {"settings": {"seed": 1, "early_choice": False}})) == 1
+    for other in ({"seed": 1, "early_choice": True}, {"seed": 1, "cutoff": 0.0}):
+        with pytest.raises(UserError, match=list(other)[1]):
+            Rows(tmp_path, {"settings": other})
+
+
 def test_damaged_rows_are_refused(tmp_path: Path) -> None:
     Rows(tmp_path, {"seed": 1}).add({"photo": "a", "run": "x"})
     for damage in ("nonsense\n", "[1]\n", '{"photo": "a"}\n'):

@@ -84,14 +84,17 @@ def test_a_steered_scheduler_over_two_processes_is_one_process_bit_for_bit(
     assert any(row[4] and row[4] > 1.05 for row in one["trace"])  # the particles did see each other
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmpp-2s", "plain"])
+@pytest.mark.parametrize("name", ["ddim", "dpmpp-2s", "plain", "early", "early 2s"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_samplers_over_two_processes_are_one_process_bit_for_bit(
     name: str, rank: int, alone: dict[str, Any], shared: list[dict[str, Any]]
 ) -> None:
     one, two = alone["samplers"][name], shared[rank]["samplers"][name]
     assert same(one, two)
-    assert one["latents"].shape[0] == 4
+    early = name.startswith("early")
+    assert one["early"] == early
+    assert one["latents"].shape[0] == (1 if early else 4)
+    assert (one["evaluations"] < 4 * (6 if name == "early 2s" else 4)) == early
     assert (name == "plain") == (one["trace"] == [])
 
 
@@ -110,6 +113,7 @@ def test_the_samplers_over_two_processes_are_one_process_bit_for_bit(
         ("condition", "ValueError", ["condition is (1, 3, 8, 8) on rank 0 and (1, 3, 8, 6) on rank 1"]),
         ("particles", "ValueError", ["num_particles is 3", "2 processes"]),
         ("part", "ValueError", ["particles", "ranks"]),
+        ("early", "ValueError", ["process_group: an early choice needs the whole ensemble in one process"]),
         ("not a number", "ValueError", ["NaN"]),
         ("not a group", "TypeError", ["process_group is a str"]),
     ],

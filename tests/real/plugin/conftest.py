@@ -1,6 +1,5 @@
-"""Tiny random networks in the shapes that diffusers' pipelines need: two pixels a latent, 8 x 8 latents, no network."""
+"""Small pictures for the pipelines of diffusers, and one thread; the networks are in the conftest above."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
-
-WIDTH = 16  # of text embeddings
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -19,79 +16,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """CLIP's tokenizer with letters for a vocabulary."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("tokenizer")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(c + "</w>" for c in letters)]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=8)
-
-
-@pytest.fixture(scope="session")
-def text_encoder() -> Any:
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    config = transformers.CLIPTextConfig(
-        vocab_size=60,
-        hidden_size=WIDTH,
-        intermediate_size=WIDTH,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=8,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    return transformers.CLIPTextModel(config).eval()
-
-
-@pytest.fixture(scope="session")
-def make_vae() -> Any:
-    from diffusers import AutoencoderKL
-
-    def make(channels: int = 4, **options: Any) -> Any:
-        torch.manual_seed(1)
-        return AutoencoderKL(
-            block_out_channels=(4, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=channels,
-            norm_num_groups=2,
-            sample_size=16,
-            mid_block_add_attention=False,
-            **options,
-        ).eval()
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_unet() -> Any:
-    from diffusers import UNet2DConditionModel
-
-    def make(in_channels: int = 4, **options: Any) -> Any:
-        torch.manual_seed(2)
-        return UNet2DConditionModel(
-            sample_size=8,
-            in_channels=in_channels,
-            out_channels=4,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=WIDTH,
-            attention_head_dim=2,
-            norm_num_groups=4,
-            **options,
-        ).eval()
-
-    return make
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from torch import distributed
 from real import choosing_callback, particle_generators, particle_share, repeat_for_particles, steer_scheduler
 from real.models import load_model
 from real.plugin.batching import split_batches
+from real.plugin.early import choose_early
 from real.ranks import Ranks
 from real.sampling import Settings, sample
 
@@ -155,9 +156,11 @@ def by_samplers(folder: str) -> dict[str, Any]:
         ("ddim", SETTINGS, True),
         ("dpmpp-2s", replace(SETTINGS, sampler="dpmpp-2s"), True),
         ("plain", SETTINGS, False),
+        ("early", replace(SETTINGS, early_choice=True), True),
+        ("early 2s", replace(SETTINGS, early_choice=True, sampler="dpmpp-2s", steps=6), True),
     ):
         drawn = sample(model, condition, settings, steered=steered, max_batch=1, ranks=ranks)
-        results[name] = {"latents": drawn.latents, "chosen": drawn.chosen, "trace": drawn.trace}
+        results[name] = vars(drawn)
     return results
 
 
@@ -206,6 +209,7 @@ def mismatches(rank: int, folder: str) -> dict[str, str]:
 
     model, ranks = load_model(folder), Ranks()
     cases = {
+        "early": lambda: choose_early(torch.nn.Linear(2, 2), scheduler()),
         "strength": lambda: stepping(scheduler(strength=0.1 * one), 2, 3, rank),
         "bandwidth": lambda: stepping(scheduler(bandwidth=torch.full((1,), 1.0 + one)), 2, 3, rank),
         "timesteps": lambda: stepping(scheduler(), 2, 3 + one, rank),

@@ -1,0 +1,62 @@
+"""`python -m real evaluate` and `python -m real bench`: many photos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from real.bench.command import task_of
+from real.bench.runner import run_study
+from real.bench.studies import list_studies
+from real.cli import UserError
+from real.commands import common
+from real.degrade import Degradation
+from real.evaluate import evaluate_folder
+from real.second_order import PRESETS, SecondOrderDegradation
+
+__all__ = ["degradation_of", "run_bench", "run_evaluate"]
+
+
+def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
+    """The comparison of `sr --degrade` on a folder."""
+    settings = common.settings_of(options)
+    if not Path(options.photos).is_dir():
+        raise UserError(f"--photos: {options.photos!r} is not a folder")
+    folder = common.make_output(options.output)
+    summary = evaluate_folder(
+        Path(options.photos),
+        folder,
+        common.ldm_sr_of(options),
+        settings,
+        degradation_of(options),
+        crop=options.crop,
+        limit=options.limit,
+        cutoffs=options.cutoffs or [settings.cutoff],
+        bandwidths=options.bandwidths,
+        metrics=options.metrics,
+        command=common.command_line(arguments),
+    )
+    print(summary)
+    return 0
+
+
+def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
+    """A study, or the list of them."""
+    if options.list:
+        print(list_studies())
+        return 0
+    task = task_of(options, common.command_line(arguments))
+    folder = common.make_output(options.output)
+    report = run_study(task, common.ldm_sr_of(options), folder)
+    for pair in report["pairs"]:
+        psnr = pair["scores"]["psnr_rgb"]
+        print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")
+    for name, why in report["left_out"].items():
+        print(f"left out: {name}: {why}")
+    print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+    return 0
+
+
+def degradation_of(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:
+    """The degradation among the options."""
+    return Degradation() if options.degradation == "simple" else PRESETS[options.degradation]

@@ -1,0 +1,255 @@
+"""Pipelines of diffusers as models: loaded, put on a device, steered, run; none of them is edited.
+
+The x4 upscaler and Stable Diffusion inpainting run through here: their own `__call__` with a steered scheduler (see
+`real.plugin`), one generator a particle, and only the chosen particle decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
+
+from real.cli import UserError
+from real.families import Family
+from real.hub import Source
+from real.models import DTYPES, explain, kds_bandwidth, weights_options
+from real.plugin import choosing_callback, particle_generators, steer_scheduler
+from real.plugin.batching import split_batches
+from real.plugin.early import choose_early, unchoose_early
+from real.problems import Drawn, Progress, Which
+from real.sampling import Particles, Settings
+
+__all__ = ["PipelineModel", "check_text", "draw", "load_pipeline"]
+
+# The solver of KDS Algorithms 4 and 5 (CR), as `kds_ref.dpm_solver_pp_2s` has it.
+SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
+
+
+@dataclass(frozen=True)
+class PipelineModel:
+    """A loaded pipeline, and what is known of it.
+
+    Attributes:
+        name: Folder or hub id.
+        family: Name in `real.families`.
+        pipe: The pipeline.
+        scheduler: Configuration of the scheduler that it came with: noise schedule, prediction type, clipping.
+        bandwidth: h that fits the scale of its latents (`kds.json` in its folder); the paper's where it names none.
+        device: Where it runs.
+        revision: Of a hub id, as it was asked for.
+        commit: Of a hub id, where it is known.
+    """
+
+    name: str
+    family: str
+    pipe: Any
+    scheduler: Any
+    bandwidth: float
+    device: torch.device
+    revision: str | None = None
+    commit: str | None = None
+
+    @property
+    def unet(self) -> Any:
+        """The denoiser."""
+        return self.pipe.unet
+
+
+def load_pipeline(
+    source: Source,
+    family: Family,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    pickled_weights: bool = False,
+    max_batch: int | None = None,
+    vae_tiling: bool = False,
+    cpu_offload: bool = False,
+) -> PipelineModel:
+    """Load a pipeline.
+
+    Args:
+        source: From `real.hub.locate`.
+        family: From `real.families.recognise`.
+        device: Where to put it.
+        dtype: Of all its networks: "float32", "bfloat16" or "float16". Steering computes in float32.
+        pickled_weights: Also accept weights in pickle files; see `real.models.load_model`.
+        max_batch: Most rows that go through the denoiser at once; with guidance a particle is two. None: all.
+        vae_tiling: Encode and decode in tiles that are blended; changes pictures slightly at the seams.
+        cpu_offload: Keep each network on the device only while it works; needs accelerate.
+
+    Raises:
+        ValueError: `dtype` is none of those, or `max_batch` is less than 1.
+        UserError: A package is missing, the device does not fit, or the weights cannot be loaded.
+
+    Warns:
+        UserWarning: If pickles are allowed.
+    """
+    import diffusers
+
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
+    _check_packages(device, cpu_offload=cpu_offload)
+    options = weights_options(source, pickled_weights=pickled_weights)
+    options |= {"torch_dtype": DTYPES[dtype], "trust_remote_code": False}
+    options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
+    try:
+        with _quiet():
+            pipe = getattr(diffusers, family.pipeline).from_pretrained(source.name, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(explain(source, error)) from error
+    pipe.set_progress_bar_config(disable=True)
+    pipe.vae.enable_slicing()  # decode one by one: the same pictures in less memory
+    if vae_tiling:
+        pipe.vae.enable_tiling()
+    if cpu_offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    if max_batch is not None:
+        split_batches(pipe.unet, max_batch)
+    return PipelineModel(
+        name=source.name,
+        family=family.name,
+        pipe=pipe,
+        scheduler=pipe.scheduler.config,
+        bandwidth=kds_bandwidth(source),
+        device=torch.device(device),
+        revision=source.revision,
+        commit=source.commit,
+    )
+
+
+def check_text(settings: Settings, negative_prompt: str | None) -> None:
+    """Refuse what a pipeline would pass over in silence.
+
+    Raises:
+        ValueError: A guidance below 1, or a negative prompt without guidance.
+    """
+    if settings.guidance < 1.0:
+        raise ValueError(f"guidance: got {settings.guidance:g}; a pipeline guides above 1 only (1: no guidance)")
+    if negative_prompt and settings.guidance == 1.0:
+        raise ValueError("negative_prompt: it acts through guidance only; give a guidance above 1 too")
+
+
+@torch.no_grad()
+def draw(
+    model: PipelineModel,
+    settings: Settings,
+    inputs: Callable[[int], dict[str, Any]],
+    *,
+    steered: bool,
+    which: Which,
+    progress: Progress | None,
+) -> Drawn:
+    """Run the pipeline on the particles of one photo; see `Problem.draw`.
+
+    Args:
+        model: The pipeline.
+        settings: Of the method.
+        inputs: N -> arguments of the pipeline for N particles.
+        steered: Whether to steer; without it the steered scheduler at strength 0 is the plain one, bit for bit.
+        which: Which particles to draw and decode.
+        progress: Called after every step with a `real.plugin.StepRecord`.
+    """
+    pipe, count = model.pipe, 1 if which == "first" else settings.particles
+    early = steered and settings.early_choice
+    alone = which != "all" or early
+    takes_callback = "callback_on_step_end" in inspect.signature(type(pipe).__call__).parameters
+    hand_on = "chosen" if alone and not takes_callback else "all"
+    scheduler = pipe.scheduler = _steered(model, settings, count, settings.strength if steered else 0.0, hand_on)
+
+    def tick(*_: Any) -> dict[str, Any]:
+        if progress is not None:
+            progress(scheduler.kds.trace[-1])
+        return {}
+
+    if takes_callback:
+        hooks: dict[str, Any] = {"callback_on_step_end": choosing_callback(tick) if alone else tick}
+    else:
+        hooks = {"callback": tick}
+    if early:
+        choose_early(pipe.unet, scheduler)
+    try:
+        with _quiet():
+            images, flagged = pipe(
+                **inputs(count),
+                **hooks,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                generator=particle_generators(count, seed=settings.seed),
+                output_type="np",
+                return_dict=False,
+            )
+    finally:
+        unchoose_early(pipe.unet)
+    if flagged and any(flagged):
+        raise UserError("--model: the safety checker that belongs to this model blacked a picture out")
+    return Drawn(_particles(scheduler.kds), [np.rint(image * 255.0).astype(np.uint8) for image in images], alone)
+
+
+def _particles(state: Any) -> Particles:
+    chosen = int(state.select().particle[0])
+    early = state.early is not None
+    trace = [
+        {
+            "t": round(r.timestep),
+            "effective_particles": round(r.effective_particles, 4),
+            "shift_norm": round(r.shift_norm, 5),
+        }
+        for r in state.trace
+        if r.strength > 0.0
+    ]
+    latents = state.latents[chosen : chosen + 1] if early else state.latents
+    behind = len(state.trace) - len(trace) if early else 0  # steps of the chosen particle alone
+    evaluations = state.num_particles * (len(state.trace) - behind) + behind
+    return Particles(latents.float(), chosen, evaluations, trace, early=early)
+
+
+def _steered(model: PipelineModel, settings: Settings, count: int, strength: float, hand_on: str) -> Any:
+    config = model.scheduler
+    if settings.sampler == "ddim":
+        # a bare DDIM clips to the range of pixels; a model that wants it says so
+        plain = DDIMScheduler.from_config(config, clip_sample=config.get("clip_sample", False))
+    else:
+        plain = DPMSolverSinglestepScheduler.from_config(config, **SOLVER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice
+        return steer_scheduler(
+            plain,
+            num_particles=count,
+            bandwidth=model.bandwidth if settings.bandwidth is None else settings.bandwidth,
+            strength=strength,
+            cutoff=settings.cutoff,
+            patch_size=settings.patch_size,
+            kernel=settings.kernel,
+            hand_on=hand_on,
+        )
+
+
+def _check_packages(device: str, *, cpu_offload: bool) -> None:
+    if importlib.util.find_spec("transformers") is None:
+        raise UserError('--model: this model reads text, which needs transformers: pip install "kds-ref[pipelines]"')
+    if not cpu_offload:
+        return
+    if torch.device(device).type == "cpu":
+        raise UserError("--cpu-offload: everything is on the CPU already; it needs --device cuda or mps")
+    if importlib.util.find_spec("accelerate") is None:
+        raise UserError("--cpu-offload: it needs accelerate: pip install accelerate")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what diffusers and transformers say about arguments of their own, which no user can change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

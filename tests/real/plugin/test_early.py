@@ -1,0 +1,115 @@
+"""Early choice in pipelines: the particle nearest at the end of the window; the network sees no other from there."""
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler  # noqa: E402
+
+from kds_ref import select_particle  # noqa: E402
+from real.plugin import repeat_for_particles, steer_scheduler  # noqa: E402
+from real.plugin.batching import split_batches  # noqa: E402
+from real.plugin.early import choose_early, unchoose_early  # noqa: E402
+
+N, STEPS = 3, 8
+
+
+class Network(torch.nn.Module):
+    """Predicts noise row by row, and notes how many rows it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Conv2d(2, 2, 3, padding=1)
+        self.seen: list[int] = []
+
+    def forward(self, sample: Any, timestep: Any, condition: Any = None, return_dict: bool = False) -> Any:
+        self.seen.append(len(sample))
+        return (self.layer(sample) + condition,)
+
+
+def rows(count: int, layout: str, seed: int = 0) -> Any:
+    images = torch.randn(count, 2, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return images if layout == "grouped" else images.unflatten(0, (-1, N)).transpose(0, 1).flatten(0, 1)
+
+
+def loop(network: Network, scheduler: Any, *, images: int, layout: str, guided: bool = False) -> Any:
+    """What a pipeline does: the networks' rows are doubled where there is guidance."""
+    x = rows(images * N, layout)
+    condition = repeat_for_particles(torch.arange(images).reshape(-1, 1, 1, 1) / 10, N)
+    condition = condition if layout == "grouped" else condition.unflatten(0, (-1, N)).transpose(0, 1).flatten(0, 1)
+    scheduler.set_timesteps(STEPS)
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            inputs = torch.cat([x, x]) if guided else x
+            conditions = torch.cat([0 * condition, condition]) if guided else condition
+            eps = network(scheduler.scale_model_input(inputs, t), t, condition=conditions)[0]
+            if guided:
+                null, eps = eps.chunk(2)
+                eps = null + 2.0 * (eps - null)
+            x = scheduler.step(eps, t, x, return_dict=False)[0]
+    return x
+
+
+@pytest.mark.parametrize("layout", ["grouped", "tiled"])
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("kind", [DDIMScheduler, PNDMScheduler, EulerDiscreteScheduler])
+def test_the_chosen_rows_are_those_of_the_whole_run(kind: Any, guided: bool, layout: str) -> None:
+    options = {"clip_sample": False} if kind is DDIMScheduler else {}
+    plain = kind(beta_schedule="scaled_linear", **options)
+    network, run = Network(), {"images": 2, "layout": layout, "guided": guided}
+    scheduler = steer_scheduler(plain, num_particles=N, bandwidth="median", layout=layout)
+    whole = loop(network, scheduler, **run)
+    at_cutoff = scheduler.kds.x0
+    grouped = at_cutoff if layout == "grouped" else at_cutoff.unflatten(0, (N, 2)).transpose(0, 1).flatten(0, 1)
+    nearest = select_particle(grouped.unflatten(0, (2, N)), sample_ndim=3)
+    steered = sum(record.strength > 0 for record in scheduler.kds.trace)
+    network.seen.clear()
+    choose_early(network, scheduler)
+    early = loop(network, scheduler, **run)
+    copies = 2 if guided else 1
+    assert network.seen == [copies * 2 * N] * steered + [copies * 2] * (len(scheduler.kds.trace) - steered)
+    assert 0 < steered < len(scheduler.kds.trace)
+    choice = scheduler.kds.select(early)
+    assert torch.equal(choice.particle, nearest)
+    torch.testing.assert_close(choice.latents, whole[choice.rows], rtol=1e-5, atol=1e-5)
+    scheduler.kds.early = (nearest + 1) % N
+    assert torch.equal(scheduler.kds.select(early).particle, scheduler.kds.early)  # the choice is not made again
+    unchoose_early(network)
+    assert torch.equal(loop(network, scheduler, **run), whole)  # and nothing is remembered
+    assert scheduler.kds.early is None
+
+
+def test_it_goes_with_micro_batches() -> None:
+    network = Network()
+    scheduler = steer_scheduler(DDIMScheduler(clip_sample=False), num_particles=N, bandwidth="median")
+    whole = loop(network, scheduler, images=1, layout="grouped", guided=True)
+    split_batches(network, 4)
+    choose_early(network, scheduler)
+    network.seen.clear()
+    early = loop(network, scheduler, images=1, layout="grouped", guided=True)
+    steered = sum(record.strength > 0 for record in scheduler.kds.trace)
+    assert network.seen == [4, 2] * steered + [2] * (STEPS - steered)
+    choice = scheduler.kds.select(early)
+    torch.testing.assert_close(choice.latents, whole[choice.rows], rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    network, plain = Network(), DDIMScheduler(clip_sample=False)
+    with pytest.raises(TypeError, match="not steered"):
+        choose_early(network, plain)
+    with pytest.raises(ValueError, match="cutoff_in"):
+        choose_early(network, steer_scheduler(plain, num_particles=N, cutoff_in="noise"))
+    for options in ({"cutoff": 1.0}, {"strength": 0.0}):
+        scheduler = steer_scheduler(plain, num_particles=N, **options)
+        choose_early(network, scheduler)
+        with pytest.raises(ValueError, match="no step was steered"):
+            loop(network, scheduler, images=1, layout="grouped")
+    scheduler = steer_scheduler(plain, num_particles=N)
+    choose_early(network, scheduler)
+    scheduler.set_timesteps(STEPS)
+    scheduler.step(rows(N, "grouped"), scheduler.timesteps[0], rows(N, "grouped"))
+    with pytest.raises(ValueError, match="no multiple"):
+        network(rows(N + 1, "grouped"), torch.tensor(1), condition=0.0)
