@@ -4,7 +4,8 @@ The first stage's decoder has seen the latents of real photos alone. The mean of
 particles or a prediction from much noise is smoother than any of them, and is decoded badly: the more, the further it
 is from real latents. Here part of every batch are one-step predictions of the denoiser at random time steps, from the
 low-resolution photo, with the truth as the target. Encoder, codebook and denoiser stay as they are, and so do the
-latents that the denoiser was trained on.
+latents that the denoiser was trained on. In half of the steps four crops are decoded as one picture, as in the first
+stage and for the same reason: without it the decoder unlearned to be local, and lost 0.6 dB on whole photos.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from diffusers import UNet2DModel, VQModel
 
 from real.degrade import Degradation
 from real.train.loop import Run, RunSettings, autocast
+from real.train.normalised import joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
 from real.train.unet import ldm_sr_scheduler
@@ -32,6 +34,7 @@ class DecoderSettings:
     crop: int = 64
     batch: int = 8
     predicted: int = 4
+    mosaic: float = 0.5  # share of the steps that join four crops to one picture
 
 
 def train_decoder(
@@ -98,8 +101,10 @@ def train_decoder(
                 z = vqvae.quant_conv(vqvae.encoder(x)).float()
             z = torch.cat([predicted(z[:n], truths[:n]), z[n:]]) if n else z
             z = vqvae.quantize(z)[0]
+        mosaic = run.rng.random() < settings.mosaic and len(z) % 4 == 0
         with autocast(run_settings):
-            y = vqvae.decoder(vqvae.post_quant_conv(z))
+            y = vqvae.decoder(vqvae.post_quant_conv(joined(z) if mosaic else z))
+            y = parted(y) if mosaic else y
         return (y.float() - x).square().mean(), len(x)
 
     vqvae.train()

@@ -169,6 +169,20 @@ def test_the_last_stage_trains_the_decoder_alone(photos: list[np.ndarray], tmp_p
     assert errors[1] < 0.98 * errors[0]
     record = json.loads((tmp_path / "d" / "record.json").read_text())
     assert {name: r["command"] for name, r in record["started_from"].items()} == {"autoencoder": "a", "unet": "u"}
+    apart, side_by_side = (
+        train_decoder(
+            photos,
+            *stages,
+            tmp_path / name,
+            replace(task, mosaic=share),
+            Degradation(),
+            settings(3),
+            counts,
+            command=name,
+        ).decoder.conv_out.weight
+        for name, share in (("apart", 0.0), ("joined", 1.0))
+    )
+    assert not torch.equal(apart, side_by_side)  # the same crops, decoded as four pictures or as one
 
 
 def test_the_denoiser_goes_on_from_a_finished_run_and_keeps_its_latents(
