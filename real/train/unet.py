@@ -1,12 +1,15 @@
 """Stage two: the denoiser, diffusers' `UNet2DModel`: 3 noisy latent channels and the condition's in.
 
 Latents of all photos are computed once; every step then draws crops of them with their condition, which a `Task` makes
-(`latents`, `tasks`), and trains the noise prediction. Two choices differ from the plain recipe:
+(`latents`, `tasks`), and trains the noise prediction. Three choices differ from the plain recipe:
 
 - The squared error of the noise is weighted by min(1 / alpha_bar, cap): it counts the error of the noise and that of
   the predicted clean latents, which is the noise's times (1 - alpha_bar) / alpha_bar, alike. That factor is 1130 at the
   first sampling step; without the weight the clean latents of the first steps are off in colour, and those are what
   steering works on.
+- At the largest noise the network sees noise alone. LDM-SR's schedule ends at sqrt(alpha_bar) = 0.026, so that latents
+  of a standard deviation of 8 are still there at 0.2 of the noise's; sampling starts from pure noise. A network that
+  had learned to read the brightness of large areas off that remainder lost 0.8 dB of the ensemble's average.
 - The crops are larger than the autoencoder's: group normalisation and the borders then matter less in whole photos.
 """
 
@@ -25,7 +28,7 @@ from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
 
-__all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
+__all__ = ["UNetSettings", "ldm_sr_scheduler", "noised", "train_unet"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class UNetSettings:
     batch: int = 16
     condition_dropout: float = 0.1
     weight_cap: float = 200.0
+    silent_from: int = 900  # timesteps from here on show noise alone
     attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
 
 
@@ -132,7 +136,7 @@ def train_unet(
     def loss_of_batch() -> tuple[torch.Tensor, int]:
         x0, condition, eps, t = (part.to(run_settings.device) for part in batches(run.step))
         alpha_bar = alphas_cumprod[t][:, None, None, None]
-        x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps  # KDS Eq. 3 (v1)
+        x_t, eps = noised(x0, eps, alpha_bar, silent=t >= settings.silent_from)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
         weight = (1 / alpha_bar).clamp(max=settings.weight_cap)
@@ -155,6 +159,23 @@ def train_unet(
         started_from=earlier,
     )
     return ema
+
+
+def noised(
+    x0: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor, *, silent: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy latents, KDS Eq. 3 (v1), and the noise that is to be predicted.
+
+    Args:
+        x0: Clean latents (B, C, H, W).
+        eps: Standard normal, the same shape.
+        alpha_bar: (B, 1, 1, 1).
+        silent: bool (B,): where the latents are left out. The noise to predict is then the one that makes the clean
+            latents of the rest, so that KDS Eq. 6 (v1) gives x0 as ever.
+    """
+    shown = alpha_bar.sqrt() * x0 * (~silent)[:, None, None, None]
+    x_t = shown + (1 - alpha_bar).sqrt() * eps
+    return x_t, (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()
 
 
 def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:

@@ -19,7 +19,7 @@ from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whiten
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, draw_box  # noqa: E402
-from real.train.unet import UNetSettings, _take_over, train_unet  # noqa: E402
+from real.train.unet import UNetSettings, _take_over, noised, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
@@ -329,6 +329,18 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     too_large = (replace(filling, crop=1000), *run[1:])
     with pytest.raises(ValueError, match="crop: no photo has 4000 px"):
         train_unet(photos, stages[0], tmp_path / "j", *too_large, command="j")
+
+
+def test_the_largest_noise_shows_nothing_and_still_asks_for_the_clean_latents() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x0, eps = torch.randn(2, 3, 4, 4, generator=generator), torch.randn(2, 3, 4, 4, generator=generator)
+    alpha_bar = torch.tensor([0.01, 0.001])[:, None, None, None]
+    x_t, target = noised(x0, eps, alpha_bar, silent=torch.tensor([False, True]))
+    assert torch.allclose(x_t[0], 0.1 * x0[0] + 0.99**0.5 * eps[0])
+    assert torch.allclose(x_t[1], 0.999**0.5 * eps[1])
+    assert torch.allclose(target[0], eps[0], atol=1e-4)
+    predicted = (x_t - (1 - alpha_bar).sqrt() * target) / alpha_bar.sqrt()
+    assert torch.allclose(predicted, x0, atol=1e-3)
 
 
 def test_crops_come_from_everywhere_and_the_sampler_refuses_small_photos(photos: list[np.ndarray]) -> None:
