@@ -1,4 +1,7 @@
-"""Which pixels of a photo are to be painted: masks from a file, a box in the centre, and the grid of the latents."""
+"""Which pixels of a photo are to be painted: masks from a file, a box in the centre, and the grid of the latents.
+
+`blank` and `latent_mask` are what a denoiser in the latent diffusion paper's shape is told of a hole.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from real.cli import UserError
 from real.images import load_photo
 
-__all__ = ["center_box", "check_mask", "grow_to_cells", "load_mask"]
+__all__ = ["blank", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
 
 
 def load_mask(path: str | Path) -> np.ndarray:
@@ -71,6 +75,33 @@ def grow_to_cells(mask: np.ndarray, cell: int) -> np.ndarray:
     A model sees the mask at the size of its latents. A cell that is only partly to be painted would else count as
     known, with the hole's grey in it.
     """
+    return np.kron(_cells(mask, cell), np.ones((cell, cell), dtype=bool))
+
+
+def blank(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
+    """The photo with its hole in mid-grey: RGB in [-1, 1], (..., 3, H, W), and bool (H, W) -> the shape of x."""
+    return x.masked_fill(torch.from_numpy(mask).to(x.device), 0.0)
+
+
+def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
+    """The hole on the grid of the latents: 1 where any of a latent pixel's pixels is to be painted, -1 elsewhere.
+
+    Args:
+        mask: bool (H, W), multiples of factor.
+        factor: Pixels of the photo a latent pixel, along each axis.
+
+    Returns:
+        float32 (H / factor, W / factor), of -1 and 1, as the latent diffusion paper's inpainting model has it.
+
+    Raises:
+        ValueError: A side is no multiple of factor.
+    """
+    return 2.0 * torch.from_numpy(_cells(mask, factor)).float() - 1.0
+
+
+def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
+    """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
+    if mask.ndim != 2 or any(side % cell for side in mask.shape):
+        raise ValueError(f"mask: got shape {mask.shape}; give two sides that are multiples of {cell}")
     height, width = mask.shape
-    cells = mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3))
-    return np.kron(cells, np.ones((cell, cell), dtype=bool))
+    return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from real.degrade import SCALE, Degradation
 from real.files import write_atomically
-from real.holes import blank, latent_mask
+from real.masks import blank, latent_mask
 from real.train.latents import Crop, Pair, encode
 from real.train.loop import RunSettings
 
@@ -114,7 +114,7 @@ class InpaintingTask:
                 self._holes.append([Hole(box, z.numpy()) for box, z in zip(boxes, known[index], strict=True)])
                 continue
             x = torch.from_numpy(pair.photo).permute(2, 0, 1)[None].float() / 127.5 - 1
-            masks = [torch.from_numpy(_mask(box, height, width)) for box in boxes]
+            masks = [_mask(box, height, width) for box in boxes]
             encoded = [encode(blank(x, mask), vqvae, run_settings) for mask in masks]
             self._holes.append([Hole(box, z) for box, z in zip(boxes, encoded, strict=True)])
         if known is None:
@@ -128,7 +128,7 @@ class InpaintingTask:
         height, width = pair.latents.shape[1:]
         y = _start(hole.box[0], hole.box[2], height, size, rng)
         x = _start(hole.box[1], hole.box[3], width, size, rng)
-        mask = latent_mask(torch.from_numpy(_mask(hole.box, *pair.photo.shape[:2]))).numpy()[None]
+        mask = latent_mask(_mask(hole.box, *pair.photo.shape[:2])).numpy()[None]
         known = np.concatenate([_cut(hole.latents, y, x, size), _cut(mask, y, x, size)])
         return Crop(_cut(pair.latents, y, x, size), known)
 
