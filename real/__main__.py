@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from real.cli import UserError, launched_rank, launched_size, refuse, run_command
+from real.cli import UserError, launched_rank, launched_size, leave, refuse, run_command
 from real.parsers import add_bench, add_evaluate, add_inpaint, add_sr
 
 __all__ = ["main"]
@@ -68,4 +68,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["ReportedElsewhereError", "UserError", "launched_rank", "launched_size", "refuse", "run_command"]
+__all__ = ["ReportedElsewhereError", "UserError", "launched_rank", "launched_size", "leave", "refuse", "run_command"]
 
 
 class UserError(Exception):
@@ -37,6 +37,19 @@ def _number(name: str, default: int) -> int:
 def refuse(message: str) -> NoReturn:
     """End all processes because of something that all of them see alike; the first one says what."""
     raise UserError(message) if launched_rank() == 0 else ReportedElsewhereError(message)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process with an exit status.
+
+    After an error in one of several processes it ends at once: the others may be gone, and Gloo's threads can abort
+    the interpreter while it takes the connections to them down, with a status and a text of their own.
+    """
+    if status and launched_size() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def run_command(command: Callable[[], int], *, prog: str) -> int:

@@ -71,8 +71,9 @@ def test_two_processes_write_what_one_writes(
 
 def test_a_process_that_dies_is_an_error_on_the_others(run_all: Any, tmp_path: Path) -> None:
     (first, text), (second, _) = run_all([[sys.executable, LOST, "dies", rank, tmp_path / "store"] for rank in (0, 1)])
-    assert (first, second) == (3, 7)
-    found = re.fullmatch(r"RankError after (\d+) s: a process of the group ended or did not answer .*\n", text)
+    assert second == 7
+    assert first != 0  # 3, unless a thread of Gloo's aborts the process for its lost connection
+    found = re.match(r"RankError after (\d+) s: a process of the group ended or did not answer .*\n", text)
     assert found is not None, text
     assert int(found.group(1)) < 50  # it did not wait for the timeout
 

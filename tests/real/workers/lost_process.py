@@ -8,7 +8,7 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from real.cli import UserError, run_command
+from real.cli import UserError, leave, run_command
 from real.distributed import launched
 from real.ranks import Ranks
 
@@ -40,8 +40,8 @@ def by_store(rank: int, store: str, go_wrong: str) -> int:
     try:
         steps(Ranks(), go_wrong)
     except RuntimeError as error:
-        print(f"{type(error).__name__} after {time.monotonic() - started:.0f} s: {error}")
-        return 3
+        print(f"{type(error).__name__} after {time.monotonic() - started:.0f} s: {error}", flush=True)
+        os._exit(3)  # Gloo may abort where it takes down a connection whose other end is gone
     return 0
 
 
@@ -49,4 +49,4 @@ if __name__ == "__main__":
     what = sys.argv[1]
     if len(sys.argv) > 2:
         sys.exit(by_store(int(sys.argv[2]), sys.argv[3], what))
-    sys.exit(run_command(lambda: by_torchrun(what), prog="kds-restore"))
+    leave(run_command(lambda: by_torchrun(what), prog="kds-restore"))
