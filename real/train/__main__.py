@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,7 @@ from real.train.latents import Task
 from real.train.loop import RunSettings
 from real.train.normalised import AutoencoderSettings
 from real.train.photos import load_photos
+from real.train.rescale import rescale_latents
 from real.train.tasks import InpaintingTask, SuperResolutionTask
 from real.train.unet import UNetSettings, train_unet
 
@@ -28,6 +30,7 @@ DESCRIPTION = """\
 Train small latent diffusion models for 4x super-resolution and for inpainting, from any folders of photos, in stages:
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
+  rescale       the same autoencoder with latents of another scale
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
   inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
@@ -67,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_start_from(autoencoder)
     _add_autoencoder(autoencoder)
     _add_degradation(autoencoder)
+    rescale = stages.add_parser("rescale", help="give an autoencoder's latents another scale")
+    rescale.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
+    rescale.add_argument("--output", required=True, metavar="FOLDER", help="where the new one goes")
+    _add_latent_std(rescale, required=True)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
@@ -115,14 +122,7 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="at full, half and quarter resolution (default %(default)s); with --start-from at least as many as there",
     )
-    parser.add_argument(
-        "--latent-std",
-        type=float,
-        default=default.latent_std,
-        metavar="S",
-        help="standard deviation of the latents: the larger, the earlier in sampling their detail is settled "
-        "(default %(default)s)",
-    )
+    _add_latent_std(parser, default=default.latent_std)
     parser.add_argument(
         "--mixed-weight",
         type=float,
@@ -130,6 +130,17 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="weight of the loss on mixed latents: less is sharper, but guessed latents are decoded worse "
         "(default %(default)s)",
+    )
+
+
+def _add_latent_std(parser: argparse.ArgumentParser, **default: Any) -> None:
+    parser.add_argument(
+        "--latent-std",
+        type=float,
+        metavar="S",
+        help="standard deviation of the latents: the larger, the earlier in sampling their detail is settled"
+        + (" (default %(default)s)" if "default" in default else ""),
+        **default,
     )
 
 
@@ -169,6 +180,11 @@ def _run(arguments: list[str]) -> int:
     if options.stage == "export":
         export_model(Path(options.autoencoder), Path(options.unet), Path(options.output))
         return 0
+    command = "python -m real.train " + shlex.join(arguments)
+    if options.stage == "rescale":
+        autoencoder, output = Path(options.autoencoder), Path(options.output)
+        rescale_latents(autoencoder, output, latent_std=options.latent_std, command=command)
+        return 0
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
@@ -181,7 +197,6 @@ def _run(arguments: list[str]) -> int:
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )
-    command = "python -m real.train " + shlex.join(arguments)
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)

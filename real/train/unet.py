@@ -7,9 +7,10 @@ Latents of all photos are computed once; every step then draws crops of them wit
   the predicted clean latents, which is the noise's times (1 - alpha_bar) / alpha_bar, alike. That factor is 1130 at the
   first sampling step; without the weight the clean latents of the first steps are off in colour, and those are what
   steering works on.
-- At the largest noise the network sees noise alone. LDM-SR's schedule ends at sqrt(alpha_bar) = 0.026, so that latents
-  of a standard deviation of 8 are still there at 0.2 of the noise's; sampling starts from pure noise. A network that
-  had learned to read the brightness of large areas off that remainder lost 0.8 dB of the ensemble's average.
+- The noise carries what makes the latents vanish from the largest noise (`noised`). LDM-SR's schedule ends at
+  sqrt(alpha_bar) = 0.026, so that latents of a standard deviation of 8 are still there at 0.2 of the noise's, while
+  sampling starts from pure noise. A network that had learned to read the brightness of large areas off that remainder
+  lost 0.8 dB of the ensemble's average; hiding it from t = 900 on changed nothing, since DDIM carries the lack on.
 - The crops are larger than the autoencoder's: group normalisation and the borders then matter less in whole photos.
 """
 
@@ -28,7 +29,7 @@ from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
 
-__all__ = ["UNetSettings", "ldm_sr_scheduler", "noised", "train_unet"]
+__all__ = ["UNetSettings", "ldm_sr_scheduler", "noised", "terminal_signal", "train_unet"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class UNetSettings:
     batch: int = 16
     condition_dropout: float = 0.1
     weight_cap: float = 200.0
-    silent_from: int = 900  # timesteps from here on show noise alone
+    zero_terminal: bool = True  # no latents are left in the largest noise
     attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
 
 
@@ -132,11 +133,12 @@ def train_unet(
         seed=run_settings.seed,
     )
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
+    counter = terminal_signal(alphas_cumprod) if settings.zero_terminal else 0.0
 
     def loss_of_batch() -> tuple[torch.Tensor, int]:
         x0, condition, eps, t = (part.to(run_settings.device) for part in batches(run.step))
         alpha_bar = alphas_cumprod[t][:, None, None, None]
-        x_t, eps = noised(x0, eps, alpha_bar, silent=t >= settings.silent_from)
+        x_t, eps = noised(x0, eps, alpha_bar, counter=counter)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
         weight = (1 / alpha_bar).clamp(max=settings.weight_cap)
@@ -161,21 +163,33 @@ def train_unet(
     return ema
 
 
+def terminal_signal(alphas_cumprod: torch.Tensor) -> float:
+    """sqrt(alpha_bar_T / (1 - alpha_bar_T)): what is left of the latents at the largest noise, as a share of it."""
+    last = alphas_cumprod[-1].double()
+    return float((last / (1 - last)).sqrt())
+
+
 def noised(
-    x0: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor, *, silent: torch.Tensor
+    x0: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor, *, counter: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy latents, KDS Eq. 3 (v1), and the noise that is to be predicted.
+    """Noisy latents, KDS Eq. 3 (v1), and their noise, which is to be predicted: eps - counter * x0.
+
+    With `counter` from `terminal_signal` nothing is left of x0 at the largest noise, where sampling starts, and DDIM
+    stays exact: it follows the lines x0 + sigma * noise, sigma = sqrt((1 - alpha_bar) / alpha_bar), and moves their
+    distribution at the largest sigma to that of x0 also where x0 and noise depend on each other (Lipman et al. 2023,
+    "Flow matching for generative modeling", Theorem 1).
 
     Args:
         x0: Clean latents (B, C, H, W).
         eps: Standard normal, the same shape.
         alpha_bar: (B, 1, 1, 1).
-        silent: bool (B,): where the latents are left out. The noise to predict is then the one that makes the clean
-            latents of the rest, so that KDS Eq. 6 (v1) gives x0 as ever.
+        counter: Part of x0 that the noise takes away.
+
+    Returns:
+        x_t and the noise in it, both (B, C, H, W); KDS Eq. 6 (v1) gives x0 back.
     """
-    shown = alpha_bar.sqrt() * x0 * (~silent)[:, None, None, None]
-    x_t = shown + (1 - alpha_bar).sqrt() * eps
-    return x_t, (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()
+    eps = eps - counter * x0
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps, eps
 
 
 def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,16 @@ from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
+from real.train.rescale import rescale_latents  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, draw_box  # noqa: E402
-from real.train.unet import UNetSettings, _take_over, noised, train_unet  # noqa: E402
+from real.train.unet import (  # noqa: E402
+    UNetSettings,
+    _take_over,
+    ldm_sr_scheduler,
+    noised,
+    terminal_signal,
+    train_unet,
+)
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
@@ -106,6 +115,25 @@ def test_a_new_scale_of_the_latents_changes_no_picture(photos: list[np.ndarray],
     options = {"start_from": tmp_path / "a", "command": "second"}
     train_autoencoder(photos, tmp_path / "b", SMALL, Degradation(), settings(5), counts, **options)
     assert json.loads((tmp_path / "b" / "record.json").read_text())["started_from"]["command"] == "first"
+
+
+def test_rescaled_latents_are_the_same_in_other_units(photos: list[np.ndarray], tmp_path: Path) -> None:
+    first = train_autoencoder(photos, tmp_path / "a", SMALL, Degradation(), settings(10), {"used": 4}, command="first")
+    folders = ["--autoencoder", str(tmp_path / "a"), "--output", str(tmp_path / "b")]
+    assert main(["rescale", *folders, "--latent-std", "20"]) == 0
+    second = type(first).from_pretrained(tmp_path / "b" / "vqvae")
+    x = torch.from_numpy(photos[0][:64, :64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        z, other = first.encode(x).latents, second.encode(x).latents
+        assert torch.allclose(other, 8.0 * z, rtol=1e-5, atol=1e-4)  # latent_std was 2.5
+        assert torch.allclose(second.decode(other).sample, first.decode(z).sample, atol=1e-4)
+    record = json.loads((tmp_path / "b" / "record.json").read_text())
+    assert (record["settings"]["latent_std"], record["started_from"]["command"]) == (20.0, "first")
+    with pytest.raises(ValueError, match="output: it is the folder of the autoencoder"):
+        rescale_latents(tmp_path / "a", tmp_path / "a", latent_std=20.0, command="again")
+    (tmp_path / "a" / "record.json").write_text('{"settings": {"crop": 64}}')
+    with pytest.raises(ValueError, match="decoder stage; rescale before that"):
+        rescale_latents(tmp_path / "a", tmp_path / "c", latent_std=20.0, command="late")
 
 
 def test_a_wider_network_takes_over_a_narrower_one(photos: list[np.ndarray]) -> None:
@@ -331,16 +359,40 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
         train_unet(photos, stages[0], tmp_path / "j", *too_large, command="j")
 
 
-def test_the_largest_noise_shows_nothing_and_still_asks_for_the_clean_latents() -> None:
+def test_nothing_is_left_of_the_latents_at_the_largest_noise() -> None:
     generator = torch.Generator().manual_seed(0)
-    x0, eps = torch.randn(2, 3, 4, 4, generator=generator), torch.randn(2, 3, 4, 4, generator=generator)
-    alpha_bar = torch.tensor([0.01, 0.001])[:, None, None, None]
-    x_t, target = noised(x0, eps, alpha_bar, silent=torch.tensor([False, True]))
-    assert torch.allclose(x_t[0], 0.1 * x0[0] + 0.99**0.5 * eps[0])
-    assert torch.allclose(x_t[1], 0.999**0.5 * eps[1])
-    assert torch.allclose(target[0], eps[0], atol=1e-4)
-    predicted = (x_t - (1 - alpha_bar).sqrt() * target) / alpha_bar.sqrt()
-    assert torch.allclose(predicted, x0, atol=1e-3)
+    x0, eps = (8.0 * torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.double()
+    counter = terminal_signal(alphas_cumprod)
+    for t in (0, 500, 999):
+        alpha_bar = alphas_cumprod[t].expand(2, 1, 1, 1)
+        x_t, target = noised(x0, eps, alpha_bar, counter=counter)
+        assert torch.allclose((x_t - (1 - alpha_bar).sqrt() * target) / alpha_bar.sqrt(), x0)
+        signal = (x_t - (1 - alpha_bar).sqrt() * eps) / x0
+        assert torch.allclose(signal, signal.mean().expand_as(signal), atol=1e-9)
+    assert float(signal.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("zero_terminal", [True, False])
+def test_ddim_from_pure_noise_draws_what_was_learned(zero_terminal: bool) -> None:
+    """The best linear denoiser, exact for Gaussian latents; without the counter the mean of the samples is off."""
+    generator = torch.Generator().manual_seed(0)
+    scheduler = ldm_sr_scheduler()
+    scheduler.set_timesteps(250)
+    counter = terminal_signal(scheduler.alphas_cumprod) if zero_terminal else 0.0
+
+    def gaussian(mean: float, std: float) -> Any:
+        return mean + std * torch.randn(20000, 1, 1, 1, generator=generator, dtype=torch.float64)
+
+    x = gaussian(0.0, 1.0)
+    for t in scheduler.timesteps:
+        alpha_bar = scheduler.alphas_cumprod[t].double().expand(20000, 1, 1, 1)
+        x_t, target = noised(gaussian(6.0, 8.0), gaussian(0.0, 1.0), alpha_bar, counter=counter)
+        slope = ((x_t - x_t.mean()) * (target - target.mean())).mean() / x_t.var()
+        x = scheduler.step(target.mean() + slope * (x - x_t.mean()), t, x).prev_sample
+    off = abs(float(x.mean()) - 6.0)
+    assert (off < 0.2) if zero_terminal else (off > 0.7)
+    assert abs(float(x.std()) / 8.0 - 1.0) < 0.03
 
 
 def test_crops_come_from_everywhere_and_the_sampler_refuses_small_photos(photos: list[np.ndarray]) -> None:
@@ -368,6 +420,8 @@ def test_broken_and_small_files_are_counted(tmp_path: Path, photos: list[np.ndar
         (["autoencoder", "--photos", "{nowhere}", "--output", "{out}"], "photos"),
         (["unet", "--photos", "{photos}", "--autoencoder", "{nowhere}", "--output", "{out}"], "autoencoder"),
         (["export", "--autoencoder", "{nowhere}", "--unet", "{nowhere}", "--output", "{out}"], "finished run"),
+        (["rescale", "--autoencoder", "{nowhere}", "--output", "{out}", "--latent-std", "8"], "finished run"),
+        (["rescale", "--autoencoder", "{nowhere}", "--output", "{out}", "--latent-std", "0"], "latent_std"),
         (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--steps", "0"], "--steps"),
         (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--start-from", "{nowhere}"], "finished run"),
     ],
