@@ -18,15 +18,16 @@ from scipy.stats import wilcoxon
 from tqdm import tqdm
 
 from real.cli import UserError
+from real.codec import decode, padded_condition
 from real.degrade import Degradation
 from real.files import write_atomically
 from real.images import SUFFIXES, center_crop, load_photo
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.problems import METHODS
 from real.records import describe
 from real.restore import compare, compare_plain
 from real.rows import Rows, locked
-from real.sampling import Settings, decode, padded_condition
+from real.sampling import Settings
 from real.scores import Score, make_score
 from real.second_order import SecondOrderDegradation
 
@@ -46,7 +47,7 @@ PAIRS = (
 def evaluate_folder(
     photos: Path,
     folder: Path,
-    model: SuperResolutionModel,
+    model: LatentModel,
     settings: Settings,
     degradation: Degradation | SecondOrderDegradation,
     *,
@@ -102,7 +103,7 @@ def _measure(
     rows: Rows,
     paths: Sequence[Path],
     variants: Sequence[Settings],
-    model: SuperResolutionModel,
+    model: LatentModel,
     settings: Settings,
     degradation: Degradation | SecondOrderDegradation,
     *,
@@ -124,7 +125,7 @@ def _measure(
 
 
 @torch.no_grad()
-def reconstruct(model: SuperResolutionModel, truth: np.ndarray) -> np.ndarray:
+def reconstruct(model: LatentModel, truth: np.ndarray) -> np.ndarray:
     """What the autoencoder makes of the truth: the ceiling of every latent restoration."""
     latents = model.vqvae.encode(padded_condition(truth, model)).latents
     return decode(model, latents[0], height=truth.shape[0], width=truth.shape[1])

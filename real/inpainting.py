@@ -1,7 +1,8 @@
-"""Inpainting with Stable Diffusion's inpainting pipeline: the image outside the mask is known, the inside is drawn.
+"""Inpainting: the image outside the mask is known, the inside is drawn.
 
-The paper's Table 3 uses a latent diffusion model for inpainting that is not public; this is the stand-in that is, with
-an empty prompt and no guidance.
+`LatentInpainting` drives networks in the shape of the latent diffusion paper's inpainting model (7 channels), which is
+what the paper's Table 3 has; `Inpainting` drives Stable Diffusion's pipeline, by default with an empty prompt and no
+guidance.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from real.masks import check_mask, grow_to_cells
+from real.codec import decode, encode
+from real.degrade import SCALE
+from real.masks import blank, check_mask, grow_to_cells, latent_mask
 from real.metrics import distortion, hole_distortion
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.pipelines import PipelineModel, check_text, draw
 from real.problems import Drawn, Problem, Progress, Which
-from real.sampling import Settings
+from real.sampling import Settings, sample
 from real.scores import Score
 
-__all__ = ["Inpainting", "inpainting_problem", "inpainting_score"]
+__all__ = ["Inpainting", "LatentInpainting", "inpainting_problem", "inpainting_score"]
 
 
 class Inpainting:
@@ -51,9 +54,8 @@ class Inpainting:
         self.image, self.mask, self.model, self.paste = image, mask, model, paste
         self.prompt, self.negative_prompt = prompt, negative_prompt
         cell = model.pipe.vae_scale_factor
-        padding = [(0, -side % cell) for side in mask.shape]
-        grown = grow_to_cells(np.pad(mask, padding), cell)
-        whole = np.pad(image, (*padding, (0, 0)), mode="edge")  # the pipeline hides what the mask covers
+        whole, padded = _pad(image, mask, cell)  # the pipeline hides what the mask covers
+        grown = grow_to_cells(padded, cell)
         self._whole = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255.0
         self._grown = torch.from_numpy(grown)[None, None].float()
 
@@ -79,30 +81,77 @@ class Inpainting:
             }
 
         drawn = draw(self.model, settings, inputs, steered=steered, which=which, progress=progress)
-        drawn.images = [self._finish(image) for image in drawn.images]
+        drawn.images = [_finish(image, self.image, self.mask, paste=self.paste) for image in drawn.images]
         return drawn
 
-    def _finish(self, image: np.ndarray) -> np.ndarray:
-        image = image[: self.mask.shape[0], : self.mask.shape[1]]
-        return np.where(self.mask[..., None], image, self.image) if self.paste else image
+
+class LatentInpainting:
+    """A photo, a mask and a denoiser that is told latents of the photo with its hole in mid-grey, and the hole.
+
+    A `Problem`. What the hole is told as is what `real.train.tasks.InpaintingTask` trains with.
+
+    Args:
+        image: RGB uint8 (H, W, 3); what is inside the mask has no say.
+        mask: bool (H, W), True where it is to be painted.
+        model: From `real.models.load_model`, of the family "ldm-inpaint".
+        paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
+
+    Raises:
+        ValueError: The mask does not fit the image.
+    """
+
+    def __init__(self, image: np.ndarray, mask: np.ndarray, model: LatentModel, *, paste: bool = True) -> None:
+        check_mask(mask, image)
+        self.image, self.mask, self.model, self.paste = image, mask, model, paste
+        whole, padded = _pad(image, mask, SCALE * 2 ** (len(model.unet.config.block_out_channels) - 1))
+        x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+        hole = latent_mask(padded)[None, None].to(model.device)
+        self.condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
+
+    def draw(
+        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
+    ) -> Drawn:
+        """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
+        first = [0] if which == "first" else None
+        particles = sample(self.model, self.condition, settings, steered=steered, particles=first, progress=progress)
+        alone = which != "all" or particles.early
+        latents = particles.best[None] if alone else particles.latents
+        images = decode(self.model, latents, height=self.mask.shape[0], width=self.mask.shape[1])
+        return Drawn(particles, [_finish(image, self.image, self.mask, paste=self.paste) for image in images], alone)
+
+
+def _pad(image: np.ndarray, mask: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both, padded at the bottom and right to multiples; the border of the image goes on, and is known there."""
+    padding = [(0, -side % multiple) for side in mask.shape]
+    return np.pad(image, (*padding, (0, 0)), mode="edge"), np.pad(mask, padding)
+
+
+def _finish(image: np.ndarray, known: np.ndarray, mask: np.ndarray, *, paste: bool) -> np.ndarray:
+    image = image[: mask.shape[0], : mask.shape[1]]
+    return np.where(mask[..., None], image, known) if paste else image
 
 
 def inpainting_problem(
     image: np.ndarray,
     mask: np.ndarray,
-    model: SuperResolutionModel | PipelineModel,
+    model: LatentModel | PipelineModel,
     *,
     prompt: str | None = None,
     negative_prompt: str | None = None,
     paste: bool = True,
 ) -> Problem:
-    """The problem of an inpainting model of any family, told apart here; see `Inpainting`.
+    """The problem of an inpainting model of any family, told apart here; see `Inpainting` and `LatentInpainting`.
 
     Raises:
-        ValueError: The model does not inpaint, or the mask does not fit the image.
+        ValueError: The model does not inpaint or takes no text, or the mask does not fit the image.
     """
-    if isinstance(model, SuperResolutionModel) or model.family != "sd-inpaint":
+    if model.family not in ("ldm-inpaint", "sd-inpaint"):
         raise ValueError(f"model: {model.name!r} does super-resolution; open one with task='inpaint'")
+    if isinstance(model, LatentModel):
+        for name, value in (("prompt", prompt), ("negative_prompt", negative_prompt)):
+            if value is not None:
+                raise ValueError(f"{name}: models in LDM's shape read no text; leave it out or use Stable Diffusion")
+        return LatentInpainting(image, mask, model, paste=paste)
     return Inpainting(image, mask, model, prompt=prompt or "", negative_prompt=negative_prompt or None, paste=paste)
 
 

@@ -1,9 +1,10 @@
-"""The latent diffusion model behind super-resolution: bundled with the package, a folder, or an id on a hub.
+"""Latent diffusion models that the core's samplers drive: bundled with the package, a folder, or an id on a hub.
 
-A model is a diffusers folder in LDM-SR's shape: `vqvae/` (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel, 3
-latent + 3 condition channels) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present,
-carries the bandwidth that fits the scale of the model's latents. `real.families` says what a model is; those that are
-whole pipelines are in `real.pipelines`.
+A model is a diffusers folder in the shape of LDM-SR, or of the same paper's inpainting model: `vqvae/` (VQModel, f4, 3
+latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for super-resolution and 4 for
+inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present, carries the bandwidth
+that fits the scale of the model's latents. `real.families` says what a model is; those that are whole pipelines are in
+`real.pipelines`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from real.cli import UserError
 from real.families import recognise
 from real.hub import Source, locate, read_config
 
-__all__ = ["BUNDLED", "DTYPES", "SuperResolutionModel", "explain", "kds_bandwidth", "load_model", "weights_options"]
+__all__ = ["BUNDLED", "DTYPES", "LatentModel", "explain", "kds_bandwidth", "load_model", "weights_options"]
 
 BUNDLED = Path(__file__).parent / "weights" / "sr"
 PAPER_BANDWIDTH = 0.3
@@ -33,11 +34,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 @dataclass(frozen=True)
-class SuperResolutionModel:
+class LatentModel:
     """A loaded model, its noise schedule, and what is known of it.
 
     Attributes:
         name: Folder or hub id; "bundled" for the one that the package carries.
+        family: "ldm-sr" or "ldm-inpaint", as in `real.families`.
         vqvae: The autoencoder.
         unet: The denoiser.
         schedule: Noise schedule that the denoiser was trained with.
@@ -50,6 +52,7 @@ class SuperResolutionModel:
     """
 
     name: str
+    family: str
     vqvae: VQModel
     unet: UNet2DModel
     schedule: NoiseSchedule
@@ -61,11 +64,6 @@ class SuperResolutionModel:
     commit: str | None = None
 
     @property
-    def family(self) -> str:
-        """Name in `real.families`."""
-        return "ldm-sr"
-
-    @property
     def device(self) -> torch.device:
         """Where the networks live."""
         device: torch.device = self.unet.device
@@ -75,17 +73,19 @@ class SuperResolutionModel:
 def load_model(
     model: str | None = None,
     *,
+    task: str = "sr",
     device: str = "cpu",
     dtype: str = "float32",
     revision: str | None = None,
     pickled_weights: bool = False,
     max_batch: int = 16,
-) -> SuperResolutionModel:
-    """Load a super-resolution model in LDM-SR's shape.
+) -> LatentModel:
+    """Load a model in LDM-SR's shape, or in that of its inpainting sibling.
 
     Args:
         model: A folder, an id on the Hugging Face hub (such as "CompVis/ldm-super-resolution-4x-openimages"), or None
-            for the bundled model.
+            for the bundled model (task "sr").
+        task: "sr" or "inpaint".
         device: Where to put it.
         dtype: Of the denoiser: "float32", or half the memory and up to twice the speed with "bfloat16" or "float16".
             The sampler, the steering and the autoencoder stay in float32.
@@ -96,7 +96,7 @@ def load_model(
 
     Raises:
         ValueError: `dtype` is none of those, or `max_batch` is less than 1.
-        UserError: The model is not there, is not in LDM-SR's shape, or has only pickled weights.
+        UserError: The model is not there, is not in that shape, or has only pickled weights.
 
     Warns:
         UserWarning: If pickles are allowed.
@@ -106,8 +106,8 @@ def load_model(
     if max_batch < 1:
         raise ValueError(f"max_batch: got {max_batch}; give a whole number of at least 1")
     source = Source(str(BUNDLED), is_folder=True) if model is None else locate(model, revision=revision)
-    family = recognise(source, task="sr")
-    if family.name != "ldm-sr":
+    family = recognise(source, task=task)
+    if not family.latent:
         raise UserError(f"--model: {source.name!r} is {family.what}; only models in LDM-SR's shape are taken here")
     options = weights_options(source, pickled_weights=pickled_weights)
     # low_cpu_mem_usage needs another package and only matters for models that fill the memory.
@@ -122,8 +122,9 @@ def load_model(
         raise UserError(explain(source, error)) from error
     # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
     scheduler = DDIMScheduler.from_config(config)
-    return SuperResolutionModel(
+    return LatentModel(
         name="bundled" if model is None else model,
+        family=family.name,
         vqvae=vqvae.to(device).eval().requires_grad_(False),
         unet=unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False),
         schedule=NoiseSchedule(scheduler.alphas_cumprod.double().numpy()),

@@ -88,7 +88,7 @@ def load_pipeline(
         cpu_offload: Keep each network on the device only while it works; needs accelerate.
 
     Raises:
-        ValueError: `dtype` is none of those, or `max_batch` is less than 1.
+        ValueError: `dtype` is none of those, `max_batch` is less than 1, or the family is no pipeline.
         UserError: A package is missing, the device does not fit, or the weights cannot be loaded.
 
     Warns:
@@ -96,6 +96,8 @@ def load_pipeline(
     """
     import diffusers
 
+    if family.pipeline is None:
+        raise ValueError(f"family: {family.name} is no pipeline; use real.models.load_model")
     if dtype not in DTYPES:
         raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
     _check_packages(device, cpu_offload=cpu_offload)

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 import kds_ref
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.pipelines import PipelineModel
 from real.sampling import Settings
 
 __all__ = ["describe"]
 
 
-def describe(settings: Settings, model: SuperResolutionModel | PipelineModel, command: str) -> dict[str, Any]:
+def describe(settings: Settings, model: LatentModel | PipelineModel, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from real.codec import decode, padded_condition
 from real.metrics import distortion
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.problems import (
     METHODS,
     Comparison,
@@ -22,7 +23,7 @@ from real.problems import (
     restore_problem,
 )
 from real.ranks import Ranks
-from real.sampling import Settings, decode, padded_condition, sample
+from real.sampling import Settings, sample
 from real.scores import Score
 
 __all__ = [
@@ -47,7 +48,7 @@ class LowResolution:
         ranks: Processes that share the particles; the others call `take_part`.
     """
 
-    def __init__(self, low: np.ndarray, model: SuperResolutionModel, ranks: Ranks | None = None) -> None:
+    def __init__(self, low: np.ndarray, model: LatentModel, ranks: Ranks | None = None) -> None:
         self.model, self.ranks, self.condition = model, ranks, padded_condition(low, model)
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
 
@@ -78,7 +79,7 @@ def bicubic(low: np.ndarray) -> np.ndarray:
 
 def restore(
     low: np.ndarray,
-    model: SuperResolutionModel,
+    model: LatentModel,
     settings: Settings,
     *,
     progress: Progress | None = None,
@@ -95,7 +96,7 @@ def restore(
 def compare(
     truth: np.ndarray,
     low: np.ndarray,
-    model: SuperResolutionModel,
+    model: LatentModel,
     settings: Settings,
     *,
     progress: Progress | None = None,
@@ -123,7 +124,7 @@ def compare(
 def compare_plain(
     truth: np.ndarray,
     low: np.ndarray,
-    model: SuperResolutionModel,
+    model: LatentModel,
     settings: Settings,
     *,
     progress: Progress | None = None,
@@ -136,9 +137,7 @@ def compare_plain(
     return plain_comparison(problem, truth, settings, score=score, baselines=baselines, progress=progress)
 
 
-def take_part(
-    low: np.ndarray, model: SuperResolutionModel, settings: Settings, *, ranks: Ranks, compared: bool
-) -> None:
+def take_part(low: np.ndarray, model: LatentModel, settings: Settings, *, ranks: Ranks, compared: bool) -> None:
     """What every process but the first does while that one calls `restore`, or `compare` if compared: it samples."""
     condition = padded_condition(low, model)
     if compared:

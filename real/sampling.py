@@ -21,16 +21,15 @@ from kds_ref import (
     select_particle,
     time_grid,
 )
+from real.codec import OVERLAP, TILE
 from real.early_choice import EarlyChoice
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.ranks import Ranks, SharedSteering
 from real.tiles import map_tiles
 
-__all__ = ["SAMPLERS", "Particles", "Settings", "decode", "initial_noise", "padded_condition", "sample"]
+__all__ = ["SAMPLERS", "Particles", "Settings", "initial_noise", "sample"]
 
 SAMPLERS = ("ddim", "dpmpp-2s")
-TILE, OVERLAP = 64, 16  # latent pixels
-DECODED_AT_ONCE = 4  # decoding takes more memory than denoising
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,6 @@ class Particles:
         return self.latents[0 if self.early else self.chosen]
 
 
-def padded_condition(low: np.ndarray, model: SuperResolutionModel) -> torch.Tensor:
-    """RGB uint8 (h, w, 3) -> (1, 3, H, W) in [-1, 1], padded at the bottom and right to what the UNet divides by."""
-    factor = 2 ** (len(model.unet.config.block_out_channels) - 1)
-    height, width = (-(-side // factor) * factor for side in low.shape[:2])
-    padded = np.pad(low, ((0, height - low.shape[0]), (0, width - low.shape[1]), (0, 0)), mode="edge")
-    return torch.from_numpy(padded).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
-
-
 def initial_noise(particles: int, height: int, width: int, *, seed: int) -> torch.Tensor:
     """Standard normal (N, 3, height, width); one generator a particle, so fewer particles are a prefix of more."""
     noise = torch.empty(particles, 3, height, width)
@@ -135,7 +126,7 @@ def initial_noise(particles: int, height: int, width: int, *, seed: int) -> torc
 
 @torch.no_grad()
 def sample(
-    model: SuperResolutionModel,
+    model: LatentModel,
     condition: torch.Tensor,
     settings: Settings,
     *,
@@ -149,7 +140,7 @@ def sample(
 
     Args:
         model: The model.
-        condition: From `padded_condition`.
+        condition: (1, C, h, w), of the size of the latents: from `padded_condition`, or latents and mask of a hole.
         settings: Sampler, steering and seed.
         steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
         particles: Draw only these of the N (without steering they do not depend on each other).
@@ -212,7 +203,7 @@ def sample(
 
 
 def _shared_condition(
-    ranks: Ranks, model: SuperResolutionModel, condition: torch.Tensor, settings: Settings, steered: bool
+    ranks: Ranks, model: LatentModel, condition: torch.Tensor, settings: Settings, steered: bool
 ) -> torch.Tensor:
     """Check that all processes are about to draw the same ensemble; the condition of rank 0."""
     ranks.agree(
@@ -228,9 +219,9 @@ def _shared_condition(
 
 
 def _denoiser(
-    model: SuperResolutionModel, condition: torch.Tensor, guidance: float, max_batch: int
+    model: LatentModel, condition: torch.Tensor, guidance: float, max_batch: int
 ) -> Callable[[torch.Tensor, int], torch.Tensor]:
-    """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1), null = mid-grey."""
+    """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1)."""
 
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
@@ -244,19 +235,15 @@ def _denoiser(
         eps = unet(torch.cat([x_t, conditions], dim=1), t)
         if guidance == 1.0:
             return eps
-        null = unet(torch.cat([x_t, torch.zeros_like(conditions)], dim=1), t)
+        null = unet(torch.cat([x_t, _nothing(conditions)], dim=1), t)
         guided: torch.Tensor = classifier_free_guidance(eps, null, guidance)
         return guided
 
     return denoise
 
 
-@torch.no_grad()
-def decode(model: SuperResolutionModel, latents: torch.Tensor, *, height: int, width: int) -> np.ndarray:
-    """Latents (..., 3, h, w) -> RGB uint8 (..., height, width, 3); the padding at the bottom and right is cut off."""
-    images = []
-    for part in latents.reshape(-1, *latents.shape[-3:]).split(DECODED_AT_ONCE):
-        image = map_tiles(lambda z: model.vqvae.decode(z).sample, part, tile=TILE, overlap=OVERLAP, scale=4)
-        pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        images.append(pixels.permute(0, 2, 3, 1).cpu().numpy()[:, :height, :width])
-    return np.concatenate(images).reshape(*latents.shape[:-3], height, width, 3)
+def _nothing(condition: torch.Tensor) -> torch.Tensor:
+    """The condition that says nothing: a mid-grey photo; a fourth channel, of a hole, says that it is everywhere."""
+    nothing = torch.zeros_like(condition)
+    nothing[:, 3:] = 1.0
+    return nothing

@@ -13,8 +13,8 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.models import SuperResolutionModel
-from real.sampling import decode
+from real.codec import decode
+from real.models import LatentModel
 from real.scores import Score, make_score
 
 __all__ = ["Ensemble", "make_bench_score", "sharpness"]
@@ -49,7 +49,7 @@ class Ensemble:
 
     latents: torch.Tensor
     truth: np.ndarray
-    model: SuperResolutionModel
+    model: LatentModel
     score: Score
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0

@@ -15,10 +15,11 @@ from real.bench.ensembles import Ensemble
 from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
+from real.codec import padded_condition
 from real.early_choice import in_window
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.restore import bicubic
-from real.sampling import padded_condition, sample
+from real.sampling import sample
 from real.scores import Score
 
 __all__ = ["measure"]
@@ -28,7 +29,7 @@ def measure(
     draw: Draw,
     truth: np.ndarray,
     low: np.ndarray,
-    model: SuperResolutionModel,
+    model: LatentModel,
     score: Score,
     *,
     timed: bool = False,
@@ -76,7 +77,7 @@ def _draw(
     run: Run,
     truth: np.ndarray,
     low: np.ndarray,
-    model: SuperResolutionModel,
+    model: LatentModel,
     score: Score,
     progress: Callable[[SamplerState], object] | None,
 ) -> Ensemble:

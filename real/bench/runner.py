@@ -24,12 +24,13 @@ from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
 from real.cli import UserError
+from real.codec import decode, padded_condition
 from real.files import write_atomically
 from real.images import save_png
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.records import describe
 from real.rows import Rows, locked
-from real.sampling import Settings, decode, padded_condition, sample
+from real.sampling import Settings, sample
 from real.scores import Score
 
 __all__ = ["Task", "run_study"]
@@ -62,7 +63,7 @@ class Task:
     command: str = ""
 
 
-def run_study(task: Task, model: SuperResolutionModel, folder: Path) -> dict[str, Any]:
+def run_study(task: Task, model: LatentModel, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -116,7 +117,7 @@ class _Job:
         task: Task,
         lines: Sequence[Line],
         plan: Mapping[str, Draw],
-        model: SuperResolutionModel,
+        model: LatentModel,
         rows: Rows,
         folder: Path,
     ) -> None:
@@ -189,7 +190,7 @@ class _Job:
                 save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
 
 
-def _with_bandwidth(grid: Grid, model: SuperResolutionModel) -> Grid:
+def _with_bandwidth(grid: Grid, model: LatentModel) -> Grid:
     values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
     if len(set(values)) < len(values):
         raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
@@ -205,7 +206,7 @@ def _first(settings: Settings, grid: Grid) -> Settings:
     return replace(settings, **{name: getattr(grid, name)[0] for name in names})
 
 
-def _identity(task: Task, settings: Settings, grid: Grid, model: SuperResolutionModel) -> dict[str, Any]:
+def _identity(task: Task, settings: Settings, grid: Grid, model: LatentModel) -> dict[str, Any]:
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
     identity = {"study": task.name, **describe(settings, model, "")}
     identity["versions"] |= {

@@ -19,7 +19,7 @@ from real.cli import UserError
 from real.distributed import launcher
 from real.files import write_atomically
 from real.front import Model, open_model
-from real.models import SuperResolutionModel
+from real.models import LatentModel
 from real.picture import Panel
 from real.problems import METHODS, Comparison, Restoration
 from real.records import describe
@@ -105,14 +105,14 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     )
 
 
-def ldm_sr_of(options: argparse.Namespace) -> SuperResolutionModel:
+def ldm_sr_of(options: argparse.Namespace) -> LatentModel:
     """The model of the studies, which take LDM-SR's shape alone.
 
     Raises:
         UserError: It is of another family.
     """
     model = model_of(options, task="sr")
-    if not isinstance(model, SuperResolutionModel):
+    if not isinstance(model, LatentModel):
         raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM-SR's shape")
     return model
 

@@ -40,7 +40,9 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     model = common.model_of(options, task="inpaint")
     text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt, "paste": options.paste}
     record = common.model_record(settings, model, common.command_line(arguments)) | hole
-    record |= {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or "", "paste": options.paste}
+    record["paste"] = options.paste
+    if model.family == "sd-inpaint":
+        record |= {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or ""}
     masked = np.where(mask[..., None], np.uint8(128), photo)
     with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
         if options.mask:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -61,6 +62,21 @@ def tiny(tiny_folder: Path):
     from real.models import load_model
 
     return load_model(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def hole_filler_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In the shape of the latent diffusion paper's inpainting model: the tiny autoencoder, a denoiser of 7 channels."""
+    from diffusers import UNet2DModel
+
+    folder = tmp_path_factory.mktemp("filler")
+    for part in ("vqvae", "scheduler"):
+        shutil.copytree(tiny_folder / part, folder / part)
+    config = UNet2DModel.load_config(tiny_folder / "unet")
+    torch.manual_seed(4)
+    UNet2DModel.from_config({**config, "in_channels": 7}).save_pretrained(folder / "unet")
+    (folder / "kds.json").write_text(json.dumps({"bandwidth": 1.5, "task": "inpainting"}))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,12 @@ from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
 from real.bench.runner import Task, run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.cli import UserError  # noqa: E402
+from real.codec import decode, padded_condition  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import SuperResolutionModel  # noqa: E402
+from real.models import LatentModel  # noqa: E402
 from real.restore import bicubic  # noqa: E402
 from real.rows import Rows  # noqa: E402
-from real.sampling import Settings, decode, padded_condition, sample  # noqa: E402
+from real.sampling import Settings, sample  # noqa: E402
 
 AVAILABLE = [name for name, study in STUDIES.items() if not study.missing]
 # few particles and steps; bandwidths at which the latents of an untrained model see each other
@@ -58,7 +59,7 @@ def task_of(name: str, photos: Path) -> Task:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path, tiny: SuperResolutionModel) -> Finished:
+def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path, tiny: LatentModel) -> Finished:
     """Study -> folder with its results, run without interruption, once."""
     done: dict[str, Path] = {}
 
@@ -75,7 +76,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-def lines_of(folder: Path, name: str, photos: Path, tiny: SuperResolutionModel) -> dict[str, Any]:
+def lines_of(folder: Path, name: str, photos: Path, tiny: LatentModel) -> dict[str, Any]:
     task = task_of(name, photos)
     grid = runner._with_bandwidth(task.grid, tiny)
     return {line.key: line for line in task.study.lines(runner._first(task.settings, grid), grid)}
@@ -86,9 +87,7 @@ def without_cost(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", AVAILABLE)
-def test_the_report_is_what_the_rows_say(
-    name: str, finished: Finished, photos: Path, tiny: SuperResolutionModel
-) -> None:
+def test_the_report_is_what_the_rows_say(name: str, finished: Finished, photos: Path, tiny: LatentModel) -> None:
     folder = finished(name)
     rows, report = rows_of(folder), json.loads((folder / "report.json").read_text())
     lines, plan = lines_of(folder, name, photos, tiny), None
@@ -130,7 +129,7 @@ def test_a_killed_study_goes_on(
     name: str,
     finished: Finished,
     photos: Path,
-    tiny: SuperResolutionModel,
+    tiny: LatentModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -153,7 +152,7 @@ def test_interrupted_after_any_row_nothing_is_lost_or_doubled(
     after: int,
     finished: Finished,
     photos: Path,
-    tiny: SuperResolutionModel,
+    tiny: LatentModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -181,7 +180,7 @@ def test_interrupted_after_any_row_nothing_is_lost_or_doubled(
         assert (tmp_path / file).read_text() == (whole / file).read_text()
 
 
-def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, tiny: SuperResolutionModel) -> None:
+def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, tiny: LatentModel) -> None:
     """Every number of the attribution of one photo, computed here from the latents."""
     truth, make_low = load(find_photos(photos)[1], crop=64, seed=0)
     low = make_low("simple")
@@ -220,7 +219,7 @@ def test_bicubic_is_of_the_degraded_photo(finished: Finished, photos: Path) -> N
 
 
 def test_all_lines_start_from_the_same_noise(
-    photos: Path, tiny: SuperResolutionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts: list[torch.Tensor] = []
     conditions: list[torch.Tensor] = []
@@ -245,7 +244,7 @@ def test_all_lines_start_from_the_same_noise(
     assert all(torch.equal(condition, conditions[0]) for condition in conditions)
 
 
-def test_without_strength_kds_is_the_plain_sampler(photos: Path, tiny: SuperResolutionModel, tmp_path: Path) -> None:
+def test_without_strength_kds_is_the_plain_sampler(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
     task = replace(task_of("attribution", photos), settings=Settings(strength=0.0), limit=1)
     report = run_study(task, tiny, tmp_path)
     lines = {line["key"]: line["scores"] for line in report["lines"]}
@@ -254,7 +253,7 @@ def test_without_strength_kds_is_the_plain_sampler(photos: Path, tiny: SuperReso
 
 
 def test_other_settings_other_photos_and_a_second_process_are_refused(
-    finished: Finished, photos: Path, tiny: SuperResolutionModel, tmp_path: Path
+    finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished("table12"), folder)
@@ -278,7 +277,7 @@ def test_other_settings_other_photos_and_a_second_process_are_refused(
     assert (folder / "rows.jsonl").read_text() == before
 
 
-def test_more_photos_can_be_added(finished: Finished, photos: Path, tiny: SuperResolutionModel, tmp_path: Path) -> None:
+def test_more_photos_can_be_added(finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
     task = task_of("attribution", photos)
     assert run_study(replace(task, limit=1), tiny, tmp_path)["photos"] == 1
     assert run_study(task, tiny, tmp_path)["photos"] == 2
@@ -286,7 +285,7 @@ def test_more_photos_can_be_added(finished: Finished, photos: Path, tiny: SuperR
 
 
 def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
-    photos: Path, tiny: SuperResolutionModel, tmp_path: Path
+    photos: Path, tiny: LatentModel, tmp_path: Path
 ) -> None:
     mixed = tmp_path / "photos"
     shutil.copytree(photos, mixed)
@@ -327,7 +326,7 @@ def test_time_and_memory_are_those_of_what_a_line_needs(finished: Finished) -> N
 
 
 def test_an_early_choice_costs_less_and_is_the_particle_nearest_at_the_cutoff(
-    finished: Finished, photos: Path, tiny: SuperResolutionModel
+    finished: Finished, photos: Path, tiny: LatentModel
 ) -> None:
     report = json.loads((finished("front") / "report.json").read_text())
     lines = {line["key"]: line for line in report["lines"]}

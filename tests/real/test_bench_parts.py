@@ -31,7 +31,7 @@ from real.cli import UserError  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.images import sample_photo  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import SuperResolutionModel  # noqa: E402
+from real.models import LatentModel  # noqa: E402
 from real.restore import bicubic  # noqa: E402
 from real.rows import Rows  # noqa: E402
 from real.sampling import Settings  # noqa: E402
@@ -157,7 +157,7 @@ def test_evaluations_are_counted() -> None:
     assert Run("bicubic", Settings(), "simple").evaluations == 0
 
 
-def test_what_is_picked_from_the_first_particles(tiny: SuperResolutionModel) -> None:
+def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
     latents = torch.tensor([0.0, 1.0, 2.0, 30.0])[:, None, None, None].expand(4, 3, 16, 16)
     truth = np.zeros((64, 64, 3), np.uint8)
     ensemble = Ensemble(latents, truth, tiny, lambda image, truth: {"psnr_rgb": -float(image.mean())})
@@ -172,7 +172,7 @@ def test_what_is_picked_from_the_first_particles(tiny: SuperResolutionModel) -> 
     assert ensemble.sharpest(4) == int(np.argmin([sharpness(image.astype(np.uint8)) for image in images]))
 
 
-def test_several_values_only_where_the_study_goes_through_them(tiny: SuperResolutionModel) -> None:
+def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel) -> None:
     assert fill_grid(STUDIES["fig6"], {"particles": [2, 3]}).particles == (2, 3)
     assert fill_grid(STUDIES["table1"], {"particles": [2]}).particles == (2,)
     with pytest.raises(UserError, match="--particles: got 2 values"):

@@ -10,17 +10,17 @@ from real.degrade import Degradation  # noqa: E402
 from real.evaluate import reconstruct, table  # noqa: E402
 from real.images import sample_photo  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import BUNDLED, SuperResolutionModel, load_model  # noqa: E402
+from real.models import BUNDLED, LatentModel, load_model  # noqa: E402
 from real.restore import Comparison, compare  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def model() -> SuperResolutionModel:
+def model() -> LatentModel:
     return load_model()
 
 
-def test_it_has_the_shape_of_ldm_sr(model: SuperResolutionModel) -> None:
+def test_it_has_the_shape_of_ldm_sr(model: LatentModel) -> None:
     assert (model.unet.config.in_channels, model.unet.config.out_channels) == (6, 3)
     assert model.vqvae.config.latent_channels == 3
     assert model.prediction_type == "epsilon"
@@ -48,7 +48,7 @@ def test_its_record_says_how_it_was_trained() -> None:
         assert record[stage]["curve"][-1]["step"] == record[stage]["run"]["steps"]
 
 
-def test_its_latents_have_the_scale_that_they_were_trained_to(model: SuperResolutionModel) -> None:
+def test_its_latents_have_the_scale_that_they_were_trained_to(model: LatentModel) -> None:
     trained_to = json.loads((BUNDLED / "training.json").read_text())["autoencoder"]["settings"]["latent_std"]
     x = torch.from_numpy(sample_photo()).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
@@ -57,14 +57,14 @@ def test_its_latents_have_the_scale_that_they_were_trained_to(model: SuperResolu
 
 
 @pytest.fixture(scope="module")
-def restored(model: SuperResolutionModel) -> tuple[np.ndarray, Comparison]:
+def restored(model: LatentModel) -> tuple[np.ndarray, Comparison]:
     """A photo outside the training data, with half as many particles and steps as the paper."""
     truth = np.ascontiguousarray(sample_photo()[32:160, 64:192])
     low = Degradation()(truth, np.random.default_rng(0))
     return truth, compare(truth, low, model, Settings(particles=5, steps=25))
 
 
-def test_it_restores_a_photo(model: SuperResolutionModel, restored: tuple[np.ndarray, Comparison]) -> None:
+def test_it_restores_a_photo(model: LatentModel, restored: tuple[np.ndarray, Comparison]) -> None:
     truth, result = restored
     psnr = {name: s["psnr_rgb"] for name, s in result.scores.items()}
     assert distortion(reconstruct(model, truth), truth)["psnr_rgb"] > psnr["kds_choice"]
@@ -95,7 +95,7 @@ def test_it_is_sharper_than_bicubic(restored: tuple[np.ndarray, Comparison]) -> 
     assert gradient(result.images["kds_choice"]) < 1.2 * gradient(truth)  # detail, not noise
 
 
-def test_a_patch_of_its_latents_means_the_same_wherever_it_stands(model: SuperResolutionModel) -> None:
+def test_a_patch_of_its_latents_means_the_same_wherever_it_stands(model: LatentModel) -> None:
     """Group normalisation sees the whole picture; the networks have to be trained not to care."""
     x = torch.from_numpy(sample_photo()[:192, :192]).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():

@@ -10,13 +10,14 @@ from real.bench.ensembles import Ensemble  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import Run  # noqa: E402
+from real.codec import padded_condition  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.evaluate import summarise, table  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import SuperResolutionModel  # noqa: E402
+from real.models import LatentModel  # noqa: E402
 from real.problems import METHODS  # noqa: E402
 from real.restore import compare, restore  # noqa: E402
-from real.sampling import Settings, padded_condition, sample  # noqa: E402
+from real.sampling import Settings, sample  # noqa: E402
 
 N = 4
 SETTINGS = Settings(particles=N, steps=7, bandwidth=20.0)
@@ -27,14 +28,14 @@ def low(photo: np.ndarray) -> np.ndarray:
     return Degradation()(photo, np.random.default_rng(0))
 
 
-def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: SuperResolutionModel) -> Ensemble:
+def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> Ensemble:
     return _draw(Run("kds", settings, "simple"), photo, low, tiny, distortion, None)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
 @pytest.mark.parametrize("cutoff", [0.3, 0.6])
 def test_it_is_the_early_choice_of_the_studies(
-    tiny: SuperResolutionModel, photo: np.ndarray, low: np.ndarray, sampler: str, cutoff: float
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray, sampler: str, cutoff: float
 ) -> None:
     differs = False
     for seed in (0, 1):
@@ -50,7 +51,7 @@ def test_it_is_the_early_choice_of_the_studies(
     assert differs  # of several seeds: not always the first particle
 
 
-def test_the_network_sees_one_particle_behind_the_window(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_the_network_sees_one_particle_behind_the_window(tiny: LatentModel, low: np.ndarray) -> None:
     seen = []
     hook = tiny.unet.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     result = sample(tiny, padded_condition(low, tiny), replace(SETTINGS, early_choice=True))
@@ -60,7 +61,7 @@ def test_the_network_sees_one_particle_behind_the_window(tiny: SuperResolutionMo
     assert seen == [N] * steered + [1] * (7 - steered)
 
 
-def test_a_window_that_never_closes_leaves_the_choice_to_the_end(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_a_window_that_never_closes_leaves_the_choice_to_the_end(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     usual = sample(tiny, condition, replace(SETTINGS, cutoff=0.0))
     early = sample(tiny, condition, replace(SETTINGS, cutoff=0.0, early_choice=True))
@@ -70,7 +71,7 @@ def test_a_window_that_never_closes_leaves_the_choice_to_the_end(tiny: SuperReso
     assert (early.chosen, early.evaluations) == (usual.chosen, 7 * N)
 
 
-def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: LatentModel, low: np.ndarray) -> None:
     with pytest.raises(ValueError, match="cutoff"):
         sample(tiny, padded_condition(low, tiny), replace(SETTINGS, cutoff=1.0, early_choice=True))
     with pytest.raises(TypeError, match="early_choice"):
@@ -78,7 +79,7 @@ def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: SuperResolutio
 
 
 def test_the_plain_sampler_draws_every_particle_to_the_end(
-    tiny: SuperResolutionModel, photo: np.ndarray, low: np.ndarray
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
 ) -> None:
     settings = replace(SETTINGS, early_choice=True)
     plain = sample(tiny, padded_condition(low, tiny), settings, steered=False)

@@ -5,16 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 import real.restore  # noqa: E402
+from real.codec import decode  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import SuperResolutionModel  # noqa: E402
+from real.models import LatentModel  # noqa: E402
 from real.restore import compare, compare_plain  # noqa: E402
-from real.sampling import Particles, Settings, decode  # noqa: E402
+from real.sampling import Particles, Settings  # noqa: E402
 
 
-def test_each_row_is_what_it_says(
-    tiny: SuperResolutionModel, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_row_is_what_it_says(tiny: LatentModel, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     latents = torch.randn(3, 3, 16, 20, generator=torch.Generator().manual_seed(0))
     images = list(decode(tiny, latents, height=64, width=80))
     psnr = [distortion(image, photo)["psnr_rgb"] for image in images]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from real.codec import decode, padded_condition  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
-from real.models import SuperResolutionModel  # noqa: E402
-from real.sampling import Settings, decode, initial_noise, padded_condition, sample  # noqa: E402
+from real.models import LatentModel  # noqa: E402
+from real.sampling import Settings, initial_noise, sample  # noqa: E402
 
 SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=20.0)  # untrained: latents are far apart
 
@@ -26,7 +27,7 @@ def test_noise_of_fewer_particles_is_a_prefix() -> None:
     assert len({float(n[0, 0, 0]) for n in many}) == 10
 
 
-def test_same_seed_same_particles(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_same_seed_same_particles(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     first, second = sample(tiny, condition, SETTINGS), sample(tiny, condition, SETTINGS)
     assert torch.equal(first.latents, second.latents)
@@ -34,7 +35,7 @@ def test_same_seed_same_particles(tiny: SuperResolutionModel, low: np.ndarray) -
     assert not torch.equal(first.latents, other.latents)
 
 
-def test_steering_draws_the_particles_together(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_steering_draws_the_particles_together(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     plain, steered = (sample(tiny, condition, SETTINGS, steered=s) for s in (False, True))
     assert float(steered.latents.var(0).mean()) < 0.9 * float(plain.latents.var(0).mean())
@@ -43,9 +44,7 @@ def test_steering_draws_the_particles_together(tiny: SuperResolutionModel, low: 
     assert all(1 <= row["effective_particles"] <= 3 for row in steered.trace)
 
 
-def test_the_kernel_and_a_rule_for_the_bandwidth_reach_the_steering(
-    tiny: SuperResolutionModel, low: np.ndarray
-) -> None:
+def test_the_kernel_and_a_rule_for_the_bandwidth_reach_the_steering(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     mean = sample(tiny, condition, replace(SETTINGS, kernel="l2", strength=1.0)).latents
     assert float(mean.var(0).max()) < 1e-6 * float(mean.var())  # equal weights and the whole shift: all at the mean
@@ -57,16 +56,14 @@ def test_the_kernel_and_a_rule_for_the_bandwidth_reach_the_steering(
             Settings(**wrong)
 
 
-def test_strength_zero_is_the_plain_sampler(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_strength_zero_is_the_plain_sampler(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     plain = sample(tiny, condition, SETTINGS, steered=False)
     assert torch.equal(sample(tiny, condition, replace(SETTINGS, strength=0.0)).latents, plain.latents)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
-def test_a_particle_does_not_depend_on_its_companions(
-    tiny: SuperResolutionModel, low: np.ndarray, sampler: str
-) -> None:
+def test_a_particle_does_not_depend_on_its_companions(tiny: LatentModel, low: np.ndarray, sampler: str) -> None:
     condition = padded_condition(low, tiny)
     settings = replace(SETTINGS, sampler=sampler)
     ensemble = sample(tiny, condition, settings, steered=False)
@@ -78,7 +75,7 @@ def test_a_particle_does_not_depend_on_its_companions(
         sample(tiny, condition, settings, particles=[2])
 
 
-def test_guidance_moves_away_from_the_null_condition(tiny: SuperResolutionModel, low: np.ndarray) -> None:
+def test_guidance_moves_away_from_the_null_condition(tiny: LatentModel, low: np.ndarray) -> None:
     condition = padded_condition(low, tiny)
     plain = sample(tiny, condition, SETTINGS, steered=False).latents
     null = sample(tiny, torch.zeros_like(condition), SETTINGS, steered=False).latents
@@ -89,7 +86,7 @@ def test_guidance_moves_away_from_the_null_condition(tiny: SuperResolutionModel,
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 19), (30, 70)])
-def test_any_size(tiny: SuperResolutionModel, size: tuple[int, int]) -> None:
+def test_any_size(tiny: LatentModel, size: tuple[int, int]) -> None:
     low = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     particles = sample(tiny, padded_condition(low, tiny), replace(SETTINGS, steps=1))
     image = decode(tiny, particles.latents[0], height=4 * size[0], width=4 * size[1])
@@ -98,7 +95,7 @@ def test_any_size(tiny: SuperResolutionModel, size: tuple[int, int]) -> None:
 
 
 def test_unsteered_ddim_is_the_pipeline_of_diffusers(
-    tiny: SuperResolutionModel, tiny_folder: Path, low: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tiny: LatentModel, tiny_folder: Path, low: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The unmodified LDMSuperResolutionPipeline loads the folder and makes the same image from the same noise."""
     pytest.importorskip("transformers")  # diffusers hides the pipeline without it

@@ -13,17 +13,18 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")  # diffusers hides the pipeline without it
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler, LDMSuperResolutionPipeline  # noqa: E402
 
+from real.codec import decode, padded_condition  # noqa: E402
 from real.images import sample_photo  # noqa: E402
-from real.models import BUNDLED, SuperResolutionModel, load_model  # noqa: E402
+from real.models import BUNDLED, LatentModel, load_model  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
-from real.sampling import Particles, Settings, decode, padded_condition, sample  # noqa: E402
+from real.sampling import Particles, Settings, sample  # noqa: E402
 
 N, STEPS = 3, 7
 SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
 
 
 @pytest.fixture(scope="module")
-def model() -> SuperResolutionModel:
+def model() -> LatentModel:
     return load_model()
 
 
@@ -41,7 +42,7 @@ def lows() -> list[np.ndarray]:
     return [np.ascontiguousarray(photo[y : y + 96 : 4, x : x + 96 : 4]) for y, x in ((32, 32), (100, 60))]
 
 
-def ours(model: SuperResolutionModel, low: np.ndarray, sampler: str, seed: int = 0, **options: Any) -> Particles:
+def ours(model: LatentModel, low: np.ndarray, sampler: str, seed: int = 0, **options: Any) -> Particles:
     settings = Settings(particles=N, steps=STEPS, sampler=sampler, seed=seed, **options)
     return sample(model, padded_condition(low, model), settings)
 
@@ -64,7 +65,7 @@ def theirs(pipeline: Any, condition: Any, scheduler: Any, seed: Any = 0) -> Any:
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
 def test_reference_and_plug_in_agree_on_the_bundled_model(
-    sampler: str, model: SuperResolutionModel, pipeline: Any, lows: list[np.ndarray]
+    sampler: str, model: LatentModel, pipeline: Any, lows: list[np.ndarray]
 ) -> None:
     expected = ours(model, lows[0], sampler, bandwidth=0.6)
     plain = sample(
@@ -92,7 +93,7 @@ def test_reference_and_plug_in_agree_on_the_bundled_model(
 
 @pytest.mark.parametrize("layout", ["grouped", "tiled"])
 def test_two_images_in_one_call_are_two_calls(
-    layout: str, model: SuperResolutionModel, pipeline: Any, lows: list[np.ndarray]
+    layout: str, model: LatentModel, pipeline: Any, lows: list[np.ndarray]
 ) -> None:
     conditions = torch.cat([padded_condition(low, model) for low in lows])
     rows = repeat_for_particles(conditions, N) if layout == "grouped" else conditions.repeat(N, 1, 1, 1)
@@ -108,7 +109,7 @@ def test_two_images_in_one_call_are_two_calls(
 
 
 def test_without_steering_particles_do_not_know_each_other(
-    model: SuperResolutionModel, pipeline: Any, lows: list[np.ndarray]
+    model: LatentModel, pipeline: Any, lows: list[np.ndarray]
 ) -> None:
     """Also with noise inside the steps, which this pipeline would draw from torch's global generator."""
     condition = padded_condition(lows[0], model)
