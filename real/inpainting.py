@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from real.codec import decode, encode
+from real.codec import encode
 from real.degrade import SCALE
+from real.latent_problem import LatentProblem
 from real.masks import blank, check_mask, grow_to_cells, latent_mask
 from real.metrics import distortion, hole_distortion
 from real.models import LatentModel
 from real.pipelines import PipelineModel, check_text, draw
 from real.problems import Drawn, Problem, Progress, Which
-from real.sampling import Settings, sample
+from real.sampling import Settings
 from real.scores import Score
 
 __all__ = ["Inpainting", "LatentInpainting", "inpainting_problem", "inpainting_score"]
@@ -85,10 +86,10 @@ class Inpainting:
         return drawn
 
 
-class LatentInpainting:
+class LatentInpainting(LatentProblem):
     """A photo, a mask and a denoiser that is told latents of the photo with its hole in mid-grey, and the hole.
 
-    A `Problem`. What the hole is told as is what `real.train.tasks.InpaintingTask` trains with.
+    A `Problem`. What the denoiser is told is what `real.train.tasks.InpaintingTask` trains with.
 
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
@@ -102,22 +103,17 @@ class LatentInpainting:
 
     def __init__(self, image: np.ndarray, mask: np.ndarray, model: LatentModel, *, paste: bool = True) -> None:
         check_mask(mask, image)
-        self.image, self.mask, self.model, self.paste = image, mask, model, paste
+        self.image, self.mask, self.paste = image, mask, paste
         whole, padded = _pad(image, mask, SCALE * 2 ** (len(model.unet.config.block_out_channels) - 1))
         x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
         hole = latent_mask(padded)[None, None].to(model.device)
-        self.condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
+        condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
+        shown = np.where(mask[..., None], np.uint8(128), image)
+        super().__init__(model, condition, height=mask.shape[0], width=mask.shape[1], shown=shown)
 
-    def draw(
-        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
-    ) -> Drawn:
-        """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
-        first = [0] if which == "first" else None
-        particles = sample(self.model, self.condition, settings, steered=steered, particles=first, progress=progress)
-        alone = which != "all" or particles.early
-        latents = particles.best[None] if alone else particles.latents
-        images = decode(self.model, latents, height=self.mask.shape[0], width=self.mask.shape[1])
-        return Drawn(particles, [_finish(image, self.image, self.mask, paste=self.paste) for image in images], alone)
+    def images(self, latents: torch.Tensor) -> list[np.ndarray]:
+        """See `LatentProblem`; with the known pixels, unless they are not to be pasted."""
+        return [_finish(image, self.image, self.mask, paste=self.paste) for image in super().images(latents)]
 
 
 def _pad(image: np.ndarray, mask: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from real.codec import decode, padded_condition
+from real.codec import padded_condition
+from real.latent_problem import LatentProblem
 from real.metrics import distortion
 from real.models import LatentModel
 from real.problems import (
     METHODS,
     Comparison,
-    Drawn,
     Progress,
     Restoration,
-    Which,
     compare_problem,
     plain_comparison,
     restore_problem,
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 
-class LowResolution:
+class LowResolution(LatentProblem):
     """A low-resolution photo and a model in LDM-SR's shape; a `Problem`.
 
     Args:
@@ -49,26 +48,8 @@ class LowResolution:
     """
 
     def __init__(self, low: np.ndarray, model: LatentModel, ranks: Ranks | None = None) -> None:
-        self.model, self.ranks, self.condition = model, ranks, padded_condition(low, model)
-        self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
-
-    def draw(
-        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
-    ) -> Drawn:
-        """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
-        particles = sample(
-            self.model,
-            self.condition,
-            settings,
-            steered=steered,
-            particles=[0] if which == "first" else None,
-            progress=progress,
-            ranks=None if which == "first" else self.ranks,
-        )
-        alone = which != "all" or particles.early
-        latents = particles.best[None] if alone else particles.latents
-        images = decode(self.model, latents, height=self.height, width=self.width)
-        return Drawn(particles, list(images), alone)
+        height, width = 4 * low.shape[0], 4 * low.shape[1]
+        super().__init__(model, padded_condition(low, model), height=height, width=width, shown=low, ranks=ranks)
 
 
 def bicubic(low: np.ndarray) -> np.ndarray:

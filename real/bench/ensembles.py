@@ -13,8 +13,7 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.codec import decode
-from real.models import LatentModel
+from real.latent_problem import LatentProblem
 from real.scores import Score, make_score
 
 __all__ = ["Ensemble", "make_bench_score", "sharpness"]
@@ -41,7 +40,7 @@ class Ensemble:
     Attributes:
         latents: (N, 3, h, w); empty for bicubic interpolation.
         truth: RGB uint8 (H, W, 3).
-        model: Decodes.
+        problem: Decodes.
         score: Of an image against the truth.
         at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, 3, h, w).
         until_cutoff: How many evaluations of a particle that took.
@@ -49,7 +48,7 @@ class Ensemble:
 
     latents: torch.Tensor
     truth: np.ndarray
-    model: LatentModel
+    problem: LatentProblem
     score: Score
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0
@@ -60,9 +59,7 @@ class Ensemble:
         """Decoded particles, RGB uint8 (H, W, 3), each decoded once."""
         missing = [i for i in indices if i not in self._images]
         if missing:
-            height, width = self.truth.shape[:2]
-            decoded = decode(self.model, self.latents[missing], height=height, width=width)
-            self._images.update(zip(missing, decoded, strict=True))
+            self._images.update(zip(missing, self.problem.images(self.latents[missing]), strict=True))
         return [self._images[i] for i in indices]
 
     def scores(self, indices: Sequence[int]) -> list[dict[str, float]]:

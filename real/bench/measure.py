@@ -15,9 +15,8 @@ from real.bench.ensembles import Ensemble
 from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
-from real.codec import padded_condition
 from real.early_choice import in_window
-from real.models import LatentModel
+from real.latent_problem import LatentProblem
 from real.restore import bicubic
 from real.sampling import sample
 from real.scores import Score
@@ -28,8 +27,7 @@ __all__ = ["measure"]
 def measure(
     draw: Draw,
     truth: np.ndarray,
-    low: np.ndarray,
-    model: LatentModel,
+    problem: LatentProblem,
     score: Score,
     *,
     timed: bool = False,
@@ -39,9 +37,8 @@ def measure(
 
     Args:
         draw: What to draw, and what is wanted of it.
-        truth: RGB uint8 (4h, 4w, 3).
-        low: RGB uint8 (h, w, 3).
-        model: The model.
+        truth: RGB uint8 (H, W, 3).
+        problem: What is known of it, and the model.
         score: Of an image against the truth.
         timed: Measure seconds and peak memory of sampling, decoding and judging.
         progress: Called after every model evaluation of the ensemble.
@@ -51,14 +48,14 @@ def measure(
         `cost` (seconds and 10^9 bytes by piece of work); and an image of every outcome, by N and outcome.
     """
     if draw.run.kind == "bicubic":
-        image = bicubic(low)
+        image = bicubic(problem.shown)
         scores = score(image, truth)
         wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
         row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
         return row, dict.fromkeys(wanted, image)
-    meter = _Meter(model.device)
+    meter = _Meter(problem.model.device)
     with meter.part("sample"):
-        ensemble = _draw(draw.run, truth, low, model, score, progress)
+        ensemble = _draw(draw.run, truth, problem, score, progress)
     if timed:
         _decode_metered(ensemble, draw, meter)
     results = {(n, o): OUTCOMES[o].apply(ensemble, n) for n, outcomes in draw.wanted.items() for o in outcomes}
@@ -76,13 +73,12 @@ def measure(
 def _draw(
     run: Run,
     truth: np.ndarray,
-    low: np.ndarray,
-    model: LatentModel,
+    problem: LatentProblem,
     score: Score,
     progress: Callable[[SamplerState], object] | None,
 ) -> Ensemble:
-    ensemble = Ensemble(torch.empty(0), truth, model, score)
-    cutoff, total = run.settings.cutoff, model.schedule.num_train_timesteps
+    ensemble = Ensemble(torch.empty(0), truth, problem, score)
+    cutoff, total = run.settings.cutoff, problem.model.schedule.num_train_timesteps
 
     def watch(state: SamplerState) -> None:
         if in_window(state.t, total, cutoff=cutoff):
@@ -90,8 +86,8 @@ def _draw(
         if progress is not None:
             progress(state)
 
-    condition = padded_condition(low, model)
-    ensemble.latents = sample(model, condition, run.settings, steered=run.kind == "kds", progress=watch).latents
+    steered = run.kind == "kds"
+    ensemble.latents = sample(problem.model, problem.condition, run.settings, steered=steered, progress=watch).latents
     return ensemble
 
 

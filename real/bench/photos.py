@@ -21,8 +21,12 @@ from real.degrade import SCALE, Degradation
 from real.images import SUFFIXES, center_crop, load_photo
 from real.second_order import PRESETS, SecondOrderDegradation
 
-__all__ = ["DEGRADATIONS", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
+__all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
 
+HOLES: dict[str, dict[str, Any]] = {  # what inpainting has in place of a degradation
+    "center-box": {"fraction": 0.3, "by": "area"},
+    "center-box-by-side": {"fraction": 0.3, "by": "side"},
+}
 DEGRADATIONS: dict[str, Degradation | SecondOrderDegradation] = {"simple": Degradation(), **PRESETS}
 LAYOUTS = (("gt", "lq"), ("test_HR", "test_LR"))
 SMALLEST = 64  # pixels of the truth; less tells nothing about restoration
@@ -118,8 +122,9 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Call
 
 
 def describe_degradations(names: tuple[str, ...]) -> dict[str, Any]:
-    """Their ranges, for the record."""
-    return {name: asdict(DEGRADATIONS[name]) for name in names if name in DEGRADATIONS}
+    """Their ranges, or what hides a part of the photo, for the record."""
+    known = {name: HOLES[name] if name in HOLES else asdict(DEGRADATIONS[name]) for name in names if name != "pairs"}
+    return known
 
 
 def _files(folder: Path, option: str) -> list[Path]:

@@ -33,7 +33,8 @@ class Grid:
         patch_size: Side of the patches in latent pixels.
         guidance: Weights of classifier-free guidance; 1: none.
         kernel: Names of kernels.
-        degradation: How photos are made low-resolution: "simple", "real-esrgan", "stable-sr".
+        degradation: How photos are made low-resolution: "simple", "real-esrgan", "stable-sr"; or which part of them is
+            hidden: "center-box", "center-box-by-side".
     """
 
     particles: tuple[int, ...] = (10,)
@@ -54,7 +55,8 @@ class Run:
     Attributes:
         kind: "plain" (the sampler alone), "kds" (steered) or "bicubic" (interpolation: one image, no model).
         settings: Of the sampler and the steering.
-        degradation: How the photo is made low-resolution; "pairs" where the low-resolution photo is given.
+        degradation: How the photo is made low-resolution, or what of it is hidden; "pairs" where the low-resolution
+            photo is given.
     """
 
     kind: str
@@ -129,7 +131,7 @@ class Study:
         paper: Columns and values that select the paper's rows; empty if the paper prints no numbers.
         timed: Measure time and memory, so every line draws its own ensemble.
         pictures: Keep the image of every line.
-        missing: Why the study cannot be run; empty if it can.
+        task: "sr" or "inpaint": what the model does.
     """
 
     title: str
@@ -142,7 +144,7 @@ class Study:
     paper: Mapping[str, str] = field(default_factory=dict)
     timed: bool = False
     pictures: bool = False
-    missing: str = ""
+    task: str = "sr"
 
 
 @dataclass(frozen=True)

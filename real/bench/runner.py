@@ -7,7 +7,7 @@ steering. Killed at any moment and started again with the same options, the runn
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,19 +18,22 @@ from tqdm import tqdm
 
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
-from real.bench.photos import Photo, describe_degradations, load
+from real.bench.photos import HOLES, Photo, describe_degradations, load
 from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
 from real.cli import UserError
-from real.codec import decode, padded_condition
 from real.files import write_atomically
 from real.images import save_png
+from real.inpainting import LatentInpainting
+from real.latent_problem import LatentProblem
+from real.masks import center_box
 from real.models import LatentModel
 from real.records import describe
+from real.restore import LowResolution
 from real.rows import Rows, locked
-from real.sampling import Settings, sample
+from real.sampling import Settings
 from real.scores import Score
 
 __all__ = ["Task", "run_study"]
@@ -78,11 +81,9 @@ def run_study(task: Task, model: LatentModel, folder: Path) -> dict[str, Any]:
         The content of `report.json`.
 
     Raises:
-        UserError: The study cannot be run, no photo can be read, or the folder holds something else.
+        UserError: No photo can be read, or the folder holds something else.
         ValueError: An option is out of range.
     """
-    if task.study.missing:
-        raise UserError(f"bench {task.name}: {task.study.missing}")
     grid = _with_bandwidth(task.grid, model)
     settings = _first(task.settings, grid)
     lines = task.study.lines(settings, grid)
@@ -144,31 +145,34 @@ class _Job:
                     continue
                 for key, draw in self.draws.items():
                     if (photo.name, key) not in self.rows:
-                        self._add_row(photo, draw, truth, make_low(draw.run.degradation), bar)
+                        self._add_row(photo, draw, truth, self._problem(truth, make_low, draw.run.degradation), bar)
         return left_out
 
     def _evaluations(self, photo: Photo, *, missing: bool) -> int:
         keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
         return sum(self.draws[key].run.evaluations for key in keys)
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, low: np.ndarray, bar: Any) -> None:
+    def _problem(self, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str) -> LatentProblem:
+        if self.task.study.task == "inpaint":
+            return LatentInpainting(truth, center_box(*truth.shape[:2], **HOLES[name]), self.model)
+        return LowResolution(make_low(name), self.model)
+
+    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: LatentProblem, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
             self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
             self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
             if self.task.study.timed:  # the first call of a network takes longer
-                condition = padded_condition(low, self.model)
-                warm = sample(self.model, condition, replace(settings, particles=1, steps=1), steered=False)
-                decode(self.model, warm.latents, height=truth.shape[0], width=truth.shape[1])
+                problem.draw(replace(settings, particles=1, steps=1), steered=False)
         each = draw.run.evaluations // settings.steps
         content, images = measure(
-            draw, truth, low, self.model, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
+            draw, truth, problem, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
         )
         if self._features is not None:
             content["features"] = self._features.row(images, truth)
         if self.task.study.pictures:
-            self._save_images(photo, draw, truth, low, images)
+            self._save_images(photo, draw, truth, problem.shown, images)
         self.rows.add(
             {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
         )
@@ -178,13 +182,13 @@ class _Job:
         photo: Photo,
         draw: Draw,
         truth: np.ndarray,
-        low: np.ndarray,
+        shown: np.ndarray,
         images: Mapping[tuple[int, str], np.ndarray],
     ) -> None:
         folder = self.folder / "images" / photo.name
         folder.mkdir(parents=True, exist_ok=True)
         save_png(folder / "truth.png", truth)
-        save_png(folder / "low.png", low)
+        save_png(folder / "low.png", shown)
         for line in self.lines:
             if self.plan[line.run.key].run.key == draw.run.key:
                 save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])

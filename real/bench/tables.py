@@ -18,6 +18,8 @@ __all__ = [
     "against_first",
     "against_plain",
     "table1",
+    "table3",
+    "table3_pairs",
     "table4",
     "table4_pairs",
     "table5",
@@ -37,6 +39,37 @@ def table1(base: Settings, grid: Grid) -> list[Line]:
         make.plain("plain-choice", f"{name} + choice, N = {base.particles}", base, "choice"),
         make.bicubic(base),
     ]
+
+
+def table3(base: Settings, grid: Grid) -> list[Line]:
+    """Holes and samplers: one plain sample, KDS, and choosing without steering."""
+    lines = []
+    for how in grid.degradation:
+        make = Lines(how)
+        for sampler in grid.sampler:
+            plain, kds = _both({"sampler": {"ddim": "ddim", "dpmpp-2s": "dpm-solver"}[sampler]})
+            name, settings = sampler_name(sampler), replace(base, sampler=sampler)
+            where = f"{name}, {how}" if len(grid.degradation) > 1 else name
+            key = f"{how}-{sampler}"
+            lines += [
+                make.plain(f"plain-{key}", f"{where}, a random particle", settings, paper=plain),
+                make.kds(f"kds-{key}", f"{where} + KDS, N = {base.particles}", settings, paper=kds),
+                make.plain(f"choice-{key}", f"{where} + choice, N = {base.particles}", settings, "choice"),
+            ]
+    return lines
+
+
+def table3_pairs(lines: Sequence[Line]) -> list[Pair]:
+    """KDS against a random particle, the paper's comparison, and against choosing without steering."""
+    pairs = []
+    for line in lines:
+        if line.run.kind == "kds":
+            rest = line.key.removeprefix("kds-")
+            pairs += [
+                Pair(line.key, f"plain-{rest}", f"{line.label}: against a random particle, the paper's comparison"),
+                Pair(line.key, f"choice-{rest}", f"{line.label}: what steering adds to choosing"),
+            ]
+    return pairs
 
 
 def table4(base: Settings, grid: Grid) -> list[Line]:

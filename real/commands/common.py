@@ -29,7 +29,7 @@ __all__ = [
     "StepBar",
     "caption",
     "command_line",
-    "ldm_sr_of",
+    "latent_model_of",
     "make_output",
     "memory_errors",
     "model_of",
@@ -105,15 +105,15 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     )
 
 
-def ldm_sr_of(options: argparse.Namespace) -> LatentModel:
-    """The model of the studies, which take LDM-SR's shape alone.
+def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentModel:
+    """The model of the studies, which take networks in LDM's shape alone.
 
     Raises:
         UserError: It is of another family.
     """
-    model = model_of(options, task="sr")
+    model = model_of(options, task=task)
     if not isinstance(model, LatentModel):
-        raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM-SR's shape")
+        raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM's shape")
     return model
 
 

@@ -44,7 +44,7 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
             )
         if ranks.rank == 0:
             return _restore(options, arguments, ranks)
-        photo, settings, model = _photo(options), common.settings_of(options), common.ldm_sr_of(options)
+        photo, settings, model = _photo(options), common.settings_of(options), common.latent_model_of(options)
         low = _degraded(options, center_crop(photo)) if options.degrade else photo
         take_part(low, model, settings, ranks=ranks, compared=options.degrade)
         return 0

@@ -1,5 +1,6 @@
 """Studies end to end with the tiny model: every one runs, its report is what its rows say, and kills lose nothing."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -21,13 +22,14 @@ from real.bench.runner import Task, run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.codec import decode, padded_condition  # noqa: E402
+from real.front import inpaint  # noqa: E402
+from real.masks import center_box  # noqa: E402
 from real.metrics import distortion  # noqa: E402
-from real.models import LatentModel  # noqa: E402
+from real.models import LatentModel, load_model  # noqa: E402
 from real.restore import bicubic  # noqa: E402
 from real.rows import Rows  # noqa: E402
 from real.sampling import Settings, sample  # noqa: E402
 
-AVAILABLE = [name for name, study in STUDIES.items() if not study.missing]
 # few particles and steps; bandwidths at which the latents of an untrained model see each other
 SMALL: dict[str, dict[str, list[Any]]] = {
     "table4": {"particles": [2, 3]},
@@ -59,14 +61,23 @@ def task_of(name: str, photos: Path) -> Task:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path, tiny: LatentModel) -> Finished:
+def tiny_for(tiny: LatentModel, hole_filler_folder: Path) -> Callable[[str], LatentModel]:
+    """Study -> the model that it runs with."""
+    filler = load_model(str(hole_filler_folder), task="inpaint")
+    return lambda name: filler if STUDIES[name].task == "inpaint" else tiny
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, photos: Path, tiny_for: Callable[[str], LatentModel]
+) -> Finished:
     """Study -> folder with its results, run without interruption, once."""
     done: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
         if name not in done:
             done[name] = tmp_path_factory.mktemp(name)
-            run_study(task_of(name, photos), tiny, done[name])
+            run_study(task_of(name, photos), tiny_for(name), done[name])
         return done[name]
 
     return folder
@@ -86,11 +97,13 @@ def without_cost(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "cost"} for row in rows]
 
 
-@pytest.mark.parametrize("name", AVAILABLE)
-def test_the_report_is_what_the_rows_say(name: str, finished: Finished, photos: Path, tiny: LatentModel) -> None:
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_the_report_is_what_the_rows_say(
+    name: str, finished: Finished, photos: Path, tiny_for: Callable[[str], LatentModel]
+) -> None:
     folder = finished(name)
     rows, report = rows_of(folder), json.loads((folder / "report.json").read_text())
-    lines, plan = lines_of(folder, name, photos, tiny), None
+    lines, plan = lines_of(folder, name, photos, tiny_for(name)), None
     plan = draws(list(lines.values()), timed=STUDIES[name].timed)
     assert len({(row["photo"], row["run"]) for row in rows}) == len(rows) == 2 * len({d.run.key for d in plan.values()})
     assert [line["key"] for line in report["lines"]] == list(lines)
@@ -124,12 +137,12 @@ def test_the_report_is_what_the_rows_say(name: str, finished: Finished, photos: 
         assert len(np.unique(np.asarray(plot.convert("L")))) > 20
 
 
-@pytest.mark.parametrize("name", AVAILABLE)
+@pytest.mark.parametrize("name", list(STUDIES))
 def test_a_killed_study_goes_on(
     name: str,
     finished: Finished,
     photos: Path,
-    tiny: LatentModel,
+    tiny_for: Callable[[str], LatentModel],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -140,7 +153,7 @@ def test_a_killed_study_goes_on(
     # as a kill in the middle of a line leaves it
     (tmp_path / "rows.jsonl").write_text("".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
     monkeypatch.setattr(runner, "save_plot", lambda *arguments: None)  # seen in the other test
-    run_study(task_of(name, photos), tiny, tmp_path)
+    run_study(task_of(name, photos), tiny_for(name), tmp_path)
     assert without_cost(rows_of(tmp_path)) == without_cost(rows_of(whole))
     if not STUDIES[name].timed:
         for file in ("report.json", "report.md", "rows.jsonl"):
@@ -242,6 +255,24 @@ def test_all_lines_start_from_the_same_noise(
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h
     assert all(torch.equal(start, starts[0][: len(start)]) for start in starts)
     assert all(torch.equal(condition, conditions[0]) for condition in conditions)
+
+
+def test_a_hole_is_scored_with_the_known_pixels_pasted(
+    finished: Finished, photos: Path, tiny_for: Callable[[str], LatentModel]
+) -> None:
+    """Table 3 against the front door."""
+    with Image.open(photos / "0.png") as image:
+        truth = np.ascontiguousarray(np.asarray(image)[:, 4:68])
+    hole = center_box(64, 64, 0.3)
+    settings = Settings(particles=3, steps=2, bandwidth=20.0)
+    rows = {row["run"]: row for row in rows_of(finished("table3")) if row["photo"] == "0.png"}
+    for sampler, (steered, outcome) in itertools.product(("ddim", "dpmpp-2s"), ((True, "choice"), (False, "choice"))):
+        strength = 0.3 if steered else 0.0
+        how = replace(settings, sampler=sampler, strength=strength)
+        expected = distortion(inpaint(truth, hole, model=tiny_for("table3"), settings=how).image, truth)
+        (run,) = (key for key in rows if key.startswith("kds" if steered else "plain") and sampler in key)
+        scores = rows[run]["outcomes"]["3"][outcome]
+        assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=1e-4)  # decoded alone or not
 
 
 def test_without_strength_kds_is_the_plain_sampler(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:

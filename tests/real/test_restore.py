@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-import real.restore  # noqa: E402
+import real.latent_problem  # noqa: E402
 from real.codec import decode  # noqa: E402
 from real.degrade import Degradation  # noqa: E402
 from real.metrics import distortion  # noqa: E402
@@ -21,7 +21,7 @@ def test_each_row_is_what_it_says(tiny: LatentModel, photo: np.ndarray, monkeypa
     low = Degradation()(photo, np.random.default_rng(0))
     for chosen in (1, 2):
         ensembles = {False: Particles(latents, chosen, 1), True: Particles(latents.flip(0), 2 - chosen, 1)}
-        monkeypatch.setattr(real.restore, "sample", lambda *_, steered=True, e=ensembles, **__: e[steered])
+        monkeypatch.setattr(real.latent_problem, "sample", lambda *_, steered=True, e=ensembles, **__: e[steered])
         plain = compare_plain(photo, low, tiny, Settings(particles=3, steps=1))
         result = compare(photo, low, tiny, Settings(particles=3, steps=1), plain=plain)
         scores = {name: s["psnr_rgb"] for name, s in result.scores.items()}
