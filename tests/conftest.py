@@ -1,13 +1,14 @@
-"""What all tests share: a hypothesis profile that draws the same examples on every machine."""
+"""What all tests share: hypothesis profiles that draw the same examples on every machine."""
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "kds-ref",
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+for name, examples in (("kds-ref", 30), ("quick", 4)):  # quick: for the thousands of runs of a mutation test
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("kds-ref")
