@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["remove_leftovers", "write_atomically"]
+
+PART = ".part-"  # begins the names of temporary files
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -19,7 +21,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         path: Where the file shall be; its folder must exist.
         write: Called with the temporary path (same suffix as `path`).
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,6 +30,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what `write_atomically` left in a folder, and in those below it, when its process was killed.
+
+    Nothing else may be writing there.
+    """
+    for path in folder.rglob(f"{PART}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

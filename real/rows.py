@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from real.cli import UserError
-from real.files import write_atomically
+from real.files import remove_leftovers, write_atomically
 
 __all__ = ["Rows", "locked"]
 
@@ -115,6 +115,8 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system releases when the process ends, however it ends.
 
+    Temporary files of a killed process are deleted.
+
     Raises:
         UserError: Another process holds it.
     """
@@ -128,4 +130,5 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"--output: another process is writing to {str(folder)!r}; wait for it") from error
+        remove_leftovers(folder)
         yield

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from real.files import write_atomically
+from real.files import remove_leftovers, write_atomically
 from real.train.optimizer import Muon, split_parameters
 
 __all__ = ["Run", "RunSettings", "autocast"]
@@ -73,6 +73,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         self._resume()
 
     def train(self, loss_of_batch: Callable[[], tuple[torch.Tensor, int]], *, until: int | None = None) -> None:
