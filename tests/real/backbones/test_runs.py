@@ -11,7 +11,9 @@ diffusers = pytest.importorskip("diffusers")
 
 from kds_ref import predict_eps, predict_x0, select_particle, steer  # noqa: E402
 from real import steer_scheduler  # noqa: E402
+from real.backbones.control import evaluate  # noqa: E402
 from real.backbones.grids import DiffBIRDDIMScheduler, ddim_options  # noqa: E402
+from real.backbones.guidance import rescaled_guidance  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.predictor import Predictor  # noqa: E402
 from real.backbones.starts import start_latents  # noqa: E402
@@ -143,6 +145,16 @@ def test_a_steered_step_is_the_mathematics_of_the_core(predictor: Predictor) -> 
     assert len(seen) == 2
     assert torch.equal(result, scheduler.kds.select().latents)
     assert len(result) == 1
+
+
+@torch.no_grad()
+def test_options_reach_the_network(diffbir_predictor: Predictor) -> None:
+    start, p = start_of(diffbir_predictor), diffbir_predictor
+    half = replace(p, control_scale=0.5, guidance=1.0)(start[:1], 601)
+    inputs = {"text": p.text, "condition": p.condition}
+    assert torch.equal(half, evaluate(p.unet, p.controlnet, start[:1], 601, control_scale=0.5, **inputs))
+    constant = replace(p, rescale=False, guidance=rescaled_guidance(4.0, 301))
+    assert torch.equal(p(start, 301), constant(start, 301))
 
 
 @torch.no_grad()

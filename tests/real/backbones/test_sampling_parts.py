@@ -164,7 +164,8 @@ def test_tiles_and_their_blend_are_the_official_ones(of_diffbir: Any) -> None:
     torch.testing.assert_close(blended, of_diffbir["tile_out_size8_stride4"], atol=1e-5, rtol=0)
     places: list[Any] = []
     blend_windows(lambda tile, place: places.append(place) or tile, x[..., :8, :8], tile=8, stride=4)
-    assert places == [(slice(0, 8), slice(0, 8))]
+    blend_windows(lambda tile, place: places.append(place) or tile, x[..., :3, :], tile=8, stride=4)  # 57 of 64 pixels
+    assert places == [(slice(0, 8), slice(0, 8)), (slice(0, 3), slice(0, 19))]
     places.clear()  # more pixels than a tile has, one side shorter: square tiles with the same overlap
     blend_windows(lambda tile, place: places.append(place) or tile, x[..., :5, :], tile=8, stride=5)
     assert [(rows.stop, cols.start) for rows, cols in places] == [(5, left) for left in (0, 2, 4, 6, 8, 10, 12, 14)]
