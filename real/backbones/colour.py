@@ -1,0 +1,74 @@
+"""Colours of the result after those of the input: the wavelet and the adain fix of StableSR, DiffBIR and SeeSR."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+__all__ = ["adain_colour", "low_frequencies", "wavelet_colour"]
+
+LEVELS = 5
+EPSILON = 1e-5  # of the variance
+
+
+def wavelet_colour(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Details of the image on the low frequencies of the reference.
+
+    Args:
+        image: (B, C, H, W).
+        reference: Of the same shape, such as the input enlarged to the result's size.
+
+    Returns:
+        image - low(image) + low(reference), see `low_frequencies`; values can leave the range of the inputs.
+
+    Raises:
+        ValueError: Shapes differ.
+    """
+    _check(image, reference)
+    return image - low_frequencies(image) + low_frequencies(reference)
+
+
+def adain_colour(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """The image with mean and standard deviation of the reference in every channel (Huang and Belongie 2017).
+
+    Args:
+        image: (B, C, H, W).
+        reference: Of the same shape.
+
+    Returns:
+        As the image; values can leave the range of the inputs.
+
+    Raises:
+        ValueError: Shapes differ.
+    """
+    _check(image, reference)
+    (mean, spread), (wanted_mean, wanted_spread) = _moments(image), _moments(reference)
+    return (image - mean) / spread * wanted_spread + wanted_mean
+
+
+def low_frequencies(image: torch.Tensor) -> torch.Tensor:
+    """The image after five passes of the 1-2-1 filter, whose taps lie 1, 2, 4, 8, 16 pixels apart; edges repeat.
+
+    Args:
+        image: (B, C, H, W).
+    """
+    tap = torch.tensor([1.0, 2.0, 1.0], dtype=image.dtype, device=image.device) / 4.0
+    channels = image.shape[1]
+    kernel = (tap[:, None] * tap[None, :]).expand(channels, 1, 3, 3)
+    for level in range(LEVELS):
+        step = 2**level
+        padded = functional.pad(image, (step,) * 4, mode="replicate")
+        image = functional.conv2d(padded, kernel, groups=channels, dilation=step)
+    return image
+
+
+def _moments(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    variance, mean = torch.var_mean(image, dim=(-2, -1), keepdim=True)
+    return mean, (variance + EPSILON).sqrt()
+
+
+def _check(image: torch.Tensor, reference: torch.Tensor) -> None:
+    if image.ndim != 4 or image.shape != reference.shape:
+        raise ValueError(
+            f"image, reference: got {tuple(image.shape)} and {tuple(reference.shape)}; give (B, C, H, W) twice"
+        )

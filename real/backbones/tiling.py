@@ -1,0 +1,89 @@
+"""Latents in overlapping tiles blended by Gaussian weights, as in StableSR, DiffBIR and SeeSR.
+
+`real.tiles` spreads its tiles evenly and lets weights fall linearly; these have a fixed stride and weights that are
+off centre by half a row, so that results are those of the official code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["Window", "blend_windows", "gaussian_weights", "window_starts", "windows"]
+
+VARIANCE = 0.01  # in squares of the side
+Window = tuple[slice, slice]
+
+
+def gaussian_weights(height: int, width: int) -> torch.Tensor:
+    """Weights of a tile, float64 (height, width), largest in its middle; any common factor is without effect.
+
+    The middle is (width - 1) / 2 along a row, but height / 2 along a column: the official code's asymmetry is kept.
+    """
+
+    def profile(length: int, middle: float) -> torch.Tensor:
+        distance = (torch.arange(length, dtype=torch.float64) - middle) / length
+        return torch.exp(-(distance**2) / (2 * VARIANCE)) / math.sqrt(2 * math.pi * VARIANCE)
+
+    return profile(height, height / 2)[:, None] * profile(width, (width - 1) / 2)[None, :]
+
+
+def window_starts(length: int, tile: int, stride: int) -> list[int]:
+    """First pixels of tiles: multiples of the stride, and the last one shifted inside; [0] if the length fits."""
+    last = max(0, length - tile)
+    return [*range(0, last, stride), last]
+
+
+def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
+    """Rows and columns of the tiles of an image, row by row.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        tile: Largest side of a tile.
+        stride: Distance between tiles, 1 to `tile`.
+
+    Raises:
+        ValueError: `tile` or `stride` is out of range.
+    """
+    if tile < 1 or not 1 <= stride <= tile:
+        raise ValueError(f"tile, stride: got {tile}, {stride}; give a tile of at least 1 and a stride from 1 to it")
+    rows, columns = min(tile, height), min(tile, width)
+    return [
+        (slice(top, top + rows), slice(left, left + columns))
+        for top in window_starts(height, tile, stride)
+        for left in window_starts(width, tile, stride)
+    ]
+
+
+def blend_windows(
+    function: Callable[[torch.Tensor, Window], torch.Tensor], x: torch.Tensor, *, tile: int, stride: int
+) -> torch.Tensor:
+    """Apply a function to tiles of x and take the weighted mean where they overlap.
+
+    Args:
+        function: (tile of x, its window) -> a tensor of the tile's shape; the window crops what goes with x.
+        x: (B, C, H, W).
+        tile: Side of a tile; where x is smaller, its smaller side, so that tiles are square.
+        stride: Distance between tiles, 1 to `tile`; where x is smaller, the overlap stays.
+
+    Returns:
+        As x. One that fits into a tile gives `function` of all of it.
+
+    Raises:
+        ValueError: `tile` or `stride` is out of range.
+    """
+    height, width = x.shape[-2:]
+    if height * width <= tile**2:
+        return function(x, (slice(0, height), slice(0, width)))
+    side = min(tile, height, width)
+    places = windows(height, width, tile=side, stride=max(1, stride - tile + side))
+    weight = gaussian_weights(side, side).to(x.device, torch.float32)
+    total = torch.zeros_like(x, dtype=torch.float32)
+    weights = torch.zeros(height, width, device=x.device)
+    for place in places:
+        total[(..., *place)] += function(x[(..., *place)], place).float() * weight
+        weights[place] += weight
+    return (total / weights).to(x.dtype)

@@ -1,0 +1,110 @@
+"""Weights as authors publish them: read without running code, put into a network with every key accounted for."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from real.cli import UserError
+from real.models import PICKLES
+
+__all__ = ["check_keys", "load_exactly", "read_weights"]
+
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
+SHOWN = 3  # keys named in a message
+
+
+def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors of a file by name, on the CPU, in the file's own dtype.
+
+    Args:
+        path: A `.safetensors` file; or, where pickles are allowed, what `torch.save` wrote (`.ckpt`, `.pt`, `.pth`,
+            `.bin`). A dictionary inside that is named "state_dict" is taken for the whole, as in Stable Diffusion's.
+        pickled_weights: Accept pickles. torch's restricted unpickler is used, which refuses most code.
+
+    Raises:
+        UserError: There is no such file, it is a pickle and they are not allowed, or it cannot be read.
+
+    Warns:
+        UserWarning: If a pickle is read.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"weights: there is no file {str(file)!r}")
+    if file.suffix == ".safetensors":
+        try:
+            tensors: dict[str, torch.Tensor] = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"weights: cannot read {str(file)!r} ({error})") from error
+        return tensors
+    if file.suffix not in PICKLE_SUFFIXES:
+        raise UserError(
+            f"weights: {str(file)!r} is neither .safetensors nor one of {', '.join(PICKLE_SUFFIXES)}; give such a file"
+        )
+    if not pickled_weights:
+        raise UserError(
+            f"weights: {str(file)!r} is a pickle, which can run code of its author; pickled_weights=True allows it, "
+            "or convert it to safetensors"
+        )
+    warnings.warn(PICKLES, UserWarning, stacklevel=2)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"weights: cannot read {str(file)!r} ({why})") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise UserError(f"weights: {str(file)!r} holds a {type(content).__name__}; a dictionary of tensors is taken")
+    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: str) -> None:
+    """Refuse weights that are not exactly those of a network.
+
+    Args:
+        expected: The network's `state_dict()`, of the meta device too; anything with shapes by name.
+        given: The weights, with the network's names.
+        name: Of the weights, for messages.
+
+    Raises:
+        UserError: A key is missing, left over, or of another shape.
+    """
+    missing = [key for key in expected if key not in given]
+    left_over = [key for key in given if key not in expected]
+    shapes = [
+        f"{key} is {tuple(given[key].shape)} and should be {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and tuple(given[key].shape) != tuple(value.shape)
+    ]
+    for what, found in (("lack", missing), ("have left over", left_over), ("differ in shape:", shapes)):
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise UserError(f"weights: those of {name} {what} {', '.join(found[:SHOWN])}{more}; is it another model's?")
+
+
+def load_exactly(
+    network: torch.nn.Module, state: Mapping[str, torch.Tensor], *, name: str, dtype: torch.dtype = torch.float32
+) -> None:
+    """Put weights into a network, which may lie on the meta device: every key is used, none is left over.
+
+    Args:
+        network: Changed in place; its parameters become these tensors.
+        state: The weights, with the network's names.
+        name: Of the weights, for messages.
+        dtype: Of the network afterwards.
+
+    Raises:
+        UserError: See `check_keys`.
+    """
+    check_keys(network.state_dict(), state, name=name)
+    network.load_state_dict({key: value.to(dtype) for key, value in state.items()}, assign=True)
+    network.requires_grad_(False).eval()
