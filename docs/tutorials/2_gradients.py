@@ -44,7 +44,7 @@ h = 0.3
 
 
 def differences(points: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """Gradient of the log-density by central differences, one coordinate after the other."""
+    """Gradient of the log-density, one coordinate after the other."""
     columns = []
     for direction in np.eye(points.shape[1]):
         ahead = kds_ref.log_density(
@@ -202,9 +202,8 @@ assert np.allclose(
 )
 wrong = squared_twice(particles, particles, h)
 right = kds_ref.mean_shift(particles, particles, bandwidth=h)
-assert not np.allclose(
-    wrong, h**2 * differences(particles), atol=0.1
-)  # check 1 fails
+# check 1 fails
+assert not np.allclose(wrong, h**2 * differences(particles), atol=0.1)
 
 # %%
 # At \(h = 0.3\) it is a bandwidth of 0.09: the particles no longer see each other,

@@ -44,9 +44,10 @@ for size, shape in (
 
 ones = np.ones((1, 4, 4))
 overlapping = kds_ref.patchify(ones, patch_size=2, stride=1)
+# WRONG as a way back
 added_up = kds_ref.patchify_adjoint(
     overlapping, patch_size=2, stride=1, shape=(1, 4, 4)
-)  # WRONG as a way back
+)
 assert added_up.max() == 4.0
 assert np.allclose(
     kds_ref.unpatchify(overlapping, patch_size=2, stride=1, shape=(1, 4, 4)), ones

@@ -8,6 +8,8 @@ real, the pictures would mean nothing. You need the extra `real` (torch and
 diffusers).
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import torch
 from diffusers import (
@@ -30,6 +32,8 @@ from real import (
 )
 
 torch.set_num_threads(1)  # networks this small gain nothing from more
+# diffusers calls numpy.array in a way that newer versions warn of
+warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
 PURPLE, GREEN = "#6a2c91", "#2fae48"
 
 # %%
@@ -59,7 +63,7 @@ class Restorer(DiffusionPipeline):
         callback_on_step_end=None,
         decode=True,
     ):
-        """low: (rows, 3, H, W) in [-1, 1]; returns (rows, 3, 4H, 4W), or latents (rows, 3, H, W)."""
+        """low: (rows, 3, H, W) in [-1, 1]; returns (rows, 3, 4H, 4W), or latents."""
         shape, dtype = (1, 3, *low.shape[2:]), self.unet.dtype
         rows = [torch.randn(shape, generator=g, device=g.device) for g in generator]
         latents = (
@@ -78,7 +82,7 @@ class Restorer(DiffusionPipeline):
         return self.vqvae.decode(latents).sample if decode else latents
 
 
-with torch.random.fork_rng():  # the same weights each time; the global state stays
+with torch.random.fork_rng():  # the same weights each time
     torch.manual_seed(0)
     unet = UNet2DModel(
         in_channels=6,
@@ -138,9 +142,8 @@ assert torch.equal(
     pipe(rows, generator=particle_generators(N, seed=0), decode=False), plain
 )
 
-pipe.scheduler = steer_scheduler(
-    scheduler, num_particles=N
-)  # the paper: h = 0.3, strength 0.3, cut-off 0.3
+# the paper: h = 0.3, strength 0.3, cut-off 0.3
+pipe.scheduler = steer_scheduler(scheduler, num_particles=N)
 paper = pipe(rows, generator=particle_generators(N, seed=0), decode=False)
 
 # %%
@@ -313,9 +316,8 @@ assert values == sorted(values, reverse=True)
 split_batches(pipe.unet, 2)
 in_parts = pipe(rows, generator=particle_generators(N, seed=0), decode=False)
 unsplit_batches(pipe.unet)
-assert torch.allclose(
-    in_parts, latents, atol=1e-3
-)  # the last run of the block above
+# the last run of the block above
+assert torch.allclose(in_parts, latents, atol=1e-3)
 
 # %%
 # ## Back

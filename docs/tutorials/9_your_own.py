@@ -152,9 +152,8 @@ assert abs(np.trapezoid(np.exp(log_p), fine) - 1.0) < 1e-3  # it is a density
 numeric = np.gradient(
     kds_ref.log_density(query, values, bandwidth=0.5, kernel=shadow), query[:, 0]
 )
-assert np.allclose(
-    gradient[1:-1, 0], numeric[1:-1], atol=0.01
-)  # and this is its gradient
+# and this is its gradient
+assert np.allclose(gradient[1:-1, 0], numeric[1:-1], atol=0.01)
 
 # %%
 # ## A bandwidth rule
@@ -176,9 +175,8 @@ def third_neighbour(locations: np.ndarray) -> np.ndarray:
 locations = rng.standard_normal((16, 10, 3))
 h = third_neighbour(locations)
 assert h.shape == (16,)
-assert np.allclose(
-    third_neighbour(10.0 * locations), 10.0 * h
-)  # test: in the units of the particles
+# test: in the units of the particles
+assert np.allclose(third_neighbour(10.0 * locations), 10.0 * h)
 assert np.allclose(third_neighbour(locations[:, ::-1]), h)  # test: no order
 assert (
     third_neighbour(np.ones((16, 10, 3))) == 0.0
