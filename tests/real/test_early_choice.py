@@ -16,7 +16,7 @@ from real.evaluate import summarise, table  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import LatentModel  # noqa: E402
 from real.problems import METHODS  # noqa: E402
-from real.restore import compare, restore  # noqa: E402
+from real.restore import LowResolution, compare, restore  # noqa: E402
 from real.sampling import Settings, sample  # noqa: E402
 
 N = 4
@@ -29,7 +29,7 @@ def low(photo: np.ndarray) -> np.ndarray:
 
 
 def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> Ensemble:
-    return _draw(Run("kds", settings, "simple"), photo, low, tiny, distortion, None)
+    return _draw(Run("kds", settings, "simple"), photo, LowResolution(low, tiny), distortion, None)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
