@@ -7,7 +7,7 @@ from pathlib import Path
 
 import diffusers
 
-from real.train.record import read_record
+from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["export_model"]
@@ -35,7 +35,7 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
         FileNotFoundError: A stage has not finished.
         FileExistsError: `output` holds something already.
     """
-    stages = {"autoencoder": read_record(autoencoder, "vqvae"), "unet": read_record(unet, "unet")}
+    stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
     output.mkdir(parents=True, exist_ok=True)

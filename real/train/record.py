@@ -13,7 +13,7 @@ import torch
 from real.files import write_atomically
 from real.train.loop import RunSettings
 
-__all__ = ["read_record", "write_record"]
+__all__ = ["latent_settings", "read_record", "short", "write_record"]
 
 
 def write_record(
@@ -55,3 +55,25 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{str(folder)!r} holds no finished run (no {part}/ and record.json); train first")
     record: dict[str, Any] = json.loads((folder / "record.json").read_text())
     return record
+
+
+def latent_settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the stage that made an autoencoder's latents; the decoder stage leaves them as they were."""
+    while "latent_std" not in record["settings"]:
+        record = record["started_from"]["autoencoder"]
+    settings: dict[str, Any] = record["settings"]
+    return settings
+
+
+def short(record: dict[str, Any], *, curve: bool = True) -> dict[str, Any]:
+    """A record whose earlier runs keep the last point of their curves alone; those of the denoiser are left out.
+
+    A model's record has the denoiser's beside the autoencoder's, and the decoder stage would repeat it.
+    """
+    kept = dict(record)
+    if "curve" in kept and not curve:
+        kept["curve"] = kept["curve"][-1:]
+    if "started_from" in kept:
+        earlier = kept["started_from"]
+        kept["started_from"] = short(earlier.get("autoencoder", earlier), curve=False)
+    return kept

@@ -14,7 +14,7 @@ import torch
 from diffusers import VQModel
 
 from real.files import write_atomically
-from real.train.record import read_record
+from real.train.record import latent_settings, read_record
 
 __all__ = ["rescale_latents"]
 
@@ -23,7 +23,7 @@ def rescale_latents(autoencoder: Path, folder: Path, *, latent_std: float, comma
     """Multiply the latents of a trained autoencoder; what it decodes stays the same, up to rounding.
 
     Args:
-        autoencoder: Output folder of the autoencoder stage.
+        autoencoder: Output folder of the autoencoder stage, of the decoder stage, or of an earlier rescaling.
         folder: Where the new one goes, as `vqvae`, beside `record.json`.
         latent_std: Standard deviation that the latents of photos shall have.
         command: The command line, for the record.
@@ -33,16 +33,15 @@ def rescale_latents(autoencoder: Path, folder: Path, *, latent_std: float, comma
 
     Raises:
         FileNotFoundError: `autoencoder` holds no finished run.
-        ValueError: `latent_std` is not positive, `autoencoder` is of the decoder stage, or it is `folder`.
+        ValueError: `latent_std` is not positive, or `autoencoder` is `folder`.
     """
     if not 0.0 < latent_std < math.inf:
         raise ValueError(f"latent_std: got {latent_std}; give a positive number")
     earlier = read_record(autoencoder, "vqvae")
-    if "latent_std" not in earlier["settings"]:
-        raise ValueError(f"autoencoder: {str(autoencoder)!r} is of the decoder stage; rescale before that")
     if folder.resolve() == autoencoder.resolve():
         raise ValueError("output: it is the folder of the autoencoder; give another")
-    factor = latent_std / earlier["settings"]["latent_std"]
+    settings = latent_settings(earlier)
+    factor = latent_std / settings["latent_std"]
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
     with torch.no_grad():
         for value in (vqvae.quant_conv.weight, vqvae.quant_conv.bias, vqvae.quantize.embedding.weight):
@@ -51,7 +50,7 @@ def rescale_latents(autoencoder: Path, folder: Path, *, latent_std: float, comma
     vqvae.save_pretrained(folder / "vqvae")
     record = {
         "command": command,
-        "settings": {**earlier["settings"], "latent_std": latent_std},
+        "settings": {**settings, "latent_std": latent_std},
         "started_from": earlier,
     }
     write_atomically(folder / "record.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))

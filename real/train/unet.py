@@ -42,7 +42,7 @@ class UNetSettings:
     crop: int = 24
     batch: int = 16
     condition_dropout: float = 0.1
-    weight_cap: float = 200.0
+    weight_cap: float = 800.0  # of the loss's weight 1 / alpha_bar, which makes it an error of x0
     zero_terminal: bool = True  # no latents are left in the largest noise
     attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
 

@@ -19,6 +19,7 @@ from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
+from real.train.record import short  # noqa: E402
 from real.train.rescale import rescale_latents  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, draw_box  # noqa: E402
 from real.train.unet import (  # noqa: E402
@@ -131,9 +132,27 @@ def test_rescaled_latents_are_the_same_in_other_units(photos: list[np.ndarray], 
     assert (record["settings"]["latent_std"], record["started_from"]["command"]) == (20.0, "first")
     with pytest.raises(ValueError, match="output: it is the folder of the autoencoder"):
         rescale_latents(tmp_path / "a", tmp_path / "a", latent_std=20.0, command="again")
-    (tmp_path / "a" / "record.json").write_text('{"settings": {"crop": 64}}')
-    with pytest.raises(ValueError, match="decoder stage; rescale before that"):
-        rescale_latents(tmp_path / "a", tmp_path / "c", latent_std=20.0, command="late")
+    decoder = {"settings": {"crop": 64}, "started_from": {"autoencoder": record, "unet": {}}}
+    (tmp_path / "b" / "record.json").write_text(json.dumps(decoder))
+    third = rescale_latents(tmp_path / "b", tmp_path / "c", latent_std=10.0, command="late")
+    assert torch.allclose(third.encode(x).latents, 4.0 * z, rtol=1e-5, atol=1e-4)
+
+
+def test_earlier_runs_keep_the_last_point_of_their_curves() -> None:
+    def of(name: str, **more: object) -> dict[str, object]:
+        return {"command": name, "curve": [{"step": 1}, {"step": 2}], **more}
+
+    stages = {"autoencoder": of("rescale", started_from=of("first")), "unet": of("unet")}
+    record = of("decoder", started_from=stages)
+    kept = short(record)
+    assert kept["curve"] == record["curve"]
+    assert kept["started_from"] == {
+        **stages["autoencoder"],
+        "curve": [{"step": 2}],
+        "started_from": kept["started_from"]["started_from"],
+    }
+    assert kept["started_from"]["started_from"] == {"command": "first", "curve": [{"step": 2}]}
+    assert record == of("decoder", started_from=stages)  # not changed
 
 
 def test_a_wider_network_takes_over_a_narrower_one(photos: list[np.ndarray]) -> None:
