@@ -32,7 +32,7 @@ from real.train.unet import (  # noqa: E402
 )
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
-SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
+SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4, weight_cap=200.0)
 SR_TASK = SuperResolutionTask(Degradation())
 
 
