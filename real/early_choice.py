@@ -50,6 +50,10 @@ class EarlyChoice:
         if in_window(state.t, self._total, cutoff=self._cutoff):
             self._x0 = state.x0_steered
 
+    def choice(self) -> int | None:
+        """Index of the particle nearest the mean of what was last watched, KDS Eq. 9 (v1); None before that."""
+        return None if self._x0 is None else int(select_particle(self._x0))
+
     def denoiser(self, denoise: Denoiser) -> Denoiser:
         """A denoiser that runs `denoise` on the chosen particle alone behind the window.
 

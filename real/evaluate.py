@@ -39,6 +39,7 @@ PAIRS = (
     ("kds_mean", "ddim_mean", "steering alone: a random particle with and without it"),
     ("ddim_choice", "ddim_mean", "choosing alone: without any steering"),
     ("kds_choice", "ddim_choice", "what steering adds to choosing"),
+    ("kds_early", "kds_choice", "choosing at the cut-off instead of at the end"),
     ("kds_choice", "ddim_average", "KDS against the plain average of the ensemble"),
     ("kds_choice", "bicubic", "KDS against bicubic interpolation"),
 )

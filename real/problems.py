@@ -39,6 +39,7 @@ METHODS = {
     "kds_mean": "KDS: mean over the particles (what one random particle gives on average)",
     "kds_worst": "KDS: the particle of lowest PSNR (needs the truth)",
     "kds_choice": "KDS: the particle nearest the ensemble mean: the method of the paper",
+    "kds_early": "KDS: the particle that was nearest the ensemble mean at the cut-off: what an early choice gives",
     "kds_average": "KDS: pixel average of the particles",
 }
 Progress = Callable[[Any], object]
@@ -110,7 +111,8 @@ class Comparison:
             bicubic for super-resolution.
         scores: For every method of `METHODS` that there is, its scores by name; after an early choice the steered
             ensemble has `kds_choice` alone.
-        chosen: Index of the chosen particle, plain and steered.
+        chosen: Index of the chosen particle, plain ("ddim") and steered ("kds"), and of the one that an early choice
+            would have taken ("kds_early").
         trace: Of the steered ensemble; see `Particles`.
         evaluations: Of the plain and of the steered ensemble; see `Particles`.
     """
@@ -200,4 +202,7 @@ def _add_ensemble(result: Comparison, name: str, drawn: Drawn, truth: np.ndarray
     result.scores[f"{name}_mean"] = {m: float(np.mean([s[m] for s in scores])) for m in scores[0]}
     result.scores[f"{name}_worst"] = min(scores, key=lambda s: s["psnr_rgb"])
     result.scores[f"{name}_choice"] = scores[chosen]
+    if drawn.particles.chosen_at_cutoff is not None:
+        result.chosen[f"{name}_early"] = drawn.particles.chosen_at_cutoff
+        result.scores[f"{name}_early"] = scores[drawn.particles.chosen_at_cutoff]
     result.scores[f"{name}_average"] = score(result.images[f"{name}_average"], truth)

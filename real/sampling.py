@@ -101,6 +101,8 @@ class Particles:
         evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
         early: Whether the choice was an early one, so that only the chosen particle was sampled to the end.
+        chosen_at_cutoff: Index that an early choice gives; None without steering, with processes that share the
+            particles, or where no evaluation lies inside the window.
     """
 
     latents: torch.Tensor
@@ -108,6 +110,7 @@ class Particles:
     evaluations: int
     trace: list[dict[str, float]] = field(default_factory=list)
     early: bool = False
+    chosen_at_cutoff: int | None = None
 
     @property
     def best(self) -> torch.Tensor:
@@ -167,11 +170,12 @@ def sample(
         share = ranks.share(settings.particles)
         noise = noise[share.start : share.stop]
     total = model.schedule.num_train_timesteps
-    early = EarlyChoice(total, cutoff=settings.cutoff, ranks=ranks) if steered and settings.early_choice else None
+    early = EarlyChoice(total, cutoff=settings.cutoff, ranks=ranks)
+    chooses_early = steered and settings.early_choice
     trace: list[dict[str, float]] = []
 
     def watch(state: SamplerState) -> None:
-        if early is not None:
+        if steered:
             early.watch(state)
         if state.info is not None:
             means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
@@ -183,7 +187,7 @@ def sample(
     spacing = "leading" if settings.sampler == "ddim" else "dpm"
     denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
-        denoise if early is None else early.denoiser(denoise),
+        early.denoiser(denoise) if chooses_early else denoise,
         noise.to(model.device),
         schedule=model.schedule,
         timesteps=time_grid(
@@ -197,9 +201,12 @@ def sample(
         callback=watch,
     )
     latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
-    if early is not None and early.chosen is not None:
-        return Particles(latents[early.chosen : early.chosen + 1], early.chosen, early.rows, trace, early=True)
-    return Particles(latents, int(select_particle(latents)), len(latents) * result.num_model_evaluations, trace)
+    if chooses_early and early.chosen is not None:
+        alone = latents[early.chosen : early.chosen + 1]
+        return Particles(alone, early.chosen, early.rows, trace, early=True, chosen_at_cutoff=early.chosen)
+    evaluations = len(latents) * result.num_model_evaluations
+    at_cutoff = early.choice() if ranks is None else None
+    return Particles(latents, int(select_particle(latents)), evaluations, trace, chosen_at_cutoff=at_cutoff)
 
 
 def _shared_condition(

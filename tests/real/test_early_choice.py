@@ -46,6 +46,8 @@ def test_it_is_the_early_choice_of_the_studies(
         assert early.early
         assert early.latents.shape == (1, *whole.latents.shape[1:])
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
+        usual = sample(tiny, padded_condition(low, tiny), settings)
+        assert usual.chosen_at_cutoff == early.chosen_at_cutoff == early.chosen
         assert early.evaluations == evaluations_of(Run("kds", settings, "simple"), "early", whole.until_cutoff)
         differs |= early.chosen != 0
     assert differs  # of several seeds: not always the first particle
@@ -69,6 +71,9 @@ def test_a_window_that_never_closes_leaves_the_choice_to_the_end(tiny: LatentMod
     assert torch.equal(early.latents, usual.latents)
     assert torch.equal(early.best, usual.latents[usual.chosen])
     assert (early.chosen, early.evaluations) == (usual.chosen, 7 * N)
+    assert usual.chosen_at_cutoff == usual.chosen  # what is predicted at the last step is the result
+    assert sample(tiny, condition, replace(SETTINGS, cutoff=1.0)).chosen_at_cutoff is None
+    assert sample(tiny, condition, SETTINGS, steered=False).chosen_at_cutoff is None
 
 
 def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: LatentModel, low: np.ndarray) -> None:
@@ -86,13 +91,27 @@ def test_the_plain_sampler_draws_every_particle_to_the_end(
     assert len(plain.latents) == N
     result = compare(photo, low, tiny, settings)
     assert {"ddim_mean", "ddim_choice", "kds_choice"} <= set(result.scores)
-    assert not {"kds_mean", "kds_worst", "kds_average"} & set(result.scores)  # of particles that were dropped
+    assert not {"kds_mean", "kds_worst", "kds_average", "kds_early"} & set(result.scores)  # dropped
     assert np.array_equal(result.images["kds_choice"], restore(low, tiny, settings).image)
+
+
+def test_a_comparison_scores_what_an_early_choice_would_have_given(
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
+) -> None:
+    differs = False
+    for seed in range(4):
+        settings = replace(SETTINGS, seed=seed, cutoff=0.8, particles=8)
+        usual = compare(photo, low, tiny, settings)
+        early = compare(photo, low, tiny, replace(settings, early_choice=True))
+        assert usual.chosen["kds_early"] == early.chosen["kds"]
+        assert usual.scores["kds_early"]["psnr_rgb"] == pytest.approx(early.scores["kds_choice"]["psnr_rgb"], abs=0.01)
+        differs |= usual.chosen["kds_early"] != usual.chosen["kds"]
+    assert differs  # or the two could be mixed up unseen
 
 
 def test_an_evaluation_leaves_out_what_was_not_sampled() -> None:
     scores = {name: {"psnr_rgb": 20.0, "ssim_rgb": 0.5, "psnr_y": 21.0, "ssim_y": 0.6} for name in METHODS}
-    dropped = {"kds_mean", "kds_worst", "kds_average"}
+    dropped = {"kds_mean", "kds_worst", "kds_average", "kds_early"}
     rows = [{"scores": {name: s for name, s in scores.items() if name not in dropped}}]
     summary = summarise(rows, replace(SETTINGS, early_choice=True))
     assert {("kds_choice", "ddim_mean"), ("kds_choice", "ddim_choice")} <= {(p["a"], p["b"]) for p in summary["pairs"]}
