@@ -327,11 +327,13 @@ def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
     Image.fromarray(rng.integers(0, 256, (40, 90, 3), dtype=np.uint8)).save(mixed / "small.png")
     Image.fromarray(rng.integers(0, 256, (70, 90), dtype=np.uint8)).save(mixed / "grey.png")
     Image.fromarray(rng.integers(0, 256, (70, 90, 4), dtype=np.uint8), "CMYK").save(mixed / "cmyk.jpg")
+    Image.new("L", (9000, 9000)).save(mixed / "huge.png")  # 81 million pixels in a few kB
     (mixed / "notes.txt").write_text("not a photo")
     folder = tmp_path / "out"
     folder.mkdir()
     report = run_study(replace(task_of("fig4", photos), photos=find_photos(mixed)), tiny, folder)
-    assert set(report["left_out"]) == {"broken.png", "empty.jpg", "small.png"}
+    assert set(report["left_out"]) == {"broken.png", "empty.jpg", "huge.png", "small.png"}
+    assert "9000 x 9000 pixels" in report["left_out"]["huge.png"]
     assert report["photos"] == 4
     assert "small.png: 90 x 40 pixels" in (folder / "report.md").read_text()
     with pytest.raises(UserError, match="none of 1 photos"):
