@@ -60,7 +60,8 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
 def latent_settings(record: dict[str, Any]) -> dict[str, Any]:
     """Settings of the stage that made an autoencoder's latents; the decoder stage leaves them as they were."""
     while "latent_std" not in record["settings"]:
-        record = record["started_from"]["autoencoder"]
+        earlier = record["started_from"]
+        record = earlier.get("autoencoder", earlier)  # an exported record has no denoiser beside it
     settings: dict[str, Any] = record["settings"]
     return settings
 
