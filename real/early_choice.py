@@ -51,8 +51,15 @@ class EarlyChoice:
             self._x0 = state.x0_steered
 
     def choice(self) -> int | None:
-        """Index of the particle nearest the mean of what was last watched, KDS Eq. 9 (v1); None before that."""
-        return None if self._x0 is None else int(select_particle(self._x0))
+        """Index of the particle nearest the mean of what was last watched, KDS Eq. 9 (v1); None before that.
+
+        With ranks all processes make this call, and all get the index in the whole ensemble.
+        """
+        return None if self._x0 is None else self._nearest(self._x0)
+
+    def _nearest(self, x0: torch.Tensor) -> int:
+        whole = x0 if self._ranks is None else self._ranks.gather("early choice", x0, 0)
+        return int(select_particle(whole))
 
     def denoiser(self, denoise: Denoiser) -> Denoiser:
         """A denoiser that runs `denoise` on the chosen particle alone behind the window.
@@ -70,8 +77,7 @@ class EarlyChoice:
                     f"early_choice: no evaluation lies at or above the cutoff of {self._cutoff:g}; lower the cutoff"
                 )
             if self.chosen is None:
-                whole = self._x0 if self._ranks is None else self._ranks.gather("early choice", self._x0, 0)
-                self.chosen = int(select_particle(whole))
+                self.chosen = self._nearest(self._x0)
             self.rows += 1
             own = self.chosen if self._ranks is None else self.chosen - self._ranks.rank * len(x_t)
             if not 0 <= own < len(x_t):

@@ -101,8 +101,8 @@ class Particles:
         evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
         early: Whether the choice was an early one, so that only the chosen particle was sampled to the end.
-        chosen_at_cutoff: Index that an early choice gives; None without steering, with processes that share the
-            particles, or where no evaluation lies inside the window.
+        chosen_at_cutoff: Index that an early choice gives; None without steering or where no evaluation lies
+            inside the window.
     """
 
     latents: torch.Tensor
@@ -205,8 +205,7 @@ def sample(
         alone = latents[early.chosen : early.chosen + 1]
         return Particles(alone, early.chosen, early.rows, trace, early=True, chosen_at_cutoff=early.chosen)
     evaluations = len(latents) * result.num_model_evaluations
-    at_cutoff = early.choice() if ranks is None else None
-    return Particles(latents, int(select_particle(latents)), evaluations, trace, chosen_at_cutoff=at_cutoff)
+    return Particles(latents, int(select_particle(latents)), evaluations, trace, chosen_at_cutoff=early.choice())
 
 
 def _shared_condition(
