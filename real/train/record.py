@@ -16,6 +16,9 @@ from real.train.loop import RunSettings
 __all__ = ["latent_settings", "read_record", "short", "write_record"]
 
 
+EXPORTED = {"vqvae": "autoencoder", "unet": "unet"}  # names of the networks' folders, and of their records in a model
+
+
 def write_record(
     folder: Path,
     *,
@@ -46,15 +49,22 @@ def write_record(
 
 
 def read_record(folder: Path, part: str) -> dict[str, Any]:
-    """The record of a finished run, whose network lies in `folder/part`.
+    """The record of a finished run, or of that part of an exported model, whose network lies in `folder/part`.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    if not (folder / part).is_dir() or not (folder / "record.json").is_file():
-        raise FileNotFoundError(f"{str(folder)!r} holds no finished run (no {part}/ and record.json); train first")
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
-    return record
+    record: dict[str, Any]
+    if (folder / part).is_dir() and (folder / "record.json").is_file():
+        record = json.loads((folder / "record.json").read_text())
+        return record
+    if (folder / part).is_dir() and (folder / "training.json").is_file():  # an exported model, the bundled one perhaps
+        record = json.loads((folder / "training.json").read_text())[EXPORTED[part]]
+        return record
+    raise FileNotFoundError(
+        f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "
+        "training.json); train first"
+    )
 
 
 def latent_settings(record: dict[str, Any]) -> dict[str, Any]:
