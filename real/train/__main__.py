@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
     _add_start_from(unet)
+    _add_loss_weight(unet)
     _add_degradation(unet)
     inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
     inpainting.add_argument(
@@ -85,11 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
+    _add_loss_weight(inpainting)
     _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     decoder.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(decoder, steps=3000)
+    decoder.add_argument(
+        "--predicted",
+        type=int,
+        metavar="CROPS",
+        help="crops of a batch that are decoded from the denoiser's predictions, the others from the encoder: less is "
+        "sharper, but a consensus of particles is decoded worse (default: half of the batch)",
+    )
     _add_degradation(decoder)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
@@ -146,6 +155,21 @@ def _add_latent_std(parser: argparse.ArgumentParser, **default: Any) -> None:
 
 def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of this stage") -> None:
     parser.add_argument("--start-from", metavar="FOLDER", help=f"{of} whose network is trained on (default: none)")
+
+
+def _add_loss_weight(parser: argparse.ArgumentParser) -> None:
+    default = UNetSettings()
+    parser.add_argument(
+        "--weight-power",
+        type=float,
+        default=default.weight_power,
+        metavar="P",
+        help="the squared error of the noise is weighted by min(1 / alpha_bar, cap)^P: 1 counts the error of the clean "
+        "latents, 0 that of the noise, which is sharper but off in colour (default %(default)s)",
+    )
+    parser.add_argument(
+        "--weight-cap", type=float, default=default.weight_cap, metavar="CAP", help="default %(default)s"
+    )
 
 
 def _add_holes(parser: argparse.ArgumentParser) -> None:
@@ -216,15 +240,18 @@ def _run(arguments: list[str]) -> int:
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
         restoration: Task = SuperResolutionTask(degradation)
-        unet = UNetSettings(**task)
+        weight = {"weight_power": options.weight_power, "weight_cap": options.weight_cap}
+        unet = UNetSettings(**weight, **task)
         if options.stage == "inpainting":
             restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
-            unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
+            unet = UNetSettings(crop=options.crop, attention=True, **weight, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0
     if options.batch:
         task["predicted"] = options.batch // 2
+    if options.predicted is not None:
+        task["predicted"] = options.predicted
     train_decoder(photos, autoencoder, Path(options.unet), output, DecoderSettings(**task), *common, command=command)
     return 0
 

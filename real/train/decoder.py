@@ -36,6 +36,11 @@ class DecoderSettings:
     predicted: int = 4
     mosaic: float = 0.5  # share of the steps that join four crops to one picture
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if not 0 <= self.predicted <= self.batch:
+            raise ValueError(f"predicted: got {self.predicted}; give a whole number from 0 to the batch, {self.batch}")
+
 
 def train_decoder(
     photos: list[np.ndarray],

@@ -26,6 +26,7 @@ from real.train.unet import (  # noqa: E402
     UNetSettings,
     _take_over,
     ldm_sr_scheduler,
+    loss_weight,
     noised,
     terminal_signal,
     train_unet,
@@ -177,6 +178,29 @@ def test_a_wider_network_takes_over_a_narrower_one(photos: list[np.ndarray]) -> 
 def test_settings_that_cannot_be_trained_are_refused(option: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{option}: got"):
         replace(SMALL, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (UNetSettings, "weight_cap", 0.5),
+        (UNetSettings, "weight_cap", float("nan")),
+        (UNetSettings, "weight_power", -0.1),
+        (UNetSettings, "weight_power", 1.1),
+        (DecoderSettings, "predicted", 9),
+        (DecoderSettings, "predicted", -1),
+    ],
+)
+def test_stages_that_cannot_be_run_are_refused(kind: Any, option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{option}: got"):
+        kind(**{option: value})
+
+
+def test_the_loss_goes_from_the_error_of_the_noise_to_that_of_the_clean_latents() -> None:
+    alpha_bar = torch.tensor([1.0, 0.25, 0.0001], dtype=torch.float64)
+    assert loss_weight(alpha_bar, cap=800.0, power=0.0).tolist() == [1.0, 1.0, 1.0]
+    assert loss_weight(alpha_bar, cap=800.0, power=1.0).tolist() == [1.0, 4.0, 800.0]
+    assert loss_weight(alpha_bar, cap=100.0, power=0.5).tolist() == [1.0, 2.0, 10.0]
 
 
 def test_whitening_makes_the_channels_of_a_batch_uncorrelated() -> None:
@@ -442,6 +466,10 @@ def test_broken_and_small_files_are_counted(tmp_path: Path, photos: list[np.ndar
         (["rescale", "--autoencoder", "{nowhere}", "--output", "{out}", "--latent-std", "8"], "finished run"),
         (["rescale", "--autoencoder", "{nowhere}", "--output", "{out}", "--latent-std", "0"], "latent_std"),
         (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--steps", "0"], "--steps"),
+        (
+            ["unet", "--photos", "{photos}", "--autoencoder", "{nowhere}", "--output", "{out}", "--weight-power", "2"],
+            "weight_power: got 2.0",
+        ),
         (["autoencoder", "--photos", "{photos}", "--output", "{out}", "--start-from", "{nowhere}"], "finished run"),
     ],
 )
