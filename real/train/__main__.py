@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(unet, steps=12000)
     _add_start_from(unet)
     _add_loss_weight(unet)
+    _add_teacher(unet)
     _add_degradation(unet)
     inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
     inpainting.add_argument(
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
     _add_loss_weight(inpainting)
+    _add_teacher(inpainting)
     _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -172,6 +174,29 @@ def _add_loss_weight(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    default = UNetSettings()
+    parser.add_argument(
+        "--teacher",
+        metavar="FOLDER",
+        help="finished run of this stage: learn to make in one step of DDIM what its network makes in several",
+    )
+    parser.add_argument(
+        "--stride",
+        type=int,
+        default=default.stride,
+        metavar="TIMESTEPS",
+        help="with --teacher: of that step; 1000 / sampling steps (default %(default)s)",
+    )
+    parser.add_argument(
+        "--substeps",
+        type=int,
+        default=default.substeps,
+        metavar="K",
+        help="with --teacher: its steps in that one (default %(default)s)",
+    )
+
+
 def _add_holes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
     parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
@@ -240,13 +265,15 @@ def _run(arguments: list[str]) -> int:
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
         restoration: Task = SuperResolutionTask(degradation)
-        weight = {"weight_power": options.weight_power, "weight_cap": options.weight_cap}
+        teacher = Path(options.teacher) if options.teacher else None
+        shared = ("weight_power", "weight_cap", "stride", "substeps")
+        weight = {name: getattr(options, name) for name in shared}
         unet = UNetSettings(**weight, **task)
         if options.stage == "inpainting":
             restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
             unet = UNetSettings(crop=options.crop, attention=True, **weight, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
-        train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
+        train_unet(photos, autoencoder, output, *run, start_from=start_from, teacher=teacher, command=command)
         return 0
     if options.batch:
         task["predicted"] = options.batch // 2

@@ -18,14 +18,17 @@ Latents of all photos are computed once; every step then draws crops of them wit
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from real.degrade import SCALE
+from real.train.distil import distilled_noise
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
@@ -47,6 +50,8 @@ class UNetSettings:
     weight_power: float = 1.0  # 1: the loss is an error of x0; 0: of the noise
     zero_terminal: bool = True  # no latents are left in the largest noise
     attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
+    stride: int = 20  # with a teacher: timesteps of a step, 1000 / 50
+    substeps: int = 4  # with a teacher: its steps in one of those
 
     def __post_init__(self) -> None:
         """Refuse weights that are none."""
@@ -54,6 +59,9 @@ class UNetSettings:
             raise ValueError(f"weight_cap: got {self.weight_cap}; give a number of at least 1")
         if not 0.0 <= self.weight_power <= 1.0:
             raise ValueError(f"weight_power: got {self.weight_power}; give a number from 0 to 1")
+        for name, least in (("stride", 1), ("substeps", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number of at least {least}")
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
@@ -79,6 +87,7 @@ def train_unet(
     data: dict[str, int],
     *,
     start_from: Path | None = None,
+    teacher: Path | None = None,
     command: str,
 ) -> UNet2DModel:
     """Train (or go on training) the denoiser; the averaged model goes to `folder/unet`, beside `record.json`.
@@ -93,13 +102,15 @@ def train_unet(
         data: Counts of the photos, for the record.
         start_from: Output folder of a finished run, of this task or another one, whose network this one starts from;
             weights of another condition and of attention that it has not are new. None: random weights.
+        teacher: Output folder of a finished run of this task: learn to make in one step of DDIM what its network makes
+            in several (`distil`). None: learn from the photos alone.
         command: The command line, for the record.
 
     Returns:
         The trained model.
 
     Raises:
-        FileNotFoundError: `autoencoder` or `start_from` holds no finished run.
+        FileNotFoundError: `autoencoder`, `start_from` or `teacher` holds no finished run.
         ValueError: No photo is large enough for a crop, or `start_from` has another architecture.
     """
     try:
@@ -124,9 +135,13 @@ def train_unet(
     if start_from is not None:
         earlier = read_record(start_from, "unet")
         _take_over(model, UNet2DModel.from_pretrained(start_from / "unet"))
+    learned = None if teacher is None else _teacher(teacher, model, run_settings)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
+    if teacher is None:
+        plain = {k: v for k, v in plain.items() if k not in ("stride", "substeps")}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
-    run = Run(model, folder, run_settings, {**identity, "autoencoder": _fingerprint(vqvae)})
+    identity |= {"autoencoder": _fingerprint(vqvae), "teacher": teacher and str(teacher)}
+    run = Run(model, folder, run_settings, identity)
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
         raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
@@ -148,6 +163,8 @@ def train_unet(
         x0, condition, eps, t = (part.to(run_settings.device) for part in batches(run.step))
         alpha_bar = alphas_cumprod[t][:, None, None, None]
         x_t, eps = noised(x0, eps, alpha_bar, counter=counter)
+        if learned is not None:
+            eps = learned(x_t, condition, t, alphas_cumprod, stride=settings.stride, substeps=settings.substeps)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
         weight = loss_weight(alpha_bar, cap=settings.weight_cap, power=settings.weight_power)
@@ -170,6 +187,28 @@ def train_unet(
         started_from=earlier,
     )
     return ema
+
+
+def _teacher(folder: Path, model: UNet2DModel, run_settings: RunSettings) -> Callable[..., torch.Tensor]:
+    """`distilled_noise` of the network there, as a function of the noisy latents, the condition and t."""
+    read_record(folder, "unet")
+    network = UNet2DModel.from_pretrained(folder / "unet").to(run_settings.device).requires_grad_(False).eval()
+    if network.config.in_channels != model.config.in_channels:
+        raise ValueError(
+            f"teacher: its network has {network.config.in_channels} input channels, this one "
+            f"{model.config.in_channels}; give a finished run of the same task"
+        )
+
+    @torch.no_grad()
+    def learned(x_t: torch.Tensor, condition: torch.Tensor, t: torch.Tensor, *schedule: Any, **steps: int) -> Any:
+        def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            with autocast(run_settings):
+                output: torch.Tensor = network(torch.cat([x, condition], dim=1), t).sample
+            return output.float()
+
+        return distilled_noise(predict, x_t, t, *schedule, **steps)
+
+    return learned
 
 
 def loss_weight(alpha_bar: torch.Tensor, *, cap: float, power: float) -> torch.Tensor:
