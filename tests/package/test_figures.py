@@ -63,3 +63,22 @@ def test_the_page_of_related_ideas_states_the_measured_table() -> None:
     with Image.open(script["PICTURE"]) as picture:
         table = script["table"](json.loads(picture.text["Description"]))
     assert table in (DOCS / "explanation" / "related.md").read_text(encoding="utf-8")
+
+
+def test_what_the_page_of_related_ideas_reads_from_the_table() -> None:
+    script = runpy.run_path(str(DOCS / "figures" / "related.py"))
+    with Image.open(script["PICTURE"]) as picture:
+        rows = json.loads(picture.text["Description"])
+    error = {name: row["error"] for name, row in rows.items()}
+    density = {name: row["log_density"] for name, row in rows.items()}
+    one, average, choice, best, early, early_chosen, full, full_chosen, pull, repulsion = rows
+    assert min(error, key=error.__getitem__) == min(density, key=density.__getitem__) == average
+    assert max(density, key=density.__getitem__) == best
+    with_the_data = [name for name in rows if density[name] > -3]
+    assert min(with_the_data, key=error.__getitem__) == choice
+    assert density[choice] < density[one] < density[early] < density[full]
+    assert error[one] - error[early] < 0.05 * (error[one] - error[early_chosen])  # due to the choice
+    assert density[early_chosen] < density[full_chosen]
+    assert density[pull] < -4
+    assert error[repulsion] > error[one]
+    assert density[repulsion] < density[one]
