@@ -12,7 +12,8 @@ from real.tiles import map_tiles
 
 __all__ = ["OVERLAP", "TILE", "decode", "encode", "padded_condition"]
 
-TILE, OVERLAP = 64, 16  # latent pixels
+TILE = 64  # latent pixels
+OVERLAP = 16
 DECODED_AT_ONCE = 4  # decoding takes more memory than denoising
 
 

@@ -1,7 +1,9 @@
 """The documentation says what the code does: examples run, names exist, every gap of the paper is listed."""
 
+import importlib
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,18 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 PAGES_WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 MARK = "PAPER-GAP"
+COMMAND_LINES = (  # what only the commands use: --help says it
+    "real.__main__",
+    "real.commands",
+    "real.options",
+    "real.parsers",
+    "real.bench.command",
+    "real.train.__main__",
+    "real.plugin.table",
+    "toy.__main__",
+    "toy.files",
+    "toy.report",
+)
 
 
 def page_id(page: Path) -> str:
@@ -53,6 +67,72 @@ def test_every_public_name_is_on_one_reference_page() -> None:
         shown += re.findall(r"^::: kds_ref\.([A-Z]\w+)$", text, re.MULTILINE)
     assert len(shown) == len(set(shown))
     assert set(kds_ref.__all__) <= set(shown)
+
+
+def test_every_module_of_toy_and_real_is_on_one_reference_page(root: Path, sources: dict[str, list[Path]]) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")]
+    shown = [name for text in pages for name in re.findall(r"^::: ((?:toy|real)[\w.]*)$", text, re.MULTILINE)]
+    assert len(shown) == len(set(shown))
+    modules = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for package in ("toy", "real")
+        for path in sources[package]
+        if path.stem != "__init__"
+    }
+    assert set(shown) == {name for name in modules if not name.startswith(COMMAND_LINES)}
+
+
+def test_the_reference_shows_every_name_that_real_exports(root: Path) -> None:
+    griffe = pytest.importorskip("griffe", reason="comes with the extra docs")
+    hook = griffe.load_extensions(str(DOCS / "hooks" / "docstrings.py"))
+    package = griffe.load("real", search_paths=[str(root)], extensions=hook)
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    shown = set(re.findall(r"^::: (real\.[\w.]+)$", pages, re.MULTILINE))
+    assert len(shown) > 60
+    for module in shown:
+        members = package[module.removeprefix("real.")].members
+        for name in [str(export) for export in package[module.removeprefix("real.")].exports]:
+            if members[name].is_alias:  # made elsewhere: shown there
+                assert members[name].target_path.rpartition(".")[0] in shown, f"{module}.{name}"
+            else:
+                assert members[name].docstring is not None, f"{module}.{name}: what has no docstring is left out"
+
+
+def test_every_name_of_real_is_in_the_references_table() -> None:
+    import real
+
+    text = (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \| [^|]+ \| \[\w+\]\(([\w.]+)#[\w-]+\) \|$", text, re.MULTILINE)
+    names = {name: page for names, page in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(names) == set(real.__all__)
+    for name, page in names.items():
+        home = real._HOMES.get(name) or real.__getattr__(name).__module__
+        assert f"::: {home}\n" in (DOCS / "reference" / page).read_text(encoding="utf-8"), f"{home} is not on {page}"
+
+
+def commands(text: str) -> list[str]:
+    """The command lines of this project in the blocks of a page: one line each, without what is said of them."""
+    blocks = "\n".join(body for _, language, body in FENCE.findall(text) if language != "python")
+    joined = re.sub(r"\\\n\s*", "", blocks)
+    found = re.findall(r"^.*?python -m ((?:real|real\.train|toy)\b.*)$", joined, re.MULTILINE)
+    found += re.findall(r"^torchrun .*? -m (real\b.*)$", joined, re.MULTILINE)
+    return [re.split(r"  +", line)[0] for line in found]
+
+
+COMMANDS = sorted({line for page in [DOCS.parent / "README.md", *PAGES] for line in commands(page.read_text("utf-8"))})
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
+    module, *arguments = shlex.split(line)
+    home = importlib.import_module(f"{module}.__main__")
+    parser = home._parser() if hasattr(home, "_parser") else home.build_parser()
+    parser.parse_args(arguments)
+
+
+def test_commands_are_found() -> None:
+    assert len(COMMANDS) > 20
+    assert {line.split()[0] for line in COMMANDS} == {"real", "real.train", "toy"}
 
 
 def test_every_name_of_the_notation_page_exists() -> None:

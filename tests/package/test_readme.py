@@ -59,6 +59,7 @@ def test_the_example_is_short_and_runs(readme: str, root: Path, tmp_path: Path) 
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == example.rstrip().rsplit("# ", 1)[1]  # as the comment behind print says
 
 
 def test_the_picture_comes_first(readme: str, root: Path) -> None:
@@ -73,3 +74,25 @@ def test_every_link_into_the_project_leads_somewhere(readme: str, root: Path) ->
     inside = [link for link in links(readme) if not re.match(r"https?:|mailto:|#", link)]
     assert inside
     assert not [link for link in inside if not (root / link.split("#")[0]).exists()]
+
+
+def test_the_sites_first_page_says_the_same(readme: str, root: Path, commands: list[str]) -> None:
+    index = (root / "docs" / "index.md").read_text(encoding="utf-8")
+    assert commands[0] in index
+    (example,) = (body for language, body in FENCE.findall(readme) if language == "python")
+    assert example in index
+    pages = {link.removeprefix("docs/") for link in links(readme) if re.match(r"docs/.*\.md$", link)}
+    assert len(pages) > 12
+    linked = {link.replace("generated/tutorials/index.md", "tutorials/README.md") for link in links(index)}
+    assert pages <= linked
+
+
+def test_every_how_to_and_explanation_is_linked(readme: str, root: Path) -> None:
+    for folder in ("how-to", "explanation"):
+        for page in (root / "docs" / folder).glob("*.md"):
+            assert f"](docs/{folder}/{page.name})" in readme, page.name
+
+
+def test_the_example_is_within_one_scroll(readme: str) -> None:
+    lines = readme.splitlines()
+    assert lines.index("```python") < 50
