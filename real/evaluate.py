@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import wilcoxon
 from tqdm import tqdm
 
-from real.cli import UserError
-from real.codec import decode, padded_condition
 from real.degrade import Degradation
 from real.files import write_atomically
-from real.images import SUFFIXES, center_crop, load_photo
+from real.images import center_crop, load_photo
 from real.models import LatentModel
 from real.problems import METHODS
+from real.reconstruction import photos_of, reconstruct
 from real.records import describe
 from real.restore import compare, compare_plain
 from real.rows import Rows, locked
@@ -31,7 +29,7 @@ from real.sampling import Settings
 from real.scores import Score, make_score
 from real.second_order import SecondOrderDegradation
 
-__all__ = ["evaluate_folder", "reconstruct", "summarise", "table"]
+__all__ = ["evaluate_folder", "summarise", "table"]
 
 DISTORTION = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 PAIRS = (
@@ -78,9 +76,7 @@ def evaluate_folder(
         command: For the record.
     """
     score = make_score(metrics, device=str(model.device))
-    paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
-    if not paths:
-        raise UserError(f"--photos: {str(photos)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+    paths = photos_of(photos, limit)
     variants = [
         replace(settings, cutoff=cutoff, bandwidth=bandwidth)
         for cutoff in cutoffs
@@ -123,13 +119,6 @@ def _measure(
                 result = compare(truth, low, model, variant, plain=plain, score=score)
                 scores = {**result.scores, "autoencoder": autoencoder}
                 rows.add({"photo": path.name, "run": _name(variant), "scores": scores, "chosen": result.chosen})
-
-
-@torch.no_grad()
-def reconstruct(model: LatentModel, truth: np.ndarray) -> np.ndarray:
-    """What the autoencoder makes of the truth: the ceiling of every latent restoration."""
-    latents = model.vqvae.encode(padded_condition(truth, model)).latents
-    return decode(model, latents[0], height=truth.shape[0], width=truth.shape[1])
 
 
 def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:

@@ -105,6 +105,11 @@ def add_evaluate(commands: Any) -> None:
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     parser.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
+    parser.add_argument(
+        "--autoencoder-only",
+        action="store_true",
+        help="sample nothing: encode and decode the photos, the ceiling of restoration; writes reconstruction.json",
+    )
     _add_metrics(parser)
     add_degradation(parser)
     add_method(parser, seed_of="noise and degradation")

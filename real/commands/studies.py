@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from real.bench.command import task_of
 from real.bench.runner import run_study
@@ -12,6 +13,7 @@ from real.cli import UserError
 from real.commands import common
 from real.degrade import Degradation
 from real.evaluate import evaluate_folder
+from real.reconstruction import evaluate_autoencoder
 from real.second_order import PRESETS, SecondOrderDegradation
 
 __all__ = ["degradation_of", "run_bench", "run_evaluate"]
@@ -23,6 +25,11 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     if not Path(options.photos).is_dir():
         raise UserError(f"--photos: {options.photos!r} is not a folder")
     folder = common.make_output(options.output)
+    if options.autoencoder_only:
+        alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
+        model, command = common.latent_model_of(options), common.command_line(arguments)
+        print(evaluate_autoencoder(Path(options.photos), folder, model, **alone, command=command))
+        return 0
     summary = evaluate_folder(
         Path(options.photos),
         folder,

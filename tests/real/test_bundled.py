@@ -7,10 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.degrade import Degradation  # noqa: E402
-from real.evaluate import reconstruct, table  # noqa: E402
+from real.evaluate import table  # noqa: E402
 from real.images import sample_photo  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.models import BUNDLED, LatentModel, load_model  # noqa: E402
+from real.reconstruction import reconstruct  # noqa: E402
 from real.restore import Comparison, compare  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 from real.train.record import latent_settings  # noqa: E402

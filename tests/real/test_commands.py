@@ -13,7 +13,10 @@ from PIL import Image
 pytest.importorskip("torch")
 from real.__main__ import main
 from real.degrade import Degradation
+from real.images import center_crop
 from real.metrics import distortion
+from real.models import load_model
+from real.reconstruction import reconstruct
 from real.restore import bicubic
 from real.second_order import PRESETS
 
@@ -156,6 +159,29 @@ def test_help_answers_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--degrade" in done.stdout
+
+
+def test_the_autoencoder_alone_is_scored_on_the_whole_photo(
+    tmp_path: Path, photo: np.ndarray, tiny_folder: Path
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for i in range(2):
+        Image.fromarray(np.roll(photo, 9 * i, axis=1)).save(photos / f"{i}.png")
+    options = ["evaluate", "--photos", photos, "--autoencoder-only", "--model", tiny_folder, "--output", out]
+    assert run(*options, "--limit", 1) == 0
+    assert run(*options) == 0
+    rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    assert [row["photo"] for row in rows] == ["0.png", "1.png"]
+    model = load_model(str(tiny_folder))
+    truth = np.ascontiguousarray(center_crop(photo))
+    expected = distortion(reconstruct(model, truth), truth)["psnr_rgb"]
+    assert rows[0]["scores"]["psnr_rgb"] == pytest.approx(expected, abs=1e-6)
+    report = json.loads((out / "reconstruction.json").read_text())
+    assert (report["photos"], report["crop"]) == (2, None)
+    psnr = [row["scores"]["psnr_rgb"] for row in rows]
+    assert report["scores"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(psnr), abs=1e-3)
+    assert run(*options, "--crop", 64) == 2  # other settings: refused, nothing mixed
 
 
 def test_evaluate_goes_on_where_it_was(tmp_path: Path, photo: np.ndarray, tiny_folder: Path) -> None:
