@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +123,7 @@ def letters(codes: Codes) -> str:
         'AAAB//'
     """
     flat = np.asarray(codes, dtype=np.int64).ravel()
-    if flat.size and not (0 <= int(flat.min()) and int(flat.max()) < SIDE):
+    if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= SIDE):
         raise ValueError(f"codes must lie in [0, {SIDE - 1}], got {int(flat.min())} to {int(flat.max())}")
     pairs = np.pad(flat, (0, flat.size % 2)).reshape(-1, 2)  # three bytes hold two numbers
     three = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
@@ -159,10 +158,3 @@ def _outline(points: Codes) -> str:
 
 def _numbers(values: Codes) -> str:
     return "".join(f"{value}" if value < 0 else f" {value}" for value in values.tolist()).strip()
-
-
-def summary(text: str) -> dict[str, Any]:
-    """Return the data of a file that `explorable_file` wrote."""
-    start = text.index("{")
-    loaded: dict[str, Any] = json.loads(text[start : text.rindex(";")])
-    return loaded

@@ -1,6 +1,6 @@
 """The built site, a server for it, and a browser; each missing one skips the tests that need it.
 
-    python -m mkdocs build --strict --site-dir site && KDS_SITE=site python -m pytest tests/site
+`python -m mkdocs build --strict --site-dir site && KDS_SITE=site python -m pytest tests/site` runs them all.
 """
 
 import json

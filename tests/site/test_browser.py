@@ -65,7 +65,5 @@ def test_search_finds_a_page(browser: Any, address: str) -> None:
     browser.find_element(By.CSS_SELECTOR, "label.md-search__icon[for='__search']")
     browser.execute_script("document.querySelector('#__search').click()")
     browser.find_element(By.CSS_SELECTOR, "input.md-search__input").send_keys("mean shift")
-    results = WebDriverWait(browser, 60).until(
-        lambda b: b.find_elements(By.CSS_SELECTOR, ".md-search-result__link")
-    )
+    results = WebDriverWait(browser, 60).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".md-search-result__link"))
     assert any("reference/mean_shift" in link.get_attribute("href") for link in results)

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ def expected(n: int, h: float, strength: float, cutoff: float | None) -> tuple[n
     values = ensemble_statistics(x, three_modes())
     shares = " / ".join(f"{100 * share:.0f}" for share in values["mode_shares"][0])
     return x[0], (f"{values['within_mode_variance'][0]:.3f}", shares)
+
+
+def test_the_data_is_of_the_whole_sweep_and_small(site: Path) -> None:
+    script = (site / "assets" / "explorable-data.js").read_text(encoding="ascii")
+    settings = json.loads(script.split(" = ", 1)[1].rstrip(";\n"))["settings"]
+    assert {name: settings[name] for name in asdict(SWEEP)} == json.loads(json.dumps(asdict(SWEEP)))
+    assert len(script) < 700_000
 
 
 @pytest.mark.parametrize(
@@ -186,8 +194,8 @@ def test_it_fits_a_phone(reader: Reader, screen: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="module")
-def calm_browser(start_browser: Callable[..., Any]) -> Iterator[Any]:
-    yield start_browser("--force-prefers-reduced-motion")
+def calm_browser(start_browser: Callable[..., Any]) -> Any:
+    return start_browser("--force-prefers-reduced-motion")
 
 
 def test_less_motion_gets_stills(calm_browser: Any, address: str) -> None:

@@ -13,7 +13,7 @@ from toy.experiment import run_method
 from toy.explorable import Sweep, Ways, explore, follow
 from toy.figure import MASSES
 from toy.mixture import three_modes
-from toy.packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, pack_ensemble, place
+from toy.packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, place
 from toy.settings import Settings
 from toy.statistics import ensemble_statistics
 
@@ -152,7 +152,7 @@ def test_letters_refuse_what_has_no_place(codes: list[int]) -> None:
 def test_a_particle_outside_the_square_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^x must lie within \+-3.0, got 3.01"):
         place(np.array([0.0, -3.01]))
-    with pytest.raises(ValueError, match="^x must"):
+    with pytest.raises(ValueError, match="^x must lie"):
         place(np.array([0.0, np.nan]))
 
 
@@ -189,14 +189,8 @@ def test_contours_enclose_their_mass(alpha_bar: float) -> None:
     ],
 )
 def test_bad_settings_are_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=f"^{message}"):
+    with pytest.raises(error, match=rf"^{message}"):
         Sweep(**options)
-
-
-def test_the_page_s_own_file_is_small() -> None:
-    ways = [follow(three_modes(), SWEEP, n_particles=50, strength=s, cutoff=0.0) for s in (0.1, 1.0)]
-    pictures = len(pack_ensemble(ways)["pictures"]) / 200
-    assert pictures == 1 + 2 * len(SWEEP.bandwidths) * (len(SWEEP.kept()))  # the noise once, the rest all different
 
 
 # --- What the page says ---
@@ -227,7 +221,9 @@ def test_a_wide_kernel_draws_everything_into_one_point(
 def test_the_cutoff_lets_the_spread_come_back(fifty: dict[tuple[float, float | None], Ways], text: str) -> None:
     plain, early, late = fifty[0.0, None], fifty[1.0, 0.3], fifty[1.0, 0.0]
     variance = early.variance[-1, WIDE]
-    assert f"A variance of {variance:.3f} within a mode comes back, where DDIM has {plain.variance[-1, WIDE]:.3f}" in text
+    assert (
+        f"A variance of {variance:.3f} within a mode comes back, where DDIM has {plain.variance[-1, WIDE]:.3f}" in text
+    )
     assert late.variance[-1, WIDE] < 1e-4
     assert f"{shares(early, WIDE)} percent end in the three modes instead of {shares(plain, WIDE)}" in text
     paper, to_the_end = fifty[0.3, 0.3], fifty[0.3, 0.0]
