@@ -185,7 +185,7 @@ def explore(sweep: Sweep, *, mixture: GaussianMixture | None = None) -> dict[int
         >>> sweep = Sweep(n_particles=(5,), bandwidths=(0.3,), strengths=(0.3,), num_inference_steps=4)
         >>> plain, early, to_the_end = explore(sweep)[5]
         >>> plain.x.shape  # pictures, bandwidths, particles, axes
-        (3, 1, 5, 2)
+        (4, 1, 5, 2)
     """
     target = three_modes() if mixture is None else mixture
     return {
