@@ -203,8 +203,12 @@ def test_less_motion_gets_stills(calm_browser: Any, address: str) -> None:
     calm_browser.find_element(By.CSS_SELECTOR, "[data-part=play]").send_keys(Keys.ENTER)
     frame = calm_browser.find_element(By.NAME, "frame")
     seen = {frame.get_attribute("value")}
-    while len(seen) < 3:
+
+    def three_seen(_: Any) -> bool:
         seen.add(frame.get_attribute("value"))
+        return len(seen) == 3
+
+    WebDriverWait(calm_browser, 30, poll_frequency=0.1).until(three_seen)
     whole = len(SWEEP.fractions()) - 1
     assert sorted(map(int, seen)) == [0, -(-whole // 5), 2 * -(-whole // 5)]
 
