@@ -143,7 +143,10 @@ def contour_paths(mixture: GaussianMixture, alpha_bar: float) -> list[str]:
     ticks = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID_POINTS)
     density = mixture.density(np.stack(np.meshgrid(ticks, ticks), axis=-1), alpha_bar=alpha_bar)
     drawn = Figure().subplots().contour(ticks, ticks, density, levels=contour_levels(density))
-    return ["".join(_outline(place(p)) for p in path.to_polygons(closed_only=False)) for path in drawn.get_paths()]
+    return [
+        "".join(_outline(place(np.asarray(p))) for p in path.to_polygons(closed_only=False))
+        for path in drawn.get_paths()
+    ]
 
 
 def _outline(points: Codes) -> str:
