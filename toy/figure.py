@@ -78,7 +78,7 @@ def _draw_density(axes: Axes, mixture: GaussianMixture, alpha_bar: float, half_w
     ticks = np.linspace(-half_width, half_width, GRID_POINTS)
     points = np.stack(np.meshgrid(ticks, ticks), axis=-1)  # (GRID_POINTS, GRID_POINTS, 2)
     density = mixture.density(points, alpha_bar=alpha_bar)
-    levels = [*_levels(density), float(density.max()) * 1.001]
+    levels = [*contour_levels(density), float(density.max()) * 1.001]
     axes.contourf(ticks, ticks, density, levels=levels, colors=SHADES)
     axes.set_xlim(-half_width, half_width)
     axes.set_ylim(-half_width, half_width)
@@ -88,8 +88,15 @@ def _draw_density(axes: Axes, mixture: GaussianMixture, alpha_bar: float, half_w
         spine.set_color(FRAME)
 
 
-def _levels(density: Array) -> list[float]:
-    """Return the heights, ascending, whose contours enclose `MASSES` of the probability on an even grid."""
+def contour_levels(density: Array) -> list[float]:
+    """Return the heights, ascending, whose contours enclose `MASSES` of the probability on an even grid.
+
+    Args:
+        density: values on the grid, of any shape, at least one positive.
+
+    Returns:
+        One height for each of `MASSES`, in the units of the density.
+    """
     ordered = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(ordered) / ordered.sum()
     return [float(ordered[np.searchsorted(mass, wanted)]) for wanted in MASSES]

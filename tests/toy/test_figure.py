@@ -95,7 +95,7 @@ def test_contours_enclose_the_stated_probability() -> None:
     ticks = np.linspace(-5, 5, 401)
     points = np.stack(np.meshgrid(ticks, ticks), axis=-1)
     normal = GaussianMixture([1.0], [[0.0, 0.0]], [np.eye(2)])
-    levels = module._levels(normal.density(points))
+    levels = module.contour_levels(normal.density(points))
     expected = [(1 - mass) / (2 * np.pi) for mass in module.MASSES]  # in the plane: 1 - mass of the peak
     np.testing.assert_allclose(levels, expected, rtol=0.02)
 
