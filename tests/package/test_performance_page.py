@@ -42,3 +42,25 @@ def test_the_results_meet_what_is_asked(results: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", ["N = 10, 64x64x8", "N = 50, 64x64x4"])
 def test_extra_memory_is_at_most_four_inputs(bench: dict[str, Any], case: str) -> None:
     assert bench["peak_memory"](case, "numpy")["peak_per_input"] <= 4.0
+
+
+@pytest.fixture(scope="module")
+def cost(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "tests" / "benchmarks" / "results" / "cost_cpu.json").read_text())
+    return found
+
+
+def test_the_page_states_what_kds_costs_beside_a_model(root: Path, cost: dict[str, Any]) -> None:
+    pytest.importorskip("diffusers")
+    page = (root / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
+    bench = runpy.run_path(str(root / "tests" / "benchmarks" / "bench_cost.py"))
+    assert bench["table"](cost) in page
+    assert bench["memory_table"](cost) in page
+    assert cost["command"] in page
+
+
+def test_kds_costs_at_most_a_hundredth_and_batches_bound_the_memory(cost: dict[str, Any]) -> None:
+    assert all(row["inside_percent"] <= 1.0 for row in cost["cost"].values())
+    mib = {(row["particles"], row["max_batch"]): row["mib"] for row in cost["memory"]}
+    assert mib[64, 8] < 1.5 * mib[8, 8]
+    assert mib[64, 64] > 3 * mib[64, 8]

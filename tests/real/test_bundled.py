@@ -118,3 +118,25 @@ def test_the_model_card_says_what_the_evaluation_says() -> None:
     card = (BUNDLED / "README.md").read_text()
     for variant in report["variants"]:
         assert table(variant) in card
+    whole = json.loads((BUNDLED / "reconstruction.json").read_text())
+    assert whole["model"] == "bundled"
+    assert (whole["photos"], whole["crop"]) == (100, None)
+    assert f"{whole['scores']['psnr_rgb']['mean']:.2f} dB" in card
+
+
+def test_it_meets_what_the_project_asks_of_it() -> None:
+    """KDS at the paper's cut-off, 100 photos: level with bicubic interpolation, 1 dB above a random particle."""
+    report = json.loads((BUNDLED / "evaluation.json").read_text())
+    assert report["settings"] | {"steps": 50, "particles": 10, "sampler": "ddim"} == report["settings"]
+    variant = report["variants"][0]
+    assert (report["photos"], variant["cutoff"]) == (100, 0.3)
+    pairs = {(pair["a"], pair["b"]): pair for pair in variant["pairs"]}
+    gain, bicubic = pairs["kds_choice", "ddim_mean"]["psnr_rgb"], pairs["kds_choice", "bicubic"]
+    assert gain["mean"] >= 1.0
+    assert gain["p"] < 0.01
+    assert bicubic["psnr_rgb"]["mean"] >= -0.5
+    assert bicubic["ssim_rgb"]["mean"] >= -0.02
+    psnr = {name: scores["psnr_rgb"]["mean"] for name, scores in variant["methods"].items()}
+    assert psnr["ddim_mean"] >= psnr["bicubic"] - 2.0
+    whole = json.loads((BUNDLED / "reconstruction.json").read_text())
+    assert whole["scores"]["psnr_rgb"]["mean"] >= 27.0
