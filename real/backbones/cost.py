@@ -83,9 +83,9 @@ def random_model(
         split_batches(controlnet, max_batch)
     return BackboneModel(
         recipe=replace(RECIPES[family], process_size=side, cleaner=BICUBIC if family == "diffbir" else None),
-        unet=unet.to(DTYPES[dtype]).eval().requires_grad_(False),
-        controlnet=controlnet.to(DTYPES[dtype]).eval().requires_grad_(False),
-        vae=vae.eval().requires_grad_(False),
+        unet=_ready(unet, DTYPES[dtype]),
+        controlnet=_ready(controlnet, DTYPES[dtype]),
+        vae=_ready(vae, torch.float32),
         tokenizer=_tokens_of_nothing,
         text_encoder=lambda ids: (text,),
         scheduler=ddim_options("v2"),
@@ -140,6 +140,11 @@ def _row(n: int, kind: str, meter: Meter) -> dict[str, Any]:
         "total_seconds": sum(meter.seconds.values()),
         "peak_gb": None if None in memory else max(value for value in memory if value is not None),
     }
+
+
+def _ready(network: torch.nn.Module, dtype: torch.dtype) -> Any:
+    # not by the network's own `to`: diffusers' warns of a change of precision, whatever it is
+    return torch.nn.Module.to(network, dtype).eval().requires_grad_(False)
 
 
 def _autoencoder(channels: int) -> AutoencoderKL:

@@ -63,7 +63,7 @@ class HintPlaces:
         if self.cleaned is not None:
             cleaned = _picture(_pick(self.cleaned, names, tuple(sorted(SUFFIXES)), "--cleaned"))
         if self.tags is not None:
-            is_folder = Path(self.tags).is_dir() if self.tags else False
+            is_folder = bool(self.tags) and _is_folder(self.tags)
             tags = _text(_pick(self.tags, names, (".txt",), "--tags")) if is_folder else self.tags
         if self.image_tokens is not None:
             tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "--image-tokens"))
@@ -97,6 +97,13 @@ def read_image_tokens(path: Path) -> torch.Tensor:
     if not torch.isfinite(value).all():
         raise UserError(f"--image-tokens: {str(path)!r} holds NaN or infinity")
     return value
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):  # a long text is too long for a name
+        return False
 
 
 def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], option: str) -> Path:

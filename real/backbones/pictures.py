@@ -27,7 +27,7 @@ def work_size(height: int, width: int, *, least: int) -> tuple[int, int]:
 
 def as_tensor(photo: np.ndarray) -> torch.Tensor:
     """RGB uint8 (h, w, 3) -> (1, 3, h, w) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None].float() / 255.0
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255.0
 
 
 def enlarge(low: np.ndarray, size: tuple[int, int]) -> torch.Tensor:

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
-from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
+from real.backbones.hints import HintPlaces, Hints, read_image_tokens  # noqa: E402
 from real.bench.paper import find_row, paper_rows  # noqa: E402
+from real.cli import UserError  # noqa: E402
 from real.front import open_model, super_resolve  # noqa: E402
 from real.metrics import distortion  # noqa: E402
 from real.sampling import Settings  # noqa: E402
@@ -241,7 +242,15 @@ def test_image_tokens_are_one_finite_tensor(tmp_path: Path, tokens_file: Path) -
         {"a": tokens * float("nan")},
     ):
         save_file({name: value.contiguous() for name, value in content.items()}, tmp_path / "other.safetensors")
-        with pytest.raises(Exception, match="--image-tokens"):
+        with pytest.raises(UserError, match="--image-tokens"):
             read_image_tokens(tmp_path / "other.safetensors")
     save_file({"a": tokens[0].half().contiguous()}, tmp_path / "plain.safetensors")
     assert read_image_tokens(tmp_path / "plain.safetensors").dtype == torch.float32
+
+
+def test_tags_are_a_text_or_a_folder(photos: Path) -> None:
+    for text in ("a cat, a hat", "", "word, " * 100):
+        assert HintPlaces(tags=text).read(["0"]).tags == text
+    assert HintPlaces(tags=str(photos / "tags")).read(["none", "1"]).tags == "a hat, a dog"
+    with pytest.raises(UserError, match=r"--tags: .* has no 7\.txt"):
+        HintPlaces(tags=str(photos / "tags")).read(["7"])
