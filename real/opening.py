@@ -77,6 +77,8 @@ def open_model(
         )
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise ValueError(f"max_batch: got {max_batch!r}; give a whole number of at least 1")
+    if recipe is not None and recipe.family != name:
+        raise ValueError(f"recipe: it is of {recipe.family}; the model is {name!r}")
     device = pick_device(device)
     if name in RECIPES:
         _refuse_for_backbones(str(name), task=task, revision=revision, cpu_offload=cpu_offload)
@@ -88,8 +90,6 @@ def open_model(
             max_batch=max_batch,
             vae_tiling=vae_tiling,
         )
-    if recipe is not None:
-        raise ValueError(f"recipe: it belongs to the models {', '.join(RECIPES)}; {name!r} has none")
     name = LDM_SR.get(name, name) if name else None
     source = None if name is None else locate(name, revision=revision)
     family = None if source is None else recognise(source, task=task)

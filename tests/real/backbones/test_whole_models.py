@@ -260,8 +260,9 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
     ):
         with pytest.raises(error, match=named):
             open_model("diffbir", recipe=recipes["diffbir"], **options)
-    with pytest.raises(ValueError, match="recipe: it belongs to"):
-        open_model(None, recipe=recipes["diffbir"])
+    for other in (None, "seesr"):
+        with pytest.raises(ValueError, match="recipe: it is of diffbir"):
+            open_model(other, recipe=recipes["diffbir"])
     for change, named in (
         ({"start": "middle"}, "start: got 'middle'"),
         ({"time_grid": "mine"}, "time_grid"),
