@@ -143,13 +143,15 @@ def sd_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callabl
                 intermediate_size=width,
                 num_hidden_layers=1,
                 num_attention_heads=2,
-                max_position_embeddings=8,
+                max_position_embeddings=60,
                 bos_token_id=0,
                 eos_token_id=1,
                 pad_token_id=1,
             )
         ).save_pretrained(folder / "text_encoder")
         tokenizer.save_pretrained(folder / "tokenizer")
+        settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
+        (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 60}))
         DDIMScheduler(**ddim_options()).save_pretrained(folder / "scheduler")
         if unet is not None:
             unet.save_pretrained(folder / "unet")

@@ -241,7 +241,7 @@ def test_image_tokens_are_one_finite_tensor(tmp_path: Path, tokens_file: Path) -
         {"a": tokens[:, :0]},
         {"a": tokens * float("nan")},
     ):
-        save_file({name: value.contiguous() for name, value in content.items()}, tmp_path / "other.safetensors")
+        save_file({name: value.clone().contiguous() for name, value in content.items()}, tmp_path / "other.safetensors")
         with pytest.raises(UserError, match="--image-tokens"):
             read_image_tokens(tmp_path / "other.safetensors")
     save_file({"a": tokens[0].half().contiguous()}, tmp_path / "plain.safetensors")

@@ -27,7 +27,7 @@ from real.plugin import particle_generators, steer_scheduler  # noqa: E402
 from real.sampling import Settings  # noqa: E402
 
 N, STEPS = 3, 4
-SETTINGS = {"diffbir": Settings(particles=N, steps=STEPS, guidance=4.0, seed=2)}
+SETTINGS = {"diffbir": Settings(particles=N, steps=STEPS, guidance=4.0, bandwidth=6.0, seed=2)}
 SETTINGS["seesr"] = replace(SETTINGS["diffbir"], guidance=5.5)
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -87,7 +87,7 @@ def by_hand(
             guidance=guidance,
         )
         if steered:
-            scheduler = steer_scheduler(scheduler, num_particles=count, bandwidth=3.0)
+            scheduler = steer_scheduler(scheduler, num_particles=count, bandwidth=6.0)
         scheduler.set_timesteps(STEPS)
         noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
@@ -131,16 +131,22 @@ def test_only_the_chosen_particle_is_decoded_and_cheaper_ways_change_nothing(
     decoded, rows = [], []
     plain_decode = type(model.vae).decode
     monkeypatch.setattr(type(model.vae), "decode", lambda self, z: decoded.append(len(z)) or plain_decode(self, z))
-    hook = model.unet.conv_in.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    controlled: list[int] = []
+    hooks = [
+        network.conv_in.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(len(args[0])))
+        for network, seen in ((model.unet, rows), (model.controlnet, controlled))
+    ]
     whole = super_resolve(low, model=model, settings=settings, hints=hints)
     assert decoded == [1, 1]  # the chosen particle, and the plain first one
-    assert rows == [2 * N] * STEPS + [2] * STEPS
+    assert rows == controlled == [2 * N] * STEPS + [2] * STEPS
     rows.clear()
+    controlled.clear()
     early = super_resolve(low, model=model, settings=replace(settings, early_choice=True), hints=hints)
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     steered = len(whole.trace)
     assert 0 < steered < STEPS
-    assert rows == [2 * N] * steered + [2] * (STEPS - steered) + [2] * STEPS
+    assert rows == controlled == [2 * N] * steered + [2] * (STEPS - steered) + [2] * STEPS
     assert early.particles.evaluations == N * steered + STEPS - steered
     assert early.chosen == whole.particles.chosen_at_cutoff
     expected = whole.particles.latents[early.chosen]
