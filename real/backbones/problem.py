@@ -55,6 +55,8 @@ class BackboneProblem(EnsembleProblem):
         UserError: A hint is missing, belongs to the other model, or does not fit the photo.
     """
 
+    model: BackboneModel
+
     def __init__(
         self,
         low: np.ndarray,
@@ -172,6 +174,7 @@ def check_hints(family: str, cleaner: str | None, hints: Any) -> None:
     Raises:
         UserError: See above.
     """
+    foreign: tuple[str, ...]
     if family == "diffbir":
         if (hints.cleaned is None) == (cleaner is None):
             raise UserError(TWICE if cleaner else NEITHER)
