@@ -73,8 +73,9 @@ def random_model(
         side: Of the result in pixels, a multiple of 64.
         max_batch: Most rows that go through the networks at once; None: all.
     """
-    torch.manual_seed(0)
-    with torch.device(device):
+    own = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=own), torch.device(device):  # the caller's random numbers go on as they were
+        torch.manual_seed(0)
         unet, controlnet = full_size(family, channels=channels)
         vae = _autoencoder(max(32, 128 * channels // 320 // 32 * 32))
         text = torch.randn(1, TOKENS, WIDTH, dtype=DTYPES[dtype])

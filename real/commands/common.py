@@ -99,18 +99,19 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     """The model among the options, loaded."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    return open_model(
-        options.model,
-        task=task,
-        device=options.device,
-        dtype=options.dtype,
-        revision=options.revision,
-        pickled_weights=options.pickled_weights,
-        max_batch=options.max_batch,
-        vae_tiling=getattr(options, "vae_tiling", False),
-        cpu_offload=getattr(options, "cpu_offload", False),
-        recipe=recipe_of(options),
-    )
+    with memory_errors():
+        return open_model(
+            options.model,
+            task=task,
+            device=options.device,
+            dtype=options.dtype,
+            revision=options.revision,
+            pickled_weights=options.pickled_weights,
+            max_batch=options.max_batch,
+            vae_tiling=getattr(options, "vae_tiling", False),
+            cpu_offload=getattr(options, "cpu_offload", False),
+            recipe=recipe_of(options),
+        )
 
 
 def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentModel:

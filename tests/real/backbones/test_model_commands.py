@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
 from real.backbones.hints import HintPlaces, Hints, read_image_tokens  # noqa: E402
+from real.backbones.recipes import RECIPES  # noqa: E402
 from real.bench.paper import find_row, paper_rows  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.front import open_model, super_resolve  # noqa: E402
@@ -231,6 +232,19 @@ def test_mistakes_are_one_line_and_status_2(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("place", ["real.commands.common.open_model", "real.commands.studies.run_study"])
+def test_out_of_memory_is_one_line(
+    place: str, photos: Path, parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(place, full)
+    given = ["--cleaned", photos / "cleaned", "--output", tmp_path / "out"]
+    assert run("bench", "table1", "--pairs", photos, *parts["diffbir"], *given, *QUICK) == 2
+    assert "--max-batch" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 def test_image_tokens_are_one_finite_tensor(tmp_path: Path, tokens_file: Path) -> None:
     tokens = read_image_tokens(tokens_file)
     assert tokens.shape == (1, 5, 512)
@@ -254,3 +268,21 @@ def test_tags_are_a_text_or_a_folder(photos: Path) -> None:
     assert HintPlaces(tags=str(photos / "tags")).read(["none", "1"]).tags == "a hat, a dog"
     with pytest.raises(UserError, match=r"--tags: .* has no 7\.txt"):
         HintPlaces(tags=str(photos / "tags")).read(["7"])
+
+
+def test_the_page_says_what_the_recipes_do() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "backbones.md").read_text(encoding="utf-8")
+    for recipe in RECIPES.values():
+        assert all(text in page for text in (recipe.base, recipe.weights, f'"{recipe.negative_prompt}"'))
+        assert not recipe.prompt or f'"{recipe.prompt}"' in page
+    rows = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]]
+        for line in page.splitlines()
+        if line.startswith("| ")
+    }
+    both = [RECIPES["diffbir"], RECIPES["seesr"]]
+    assert rows["Guidance"] == [f"{recipe.guidance:g}" for recipe in both]
+    assert rows["Tiles, latent pixels"] == [f"{r.tile}, overlapping by {r.overlap}" for r in both]
+    assert rows["Colours"] == [recipe.colours for recipe in both]
+    assert rows["Start"] == [{"condition": "the noised condition"}[recipe.start] for recipe in both]
+    assert rows["Smallest shorter side"] == [f"{recipe.process_size} pixels" for recipe in both]
