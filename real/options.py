@@ -78,8 +78,8 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         "--dtype",
         choices=("float32", "bfloat16", "float16"),
         default="float32",
-        help="of the numbers of LDM-SR's denoiser, or of a whole pipeline (float32); half precision is faster where "
-        "the processor has it",
+        help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
+        "autoencoder (float32); half precision is faster where the processor has it",
     )
     group.add_argument(
         "--max-batch",
@@ -103,6 +103,7 @@ BACKBONE_OPTIONS = {
     "image_tokens": ("seesr",),
     "start": ("diffbir", "seesr"),
     "time_grid": ("diffbir", "seesr"),
+    "last_alpha": ("diffbir", "seesr"),
     "colours": ("diffbir", "seesr"),
     "control_scale": ("diffbir", "seesr"),
     "tile": ("diffbir", "seesr"),
@@ -114,8 +115,8 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
     """What --model diffbir and --model seesr stand for, and how they are run."""
     group = parser.add_argument_group(
         "diffbir and seesr",
-        "their parts (a folder or file here, or ID, ID/FILE, ID@REVISION on the hub), what is known of the photo, and "
-        "settings; defaults are their authors', and result.json has them all",
+        "their parts (a folder or file here, or ID, ID/FILE, ID@REVISION on the hub), what is known of the\n"
+        "photo, and settings; defaults are their authors', and result.json has them all",
     )
     for option, metavar, what in (
         ("--base", "PLACE", "both: folder or id of Stable Diffusion 2.1-base (diffbir) or 2-base (seesr)"),
@@ -132,7 +133,14 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         "--start", choices=("condition", "noise"), help="both: start from the noised input (default) or noise alone"
     )
     group.add_argument(
-        "--time-grid", choices=("official", "diffusers"), help="diffbir: timesteps of its own DDIM (default), or others"
+        "--time-grid",
+        choices=("official", "diffusers"),
+        help="both: DDIM's timesteps, the authors' (default) or diffusers' (which are one for seesr)",
+    )
+    group.add_argument(
+        "--last-alpha",
+        choices=("first", "one"),
+        help="both: DDIM ends on the noise level of timestep 0, as the authors' (default), or on none, as the paper's",
     )
     group.add_argument(
         "--colours", choices=("wavelet", "adain", "none"), help="both: after the input's (diffbir wavelet, seesr adain)"

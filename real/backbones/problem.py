@@ -193,14 +193,14 @@ def check_hints(family: str, cleaner: str | None, hints: Any) -> None:
 
 
 def scheduler_for(model: BackboneModel, settings: Settings, count: int, *, steered: bool = True) -> Any:
-    """The steered scheduler of a run on the model's noise schedule and the recipe's time grid, after `set_timesteps`.
+    """The steered scheduler of a run: the model's noise schedule, the recipe's time grid and last level, timesteps set.
 
     Raises:
         ValueError: The official time grid has no such number of steps.
     """
     official = model.family == "diffbir" and model.recipe.time_grid == "official" and settings.sampler == "ddim"
     scheduler = steered_scheduler(
-        model.scheduler,
+        {**model.scheduler, "set_alpha_to_one": model.recipe.last_alpha == "one"},
         settings,
         count,
         bandwidth=model.bandwidth,

@@ -11,9 +11,10 @@ from typing import Any
 
 from real.backbones.starts import STARTS
 
-__all__ = ["COLOURS", "GRIDS", "RECIPES", "Recipe"]
+__all__ = ["COLOURS", "GRIDS", "LAST_ALPHAS", "RECIPES", "Recipe"]
 
 GRIDS = ("official", "diffusers")
+LAST_ALPHAS = ("first", "one")
 COLOURS = ("wavelet", "adain", "none")
 
 
@@ -38,6 +39,8 @@ class Recipe:
         start: "condition" or "noise", see `real.backbones.starts`.
         time_grid: Of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
             takes diffusers' grid, so there both are one.
+        last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one", no
+            noise, as the KDS paper's algorithms do.
         colours: "wavelet", "adain" or "none": the result's colours after those of the input.
         control_scale: Factor of the controls, at least 0.
         tile: Side in latent pixels: latents of more than tile^2 go through the networks in tiles; None: never.
@@ -56,6 +59,7 @@ class Recipe:
     guidance: float = 1.0
     start: str = "condition"
     time_grid: str = "official"
+    last_alpha: str = "first"
     colours: str = "wavelet"
     control_scale: float = 1.0
     tile: int | None = 64
@@ -64,7 +68,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what no function further down checks by its own name."""
-        for name, known in (("start", STARTS), ("time_grid", GRIDS), ("colours", COLOURS)):
+        lists = (("start", STARTS), ("time_grid", GRIDS), ("last_alpha", LAST_ALPHAS), ("colours", COLOURS))
+        for name, known in lists:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}; known: {', '.join(known)}")
         if not self.guidance >= 1.0:

@@ -148,7 +148,8 @@ def render(report: Mapping[str, Any]) -> str:
 def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Where sampling starts and on which timesteps, which results hang on."""
     return (
-        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, guidance "
+        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha {recipe['last_alpha']}, "
+        "guidance "
         f"{settings['guidance']:g} unless a line says otherwise, colours {recipe['colours']}, negative prompt "
         f'"{recipe["negative_prompt"]}".'
     )

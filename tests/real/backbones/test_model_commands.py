@@ -95,10 +95,12 @@ def test_seesr_is_compared_with_the_truth(photos: Path, parts: Any, tmp_path: Pa
     truth, out = photos / "gt" / "1.png", tmp_path / "out"
     given = ["--tags", photos / "tags", "--image-tokens", photos / "tokens", "--start", "noise", "--tile", "0"]
     more = ["--prompt", "sharp", "--negative-prompt", "dull", "--guidance", "2", "--colours", "none"]
+    more += ["--last-alpha", "one"]
     assert run("sr", truth, "--degrade", *parts["seesr"], *given, *more, "--output", out, *QUICK) == 0
     result = json.loads((out / "result.json").read_text())
     assert (result["prompt"], result["negative_prompt"]) == ("a hat, a dog, ,sharp", "dull")
     assert (result["settings"]["guidance"], result["backbone"]["start"]) == (2.0, "noise")
+    assert result["last_alpha_bar"] == 1.0
     assert (result["backbone"]["colours"], result["backbone"]["tile"]) == ("none", None)
     expected = distortion(pixels(out / "restored.png"), pixels(truth))["psnr_rgb"]
     assert result["scores"]["kds_choice"]["psnr_rgb"] == pytest.approx(expected, abs=1e-3)

@@ -168,6 +168,7 @@ def test_settings_reach_the_run(name: str, models: Any, known: Any, low: np.ndar
     assert torch.equal(latents(), usual)
     for changes in (
         {"start": "noise"},
+        {"last_alpha": "one"},
         {"control_scale": 0.5},
         {"prompt": "sharp"},
         {"negative_prompt": "sharp"},
@@ -272,6 +273,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
     for change, named in (
         ({"start": "middle"}, "start: got 'middle'"),
         ({"time_grid": "mine"}, "time_grid"),
+        ({"last_alpha": "two"}, "last_alpha"),
         ({"colours": "sepia"}, "colours"),
         ({"guidance": 0.0}, "guidance"),
         ({"control_scale": float("nan")}, "control_scale"),
