@@ -39,8 +39,8 @@ class Recipe:
         start: "condition" or "noise", see `real.backbones.starts`.
         time_grid: Of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
             takes diffusers' grid, so there both are one.
-        last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one", no
-            noise, as the KDS paper's algorithms do.
+        last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one",
+            no noise, as the KDS paper's algorithms do.
         colours: "wavelet", "adain" or "none": the result's colours after those of the input.
         control_scale: Factor of the controls, at least 0.
         tile: Side in latent pixels: latents of more than tile^2 go through the networks in tiles; None: never.

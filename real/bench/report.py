@@ -148,10 +148,9 @@ def render(report: Mapping[str, Any]) -> str:
 def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Where sampling starts and on which timesteps, which results hang on."""
     return (
-        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha {recipe['last_alpha']}, "
-        "guidance "
-        f"{settings['guidance']:g} unless a line says otherwise, colours {recipe['colours']}, negative prompt "
-        f'"{recipe["negative_prompt"]}".'
+        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
+        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
+        f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
     )
 
 
