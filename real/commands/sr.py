@@ -13,7 +13,8 @@ import numpy as np
 from real.backbones.command import hint_places_of, recipe_of, run_record, summary
 from real.backbones.hints import HintPlaces, Hints
 from real.backbones.problem import BackboneProblem
-from real.cli import UserError
+from real.backbones.recipes import RECIPES
+from real.cli import UserError, launched_size, refuse
 from real.commands import common
 from real.commands.studies import degradation_of
 from real.degrade import Degradation
@@ -36,6 +37,10 @@ COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "
 
 def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
+    if launched_size() > 1 and options.model in RECIPES:
+        refuse(
+            f"--model: {options.model} runs in one process, and {launched_size()} were started; start it without torchrun"
+        )
     with launched(device=options.device, timeout=options.rank_timeout) as ranks:
         if ranks is None:
             return _restore(options, arguments)

@@ -247,6 +247,16 @@ def test_out_of_memory_is_one_line(
     assert "--max-batch" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_several_processes_are_refused_once(
+    rank: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    assert run("sr", photos / "lq" / "0.png", "--model", "diffbir", "--output", tmp_path) == 2
+    assert ("start it without torchrun" in capsys.readouterr().err) == (rank == 0)
+
+
 def test_image_tokens_are_one_finite_tensor(tmp_path: Path, tokens_file: Path) -> None:
     tokens = read_image_tokens(tokens_file)
     assert tokens.shape == (1, 5, 512)
