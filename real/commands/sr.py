@@ -38,9 +38,7 @@ COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "
 def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
     if launched_size() > 1 and options.model in RECIPES:
-        refuse(
-            f"--model: {options.model} runs in one process, and {launched_size()} were started; start it without torchrun"
-        )
+        refuse(f"--model: {options.model} runs in one process; start it without torchrun")
     with launched(device=options.device, timeout=options.rank_timeout) as ranks:
         if ranks is None:
             return _restore(options, arguments)
