@@ -25,6 +25,8 @@ examples:
   python -m real sr photo.jpg --output out --sampler dpmpp-2s --steps 20 --particles 5
   torchrun --standalone --nproc-per-node 2 -m real sr photo.jpg --output out
                                                         the same on two GPUs, or with --device cpu in two processes
+  python -m real sr photo.jpg --model diffbir --cleaner BSRNet.pth --pickled-weights --output out
+                                                        the paper's own backbones, this one or seesr
   python -m real inpaint photo.jpg --center-box 0.3 --model FOLDER --output out
   python -m real evaluate --photos BSD100 --crop 192 --output out
   python -m real bench --list                           the paper's tables and figures as commands

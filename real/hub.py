@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 
 from real.cli import UserError
 
-__all__ = ["INDEX", "Source", "locate", "read_config"]
+__all__ = ["INDEX", "Source", "fetch_file", "locate", "read_config"]
 
 INDEX = "model_index.json"
 WITHDRAWN = (
@@ -45,6 +45,7 @@ class Source:
         revision: Commit, tag or branch that was asked for; None: the default branch, or a folder.
         commit: The commit that this means, where the hub or the cache says so.
         offline: Take everything from the cache.
+        option: Of the command line that named it, for messages.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     revision: str | None = None
     commit: str | None = None
     offline: bool = False
+    option: str = "--model"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -61,12 +63,14 @@ class Source:
         return options | ({"local_files_only": True} if self.offline else {})
 
 
-def locate(name: str, *, revision: str | None = None) -> Source:
+def locate(name: str, *, revision: str | None = None, file: str = INDEX, option: str = "--model") -> Source:
     """Find a model.
 
     Args:
         name: A folder, or an id on the hub such as "CompVis/ldm-super-resolution-4x-openimages".
         revision: Commit, tag or branch of an id; the commit that it means is what gets loaded.
+        file: One that the repository of an id must have; by it the cache and the hub are asked.
+        option: Of the command line that named it, for messages.
 
     Returns:
         Its `Source`. With HF_HUB_OFFLINE set, or where the hub cannot be reached, the one in the cache.
@@ -77,36 +81,40 @@ def locate(name: str, *, revision: str | None = None) -> Source:
     Notes:
         The hub has HF_HUB_ETAG_TIMEOUT seconds to answer (default 10), once; a network that refuses is known at once.
     """
+    at = "--revision" if option == "--model" else option
     if Path(name).is_dir():
         if revision is not None:
-            raise UserError(f"--revision: {name!r} is a folder; only ids on the hub have revisions")
-        return Source(name, is_folder=True)
+            raise UserError(f"{at}: {name!r} is a folder; only ids on the hub have revisions")
+        return Source(name, is_folder=True, option=option)
     if Path(name).exists():
-        raise UserError(f"--model: {name!r} is a file; give a folder as diffusers saves it, with {INDEX}")
+        raise UserError(f"{option}: {name!r} is a file; give a folder as diffusers saves it, with {file}")
     try:
-        cached = huggingface_hub.try_to_load_from_cache(name, INDEX, revision=revision)
+        cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
     except HFValidationError as error:
         raise UserError(
-            f"--model: {name!r} is no folder here and cannot be an id on the hub; check the path"
+            f"{option}: {name!r} is no folder here and cannot be an id on the hub; check the path"
         ) from error
-    in_cache = Source(name, False, revision, _commit_of(cached), offline=True)
+    in_cache = Source(name, False, revision, _commit_of(cached), offline=True, option=option)
     if _is_offline():
         if not isinstance(cached, str):
-            raise UserError(f"--model: {_absent(name, revision)}, and HF_HUB_OFFLINE is set; {_remedy(name, revision)}")
+            raise UserError(
+                f"{option}: {_absent(name, revision)}, and HF_HUB_OFFLINE is set; {_remedy(name, revision)}"
+            )
         return in_cache
     try:
-        commit = _ask(name, INDEX, revision)
+        commit = _ask(name, file, revision)
     except EntryNotFoundError as error:
-        raise UserError(f"--model: {name!r} on the hub has no {INDEX}, so it is no pipeline of diffusers") from error
+        why = ", so it is no pipeline of diffusers" if file == INDEX else ""
+        raise UserError(f"{option}: {name!r} on the hub has no {file}{why}") from error
     except RevisionNotFoundError as error:
-        raise UserError(f"--revision: {name!r} on the hub has no commit, tag or branch {revision!r}") from error
+        raise UserError(f"{at}: {name!r} on the hub has no commit, tag or branch {revision!r}") from error
     except GatedRepoError as error:
         raise UserError(
-            f"--model: {name!r} wants its licence accepted on its page and a login: hf auth login"
+            f"{option}: {name!r} wants its licence accepted on its page and a login: hf auth login"
         ) from error
     except RepositoryNotFoundError as error:
         raise UserError(
-            f"--model: {name!r} is no folder here, and the hub has no such model or hides it; check the spelling; "
+            f"{option}: {name!r} is no folder here, and the hub has no such model or hides it; check the spelling; "
             f"{WITHDRAWN}"
         ) from error
     except Exception as error:  # each version of the hub's client has its own kinds for a network that is not there
@@ -114,9 +122,9 @@ def locate(name: str, *, revision: str | None = None) -> Source:
             return in_cache
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(
-            f"--model: {_absent(name, revision)}, and the hub cannot be reached ({why}); {_remedy(name, revision)}"
+            f"{option}: {_absent(name, revision)}, and the hub cannot be reached ({why}); {_remedy(name, revision)}"
         ) from error
-    return Source(name, False, revision, commit)
+    return Source(name, False, revision, commit, option=option)
 
 
 def read_config(source: Source, path: str) -> dict[str, Any] | None:
@@ -126,15 +134,33 @@ def read_config(source: Source, path: str) -> dict[str, Any] | None:
         UserError: It is no JSON object, or cannot be read or fetched.
     """
     try:
-        file = Path(source.name) / path if source.is_folder else _fetch(source, path)
-        if file is None or not file.is_file():
+        file = _find(source, path)
+        if file is None:
             return None
         content = json.loads(file.read_text(encoding="utf-8"))
     except Exception as error:  # of the disk, of JSON, or of the network, whose kinds differ between versions
-        raise UserError(f"--model: cannot read {path} of {source.name!r} ({error})") from error
+        raise UserError(f"{source.option}: cannot read {path} of {source.name!r} ({error})") from error
     if not isinstance(content, dict):
-        raise UserError(f"--model: {path} of {source.name!r} is no JSON object")
+        raise UserError(f"{source.option}: {path} of {source.name!r} is no JSON object")
     return content
+
+
+def fetch_file(source: Source, path: str) -> Path | None:
+    """Where a file of a model lies on the disk, fetched from the hub if need be; None if the model has none.
+
+    Raises:
+        UserError: It cannot be fetched.
+    """
+    try:
+        return _find(source, path)
+    except Exception as error:  # of the network, whose kinds differ between versions
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{source.option}: cannot fetch {path} of {source.name!r} ({why}); try again") from error
+
+
+def _find(source: Source, path: str) -> Path | None:
+    file = Path(source.name) / path if source.is_folder else _fetch(source, path)
+    return file if file is not None and file.is_file() else None
 
 
 def _fetch(source: Source, path: str) -> Path | None:

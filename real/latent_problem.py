@@ -6,16 +6,17 @@ import numpy as np
 import torch
 
 from real.codec import decode
+from real.ensemble_problem import EnsembleProblem
 from real.models import LatentModel
-from real.problems import Drawn, Progress, Which
+from real.problems import Progress
 from real.ranks import Ranks
-from real.sampling import Settings, sample
+from real.sampling import Particles, Settings, sample
 
 __all__ = ["LatentProblem"]
 
 
-class LatentProblem:
-    """A photo and a model that the core's samplers drive; a `Problem`.
+class LatentProblem(EnsembleProblem):
+    """A photo and a model that the core's samplers drive.
 
     Attributes:
         model: The model.
@@ -25,6 +26,8 @@ class LatentProblem:
         shown: What the user has: RGB uint8, the low-resolution photo or the photo with its hole in mid-grey.
         ranks: Processes that share the particles.
     """
+
+    model: LatentModel
 
     def __init__(
         self,
@@ -39,22 +42,20 @@ class LatentProblem:
         self.model, self.condition, self.height, self.width = model, condition, height, width
         self.shown, self.ranks = shown, ranks
 
-    def draw(
-        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
-    ) -> Drawn:
-        """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
-        particles = sample(
+    def particles(
+        self, settings: Settings, *, steered: bool = True, first: bool = False, progress: Progress | None = None
+    ) -> Particles:
+        """See `EnsembleProblem.particles`."""
+        return sample(
             self.model,
             self.condition,
             settings,
             steered=steered,
-            particles=[0] if which == "first" else None,
+            particles=[0] if first else None,
             progress=progress,
-            ranks=None if which == "first" else self.ranks,
+            ranks=None if first else self.ranks,
         )
-        alone = which != "all" or particles.early
-        return Drawn(particles, self.images(particles.best[None] if alone else particles.latents), alone)
 
     def images(self, latents: torch.Tensor) -> list[np.ndarray]:
-        """Latents (N, 3, h, w) -> N results, RGB uint8 (height, width, 3)."""
+        """See `EnsembleProblem.images`."""
         return list(decode(self.model, latents, height=self.height, width=self.width))

@@ -64,6 +64,11 @@ class LatentModel:
     commit: str | None = None
 
     @property
+    def num_train_timesteps(self) -> int:
+        """T of the noise schedule."""
+        return self.schedule.num_train_timesteps
+
+    @property
     def device(self) -> torch.device:
         """Where the networks live."""
         device: torch.device = self.unet.device
@@ -150,7 +155,7 @@ def kds_bandwidth(source: Source) -> float:
     try:
         return float(config["bandwidth"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--model: kds.json of {source.name!r} names no number as its bandwidth") from error
+        raise UserError(f"{source.option}: kds.json of {source.name!r} names no number as its bandwidth") from error
 
 
 def explain(source: Source, error: Exception) -> str:
@@ -161,4 +166,4 @@ def explain(source: Source, error: Exception) -> str:
     hint = "if it has its weights as pickles only, --pickled-weights allows them"
     if source.offline:
         hint = f"if the cache holds only a part of it, fetch the rest: hf download {source.name}; {hint}"
-    return f"--model: cannot load {source.name!r} ({why}); {hint}"
+    return f"{source.option}: cannot load {source.name!r} ({why}); {hint}"

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from real.options import add_degradation, add_memory, add_method, add_model, add_text, bandwidth, whole
+from real.options import (
+    add_backbones,
+    add_degradation,
+    add_memory,
+    add_method,
+    add_model,
+    add_text,
+    bandwidth,
+    whole,
+)
 
 __all__ = ["add_bench", "add_evaluate", "add_inpaint", "add_sr"]
 
@@ -47,7 +56,7 @@ the output folder:
 
 Options that a study goes through take several values there; all others take one.
 """
-LDM_SR = "diffusers folder or hub id in LDM-SR's shape (default: bundled)"
+LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public one (default: bundled)"
 
 
 def add_sr(commands: Any) -> None:
@@ -61,10 +70,13 @@ def add_sr(commands: Any) -> None:
     add_method(parser, seed_of="noise and degradation")
     add_memory(
         add_model(
-            parser, what="diffusers folder or hub id in LDM-SR's shape, or of the x4 upscaler (default: bundled LDM-SR)"
+            parser,
+            what="diffusers folder or hub id in LDM-SR's shape, or of the x4 upscaler; or diffbir, seesr, ldm-sr: see "
+            "docs/how-to/backbones.md (default: bundled LDM-SR)",
         )
     )
-    add_text(parser, models="x4 upscaler only").add_argument(
+    add_backbones(parser)
+    add_text(parser, models="x4 upscaler, diffbir, seesr").add_argument(
         "--noise-level", type=int, metavar="L", help="timestep of the noise that the photo gets, 0 to 350 (default 20)"
     )
     _add_processes(parser)
@@ -145,7 +157,17 @@ def add_bench(commands: Any) -> None:
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
-    add_model(parser, what=LDM_SR)
+    add_model(parser, what=f"{LDM_SR}; or diffbir, seesr: see docs/how-to/backbones.md").add_argument(
+        "--vae-tiling", action="store_true", help="diffbir, seesr: encode and decode in smaller tiles"
+    )
+    add_backbones(parser)
+    add_text(parser, models="diffbir, seesr")
+    group = parser.add_argument_group("the paper's numbers")
+    group.add_argument(
+        "--dataset",
+        choices=("DIV2K", "RealSR", "DRealSR"),
+        help="whose numbers in the paper stand beside yours, where its table has them (default: the study's)",
+    )
 
 
 def _add(commands: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:

@@ -16,22 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
 
 from real.cli import UserError
 from real.families import Family
 from real.hub import Source
 from real.models import DTYPES, explain, kds_bandwidth, weights_options
-from real.plugin import choosing_callback, particle_generators, steer_scheduler
+from real.plugin import choosing_callback, particle_generators
 from real.plugin.batching import split_batches
 from real.plugin.early import choose_early, unchoose_early
 from real.problems import Drawn, Progress, Which
-from real.sampling import Particles, Settings
+from real.sampling import Settings
+from real.steered import particles_of, steered_scheduler
 
-__all__ = ["PipelineModel", "check_text", "draw", "load_pipeline"]
-
-# The solver of KDS Algorithms 4 and 5 (CR), as `kds_ref.dpm_solver_pp_2s` has it.
-SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
+__all__ = ["PipelineModel", "check_packages", "check_text", "draw", "load_pipeline", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -100,12 +97,12 @@ def load_pipeline(
         raise ValueError(f"family: {family.name} is no pipeline; use real.models.load_model")
     if dtype not in DTYPES:
         raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
-    _check_packages(device, cpu_offload=cpu_offload)
+    check_packages(device, cpu_offload=cpu_offload)
     options = weights_options(source, pickled_weights=pickled_weights)
     options |= {"torch_dtype": DTYPES[dtype], "trust_remote_code": False}
     options["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
     try:
-        with _quiet():
+        with quiet():
             pipe = getattr(diffusers, family.pipeline).from_pretrained(source.name, **options)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise UserError(explain(source, error)) from error
@@ -168,7 +165,9 @@ def draw(
     alone = which != "all" or early
     takes_callback = "callback_on_step_end" in inspect.signature(type(pipe).__call__).parameters
     hand_on = "chosen" if alone and not takes_callback else "all"
-    scheduler = pipe.scheduler = _steered(model, settings, count, settings.strength if steered else 0.0, hand_on)
+    scheduler = pipe.scheduler = steered_scheduler(
+        model.scheduler, settings, count, bandwidth=model.bandwidth, steered=steered, hand_on=hand_on
+    )
 
     def tick(*_: Any) -> dict[str, Any]:
         if progress is not None:
@@ -182,7 +181,7 @@ def draw(
     if early:
         choose_early(pipe.unet, scheduler)
     try:
-        with _quiet():
+        with quiet():
             images, flagged = pipe(
                 **inputs(count),
                 **hooks,
@@ -196,49 +195,11 @@ def draw(
         unchoose_early(pipe.unet)
     if flagged and any(flagged):
         raise UserError("--model: the safety checker that belongs to this model blacked a picture out")
-    return Drawn(_particles(scheduler.kds), [np.rint(image * 255.0).astype(np.uint8) for image in images], alone)
+    return Drawn(particles_of(scheduler.kds), [np.rint(image * 255.0).astype(np.uint8) for image in images], alone)
 
 
-def _particles(state: Any) -> Particles:
-    chosen = int(state.select().particle[0])
-    early = state.early is not None
-    trace = [
-        {
-            "t": round(r.timestep),
-            "effective_particles": round(r.effective_particles, 4),
-            "shift_norm": round(r.shift_norm, 5),
-        }
-        for r in state.trace
-        if r.strength > 0.0
-    ]
-    latents = state.latents[chosen : chosen + 1] if early else state.latents
-    behind = len(state.trace) - len(trace) if early else 0  # steps of the chosen particle alone
-    evaluations = state.num_particles * (len(state.trace) - behind) + behind
-    return Particles(latents.float(), chosen, evaluations, trace, early=early)
-
-
-def _steered(model: PipelineModel, settings: Settings, count: int, strength: float, hand_on: str) -> Any:
-    config = model.scheduler
-    if settings.sampler == "ddim":
-        # a bare DDIM clips to the range of pixels; a model that wants it says so
-        plain = DDIMScheduler.from_config(config, clip_sample=config.get("clip_sample", False))
-    else:
-        plain = DPMSolverSinglestepScheduler.from_config(config, **SOLVER)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice
-        return steer_scheduler(
-            plain,
-            num_particles=count,
-            bandwidth=model.bandwidth if settings.bandwidth is None else settings.bandwidth,
-            strength=strength,
-            cutoff=settings.cutoff,
-            patch_size=settings.patch_size,
-            kernel=settings.kernel,
-            hand_on=hand_on,
-        )
-
-
-def _check_packages(device: str, *, cpu_offload: bool) -> None:
+def check_packages(device: str, *, cpu_offload: bool = False) -> None:
+    """UserError where a package that reads text is missing, or nothing can be offloaded."""
     if importlib.util.find_spec("transformers") is None:
         raise UserError('--model: this model reads text, which needs transformers: pip install "kds-ref[pipelines]"')
     if not cpu_offload:
@@ -250,7 +211,7 @@ def _check_packages(device: str, *, cpu_offload: bool) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without what diffusers and transformers say about arguments of their own, which no user can change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

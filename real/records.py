@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import kds_ref
+from real.backbones.model import BackboneModel
 from real.models import LatentModel
 from real.pipelines import PipelineModel
 from real.sampling import Settings
@@ -19,7 +20,7 @@ from real.sampling import Settings
 __all__ = ["describe"]
 
 
-def describe(settings: Settings, model: LatentModel | PipelineModel, command: str) -> dict[str, Any]:
+def describe(settings: Settings, model: LatentModel | PipelineModel | BackboneModel, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
@@ -37,6 +38,7 @@ def describe(settings: Settings, model: LatentModel | PipelineModel, command: st
             "numpy": np.__version__,
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
-            **({"transformers": version("transformers")} if isinstance(model, PipelineModel) else {}),
+            **({} if isinstance(model, LatentModel) else {"transformers": version("transformers")}),
         },
+        **({"backbone": model.describe()} if isinstance(model, BackboneModel) else {}),
     }

@@ -118,9 +118,9 @@ class Particles:
         return self.latents[0 if self.early else self.chosen]
 
 
-def initial_noise(particles: int, height: int, width: int, *, seed: int) -> torch.Tensor:
-    """Standard normal (N, 3, height, width); one generator a particle, so fewer particles are a prefix of more."""
-    noise = torch.empty(particles, 3, height, width)
+def initial_noise(particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
+    """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
+    noise = torch.empty(particles, channels, height, width)
     for i in range(particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
         noise[i].normal_(generator=torch.Generator().manual_seed(state % 2**63))

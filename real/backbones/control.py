@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["IMAGE_TOKENS", "evaluate"]
+__all__ = ["IMAGE_TOKENS", "TOKEN_WIDTH", "evaluate"]
 
 IMAGE_TOKENS = "image_tokens"  # name in diffusers' cross_attention_kwargs
+TOKEN_WIDTH = 512  # of SeeSR's tagger; the authors' configurations do not name it
 
 
 def evaluate(

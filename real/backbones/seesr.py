@@ -16,14 +16,13 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models import Transformer2DModel
 
-from real.backbones.control import IMAGE_TOKENS
+from real.backbones.control import IMAGE_TOKENS, TOKEN_WIDTH
 from real.backbones.seesr_keys import network_weights
 from real.backbones.weights import load_exactly, read_weights
 from real.cli import UserError
 
 __all__ = ["TOKEN_WIDTH", "TextThenImage", "add_image_transformers", "build_network", "load_network"]
 
-TOKEN_WIDTH = 512  # of the tagger; the authors' configurations do not name it
 NETWORKS = {"unet": UNet2DConditionModel, "controlnet": ControlNetModel}
 FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from real.cli import UserError
 from real.models import PICKLES
 
-__all__ = ["check_keys", "load_exactly", "read_weights"]
+__all__ = ["check_keys", "load_exactly", "read_weights", "refuse_pickle"]
 
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
+NESTED = ("state_dict", "params_ema", "params")  # what authors name the one dictionary that matters
 SHOWN = 3  # keys named in a message
 
 
@@ -27,7 +28,8 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
 
     Args:
         path: A `.safetensors` file; or, where pickles are allowed, what `torch.save` wrote (`.ckpt`, `.pt`, `.pth`,
-            `.bin`). A dictionary inside that is named "state_dict" is taken for the whole, as in Stable Diffusion's.
+            `.bin`). A dictionary inside that is named "state_dict" (Stable Diffusion), "params_ema" or "params" is
+            taken for the whole.
         pickled_weights: Accept pickles. torch's restricted unpickler is used, which refuses most code.
 
     Raises:
@@ -49,22 +51,33 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
         raise UserError(
             f"weights: {str(file)!r} is neither .safetensors nor one of {', '.join(PICKLE_SUFFIXES)}; give such a file"
         )
-    if not pickled_weights:
-        raise UserError(
-            f"weights: {str(file)!r} is a pickle, which can run code of its author; pickled_weights=True allows it, "
-            "or convert it to safetensors"
-        )
+    refuse_pickle(file, pickled_weights)
     warnings.warn(PICKLES, UserWarning, stacklevel=2)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(f"weights: cannot read {str(file)!r} ({why})") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    if isinstance(content, dict):
+        content = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):
         raise UserError(f"weights: {str(file)!r} holds a {type(content).__name__}; a dictionary of tensors is taken")
     return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def refuse_pickle(file: Path, pickled_weights: bool, *, option: str = "weights") -> None:
+    """UserError if a file is a pickle, by its name, and they are not allowed.
+
+    Args:
+        file: Of weights; nothing is read.
+        pickled_weights: Whether pickles are allowed.
+        option: Of the command line that named it, for the message.
+    """
+    if file.suffix in PICKLE_SUFFIXES and not pickled_weights:
+        raise UserError(
+            f"{option}: {str(file)!r} is a pickle, which can run code of its author; --pickled-weights "
+            "(pickled_weights=True) allows it, or convert it to safetensors"
+        )
 
 
 def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.latent_problem import LatentProblem
+from real.ensemble_problem import EnsembleProblem
 from real.scores import Score, make_score
 
 __all__ = ["Ensemble", "make_bench_score", "sharpness"]
@@ -38,17 +38,17 @@ class Ensemble:
     """The particles of one run, with what can be made of them.
 
     Attributes:
-        latents: (N, 3, h, w); empty for bicubic interpolation.
+        latents: (N, C, h, w); empty for bicubic interpolation.
         truth: RGB uint8 (H, W, 3).
         problem: Decodes.
         score: Of an image against the truth.
-        at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, 3, h, w).
+        at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, C, h, w).
         until_cutoff: How many evaluations of a particle that took.
     """
 
     latents: torch.Tensor
     truth: np.ndarray
-    problem: LatentProblem
+    problem: EnsembleProblem
     score: Score
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0

@@ -16,18 +16,17 @@ from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
 from real.early_choice import in_window
-from real.latent_problem import LatentProblem
+from real.ensemble_problem import EnsembleProblem
 from real.restore import bicubic
-from real.sampling import sample
 from real.scores import Score
 
-__all__ = ["measure"]
+__all__ = ["Meter", "measure"]
 
 
 def measure(
     draw: Draw,
     truth: np.ndarray,
-    problem: LatentProblem,
+    problem: EnsembleProblem,
     score: Score,
     *,
     timed: bool = False,
@@ -53,7 +52,7 @@ def measure(
         wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
         row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
         return row, dict.fromkeys(wanted, image)
-    meter = _Meter(problem.model.device)
+    meter = Meter(problem.model.device)
     with meter.part("sample"):
         ensemble = _draw(draw.run, truth, problem, score, progress)
     if timed:
@@ -73,12 +72,12 @@ def measure(
 def _draw(
     run: Run,
     truth: np.ndarray,
-    problem: LatentProblem,
+    problem: EnsembleProblem,
     score: Score,
     progress: Callable[[SamplerState], object] | None,
 ) -> Ensemble:
     ensemble = Ensemble(torch.empty(0), truth, problem, score)
-    cutoff, total = run.settings.cutoff, problem.model.schedule.num_train_timesteps
+    cutoff, total = run.settings.cutoff, problem.model.num_train_timesteps
 
     def watch(state: SamplerState) -> None:
         if in_window(state.t, total, cutoff=cutoff):
@@ -86,13 +85,12 @@ def _draw(
         if progress is not None:
             progress(state)
 
-    steered = run.kind == "kds"
-    ensemble.latents = sample(problem.model, problem.condition, run.settings, steered=steered, progress=watch).latents
+    ensemble.latents = problem.particles(run.settings, steered=run.kind == "kds", progress=watch).latents
     return ensemble
 
 
-class _Meter:
-    """Seconds and peak memory of pieces of work, by name."""
+class Meter:
+    """Seconds and peak memory (10^9 bytes, None where it cannot be measured) of pieces of work, by name."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -101,6 +99,7 @@ class _Meter:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
+        """Context manager: what is done inside is the piece of work of this name."""
         start = self._now()
         with PeakMemory(self.device) as memory:
             yield
@@ -113,7 +112,7 @@ class _Meter:
         return time.perf_counter()
 
 
-def _decode_metered(ensemble: Ensemble, draw: Draw, meter: _Meter) -> None:
+def _decode_metered(ensemble: Ensemble, draw: Draw, meter: Meter) -> None:
     """Decode and judge what the outcomes need, each piece from nothing, so that the pieces can be added."""
     n = draw.run.settings.particles
     parts = {part for outcomes in draw.wanted.values() for o in outcomes for part in OUTCOMES[o].cost}

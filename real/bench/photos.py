@@ -50,6 +50,12 @@ class Photo:
     low: Path | None = None
 
     @property
+    def stems(self) -> list[str]:
+        """Names of the photo without ending, for what lies beside it: the low-resolution photo's first."""
+        paths = [path for path in (self.low, self.truth) if path is not None]
+        return list(dict.fromkeys([path.stem for path in paths] + [_stem(path) for path in paths]))
+
+    @property
     def digest(self) -> str:
         """Of the bytes of the files: rows of other bytes under the same name are noticed."""
         parts = [self.truth.read_bytes(), b"" if self.low is None else self.low.read_bytes()]

@@ -122,6 +122,8 @@ def render(report: Mapping[str, Any]) -> str:
         f"{s['steps']} steps of {s['sampler']}, h = {s['bandwidth']}, strength {s['strength']:g} while t/T is at least "
         f"{s['cutoff']:g}, seed {s['seed']}."
     )
+    if "backbone" in report:
+        parts.append(_backbone(report["backbone"], s))
     parts.append(f"```text\n{report['command']}\n```")
     if report["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
@@ -141,6 +143,15 @@ def render(report: Mapping[str, Any]) -> str:
     if report["paper"]:
         parts.append("## All numbers of the paper's table\n\n" + _paper_table(report["paper"]))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Where sampling starts and on which timesteps, which results hang on."""
+    return (
+        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
+        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
+        f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
+    )
 
 
 def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from real.backbones.hints import HintPlaces
+from real.backbones.model import BackboneModel
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
 from real.bench.photos import HOLES, Photo, describe_degradations, load
@@ -24,19 +26,22 @@ from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
 from real.cli import UserError
+from real.ensemble_problem import EnsembleProblem
 from real.files import write_atomically
+from real.front import super_resolution_problem
 from real.images import save_png
 from real.inpainting import LatentInpainting
-from real.latent_problem import LatentProblem
 from real.masks import center_box
 from real.models import LatentModel
 from real.records import describe
-from real.restore import LowResolution
 from real.rows import Rows, locked
 from real.sampling import Settings
 from real.scores import Score
 
 __all__ = ["Task", "run_study"]
+
+
+StudyModel = LatentModel | BackboneModel
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Task:
         limit: Only the first photos by name.
         metrics: Names of perceptual metrics to score by too; see `real.scores.make_score` and `real.bench.sets`.
         command: For the record.
+        hints: Where more is known of the photos, for DiffBIR and SeeSR.
     """
 
     name: str
@@ -64,9 +70,10 @@ class Task:
     limit: int | None = None
     metrics: tuple[str, ...] = ()
     command: str = ""
+    hints: HintPlaces | None = None
 
 
-def run_study(task: Task, model: LatentModel, folder: Path) -> dict[str, Any]:
+def run_study(task: Task, model: StudyModel, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -118,7 +125,7 @@ class _Job:
         task: Task,
         lines: Sequence[Line],
         plan: Mapping[str, Draw],
-        model: LatentModel,
+        model: StudyModel,
         rows: Rows,
         folder: Path,
     ) -> None:
@@ -145,19 +152,26 @@ class _Job:
                     continue
                 for key, draw in self.draws.items():
                     if (photo.name, key) not in self.rows:
-                        self._add_row(photo, draw, truth, self._problem(truth, make_low, draw.run.degradation), bar)
+                        self._add_row(
+                            photo, draw, truth, self._problem(photo, truth, make_low, draw.run.degradation), bar
+                        )
         return left_out
 
     def _evaluations(self, photo: Photo, *, missing: bool) -> int:
         keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
         return sum(self.draws[key].run.evaluations for key in keys)
 
-    def _problem(self, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str) -> LatentProblem:
-        if self.task.study.task == "inpaint":
+    def _problem(
+        self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
+    ) -> EnsembleProblem:
+        if self.task.study.task == "inpaint" and isinstance(self.model, LatentModel):
             return LatentInpainting(truth, center_box(*truth.shape[:2], **HOLES[name]), self.model)
-        return LowResolution(make_low(name), self.model)
+        hints = None if self.task.hints is None else self.task.hints.read(photo.stems)
+        problem = super_resolution_problem(make_low(name), self.model, hints=hints)
+        assert isinstance(problem, EnsembleProblem)  # as all are of these models
+        return problem
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: LatentProblem, bar: Any) -> None:
+    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: EnsembleProblem, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
@@ -194,7 +208,7 @@ class _Job:
                 save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
 
 
-def _with_bandwidth(grid: Grid, model: LatentModel) -> Grid:
+def _with_bandwidth(grid: Grid, model: StudyModel) -> Grid:
     values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
     if len(set(values)) < len(values):
         raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
@@ -210,7 +224,7 @@ def _first(settings: Settings, grid: Grid) -> Settings:
     return replace(settings, **{name: getattr(grid, name)[0] for name in names})
 
 
-def _identity(task: Task, settings: Settings, grid: Grid, model: LatentModel) -> dict[str, Any]:
+def _identity(task: Task, settings: Settings, grid: Grid, model: StudyModel) -> dict[str, Any]:
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
     identity = {"study": task.name, **describe(settings, model, "")}
     identity["versions"] |= {
@@ -218,6 +232,8 @@ def _identity(task: Task, settings: Settings, grid: Grid, model: LatentModel) ->
         "scikit-image": version("scikit-image"),
         "matplotlib": version("matplotlib"),
     }
+    if task.hints is not None:
+        identity["hints"] = task.hints.describe()
     return identity | {
         "grid": describe_grid(grid),
         "crop": task.crop,

@@ -17,6 +17,14 @@ STUDIES: dict[str, Study] = {
         pairs=tables.table1_pairs,
         paper={"table": "1", **_LDM},
     ),
+    "table2": Study(
+        title="the same on photos whose degradation is real (Table 2)",
+        about="The paper's sets are RealSR and DRealSR; --dataset says whose numbers stand beside. As in Table 1 the "
+        "paper compares one sample with KDS, which steers and chooses; the last pairs take the two apart.",
+        lines=tables.table1,
+        pairs=tables.table1_pairs,
+        paper={"table": "2", "backbone": "LDM-SR", "dataset": "RealSR"},
+    ),
     "table3": Study(
         title="inpainting, DDIM and DPM-Solver++ (Table 3)",
         about="A box in the centre with 30% of the area is hidden; the paper does not say whether it means the area or "

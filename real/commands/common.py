@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from real.backbones.command import recipe_of
+from real.backbones.model import BackboneModel
+from real.backbones.recipes import RECIPES
 from real.cli import UserError
 from real.distributed import launcher
 from real.files import write_atomically
@@ -39,6 +42,7 @@ __all__ = [
     "restoration_panels",
     "restoration_record",
     "settings_of",
+    "study_model_of",
     "write_json",
 ]
 
@@ -63,8 +67,11 @@ class StepBar:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The method's settings among the options."""
-    return Settings(**{f.name: getattr(options, f.name) for f in fields(Settings)})
+    """The method's settings among the options; without a guidance that of the model's authors, or none."""
+    values = {f.name: getattr(options, f.name) for f in fields(Settings)}
+    if values["guidance"] is None:
+        values["guidance"] = RECIPES[options.model].guidance if options.model in RECIPES else 1.0
+    return Settings(**values)
 
 
 def command_line(arguments: list[str]) -> str:
@@ -92,28 +99,45 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     """The model among the options, loaded."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    return open_model(
-        options.model,
-        task=task,
-        device=options.device,
-        dtype=options.dtype,
-        revision=options.revision,
-        pickled_weights=options.pickled_weights,
-        max_batch=options.max_batch,
-        vae_tiling=getattr(options, "vae_tiling", False),
-        cpu_offload=getattr(options, "cpu_offload", False),
-    )
+    with memory_errors():
+        return open_model(
+            options.model,
+            task=task,
+            device=options.device,
+            dtype=options.dtype,
+            revision=options.revision,
+            pickled_weights=options.pickled_weights,
+            max_batch=options.max_batch,
+            vae_tiling=getattr(options, "vae_tiling", False),
+            cpu_offload=getattr(options, "cpu_offload", False),
+            recipe=recipe_of(options),
+        )
 
 
 def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentModel:
-    """The model of the studies, which take networks in LDM's shape alone.
+    """The model of a command that takes networks in LDM's shape alone.
 
     Raises:
         UserError: It is of another family.
     """
+    if options.model in RECIPES:
+        raise UserError(f"--model: {options.model} is for `sr` and `bench`; this command takes LDM's shape")
     model = model_of(options, task=task)
     if not isinstance(model, LatentModel):
         raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM's shape")
+    return model
+
+
+def study_model_of(options: argparse.Namespace, *, task: str) -> LatentModel | BackboneModel:
+    """The model of a study: networks in LDM's shape, DiffBIR or SeeSR.
+
+    Raises:
+        UserError: It is of another family.
+    """
+    if options.model not in RECIPES:
+        return latent_model_of(options, task=task)
+    model = model_of(options, task=task)
+    assert isinstance(model, BackboneModel)
     return model
 
 
@@ -125,7 +149,7 @@ def memory_errors() -> Iterator[None]:
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             "--device: its memory does not suffice; give a smaller --max-batch, --dtype float16, --vae-tiling or "
-            "--cpu-offload (pipelines), or a smaller photo"
+            "--cpu-offload (pipelines), --tile (diffbir, seesr), or a smaller photo"
         ) from error
 
 

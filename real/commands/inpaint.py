@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from real.backbones.model import BackboneModel
 from real.cli import UserError
 from real.commands import common
 from real.front import inpaint
@@ -38,6 +39,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     mask, hole = _mask(options, photo)
     folder = common.make_output(options.output)
     model = common.model_of(options, task="inpaint")
+    assert not isinstance(model, BackboneModel)  # refused for this task
     text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt, "paste": options.paste}
     record = common.model_record(settings, model, common.command_line(arguments)) | hole
     record["paste"] = options.paste

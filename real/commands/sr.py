@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from real.cli import UserError
+from real.backbones.command import hint_places_of, recipe_of, run_record, summary
+from real.backbones.hints import HintPlaces, Hints
+from real.backbones.problem import BackboneProblem
+from real.backbones.recipes import RECIPES
+from real.cli import UserError, launched_size, refuse
 from real.commands import common
 from real.commands.studies import degradation_of
 from real.degrade import Degradation
@@ -33,6 +37,8 @@ COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "
 
 def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
+    if launched_size() > 1 and options.model in RECIPES:
+        refuse(f"--model: {options.model} runs in one process; start it without torchrun")
     with launched(device=options.device, timeout=options.rank_timeout) as ranks:
         if ranks is None:
             return _restore(options, arguments)
@@ -54,9 +60,10 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     started = time.perf_counter()
     settings = common.settings_of(options)
     photo = _photo(options)
+    text = {name: getattr(options, name) for name in ("prompt", "negative_prompt", "noise_level")}
+    places, hints = _hints(options)
     folder = common.make_output(options.output)
     model = common.model_of(options, task="sr")
-    text = {name: getattr(options, name) for name in ("prompt", "negative_prompt", "noise_level")}
     record = common.model_record(settings, model, common.command_line(arguments))
     record["processes"] = 1 if ranks is None else ranks.size
     if model.family == "x4-upscaler":
@@ -64,16 +71,20 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         record |= {**used, "noise_level": NOISE_LEVEL if text["noise_level"] is None else text["noise_level"]}
     with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
         if not options.degrade:
-            problem = super_resolution_problem(photo, model, **text, ranks=ranks)
+            problem = super_resolution_problem(photo, model, **text, hints=hints, ranks=ranks)
             restored = restore_problem(problem, settings, progress=bar)
         else:
             truth = center_crop(photo)
             low = _degraded(options, truth)
-            problem = super_resolution_problem(low, model, **text, ranks=ranks)
+            problem = super_resolution_problem(low, model, **text, hints=hints, ranks=ranks)
             baselines = {"bicubic": bicubic(low)}
             run: dict[str, Any] = {"score": distortion, "progress": bar}
             plain = plain_comparison(problem, truth, settings, baselines=baselines, **run)
             result = compare_problem(problem, truth, settings, plain=plain, **run)
+    if isinstance(problem, BackboneProblem):
+        run_of = run_record(problem, settings, places)
+        record |= run_of
+        print(summary(problem, run_of, settings))
     if options.degrade:
         record["degradation"] = asdict(degradation_of(options))
         common.write_json(folder / "result.json", record | common.restoration_record(result))
@@ -86,6 +97,17 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
+
+
+def _hints(options: argparse.Namespace) -> tuple[HintPlaces | None, Hints | None]:
+    """What is known of the photo beside its pixels, for DiffBIR and SeeSR: where it is, and itself."""
+    recipe = recipe_of(options)
+    if recipe is None:
+        return None, None
+    places = hint_places_of(options, recipe)
+    if options.degrade and options.cleaned is not None:
+        raise UserError("--cleaned: with --degrade the low-resolution photo is made here; give --cleaner instead")
+    return places, places.read(["sample" if options.image is None else Path(options.image).stem])
 
 
 def _degraded(options: argparse.Namespace, truth: np.ndarray) -> np.ndarray:

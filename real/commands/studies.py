@@ -54,7 +54,9 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         return 0
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    report = run_study(task, common.latent_model_of(options, task=task.study.task), folder)
+    model = common.study_model_of(options, task=task.study.task)
+    with common.memory_errors():
+        report = run_study(task, model, folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
         print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")

@@ -70,7 +70,8 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "extras"), [("kds_ref", ()), ("toy", ("toy",)), ("real", ("real", "perceptual", "metrics"))]
+    ("package", "extras"),
+    [("kds_ref", ()), ("toy", ("toy",)), ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner"))],
 )
 def test_what_a_package_imports_is_in_its_extra(
     package: str, extras: tuple[str, ...], sources: dict[str, list[Path]], pyproject: dict[str, Any]

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 torch = pytest.importorskip("torch")
+from real import latent_problem  # noqa: E402
 from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
 from real.bench.photos import find_photos, load  # noqa: E402
@@ -237,19 +238,21 @@ def test_all_lines_start_from_the_same_noise(
     starts: list[torch.Tensor] = []
     conditions: list[torch.Tensor] = []
 
-    def spy(model: Any, condition: torch.Tensor, settings: Settings, *, steered: bool, progress: Any) -> Any:
+    def spy(
+        model: Any, condition: torch.Tensor, settings: Settings, *, steered: bool, progress: Any, **others: Any
+    ) -> Any:
         first: list[torch.Tensor] = []
 
         def watch(state: Any) -> None:
             first.append(state.x_t)
             progress(state)
 
-        particles = sample(model, condition, settings, steered=steered, progress=watch)
+        particles = sample(model, condition, settings, steered=steered, progress=watch, **others)
         starts.append(first[0].clone())
         conditions.append(condition)
         return particles
 
-    monkeypatch.setattr(measuring, "sample", spy)
+    monkeypatch.setattr(latent_problem, "sample", spy)
     task = replace(task_of("fig6", photos), limit=1)
     run_study(task, tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h

@@ -24,6 +24,7 @@ from real.plugin import particle_generators, repeat_for_particles, steer_schedul
 from real.problems import Restoration  # noqa: E402
 from real.restore import restore  # noqa: E402
 from real.sampling import Settings  # noqa: E402
+from real.steered import SOLVER, steered_scheduler  # noqa: E402
 
 N, STEPS = 3, 4
 BANDWIDTH = {"ddim": None, "dpmpp-2s": "median"}  # None: the 3.0 of the model's kds.json
@@ -101,7 +102,7 @@ def of_diffusers(
         pipe = getattr(diffusers, kind).from_pretrained(folder, low_cpu_mem_usage=False)
         pipe.set_progress_bar_config(disable=True)
         cls = {"ddim": diffusers.DDIMScheduler, "dpmpp-2s": diffusers.DPMSolverSinglestepScheduler}[sampler]
-        options = {} if sampler == "ddim" else pipelines.SOLVER
+        options = {} if sampler == "ddim" else SOLVER
         pipe.scheduler = cls.from_config(pipe.scheduler.config, **options)
         if steered:
             pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=count, **steered)
@@ -247,7 +248,7 @@ def test_memory_options_reach_the_pipeline(inpainter_folder: Path, monkeypatch: 
         open_model(inpainter_folder, task="inpaint", device="cpu", cpu_offload=True)
     monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None if name == "accelerate" else name)
     with pytest.raises(UserError, match="pip install accelerate"):
-        pipelines._check_packages("cuda", cpu_offload=True)
+        pipelines.check_packages("cuda", cpu_offload=True)
     monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"kds-ref\[pipelines\]"):
         open_model(inpainter_folder, task="inpaint")
@@ -317,7 +318,7 @@ def test_what_does_not_fit_is_refused(
 )
 def test_a_scheduler_clips_only_where_the_model_says_so(inpainter: Any, given: dict[str, bool], clips: bool) -> None:
     model = replace(inpainter, scheduler=diffusers.DPMSolverMultistepScheduler().config | given)
-    assert pipelines._steered(model, SETTINGS, N, 0.3, "all").config.clip_sample is clips
+    assert steered_scheduler(model.scheduler, SETTINGS, N, bandwidth=1.0).config.clip_sample is clips
 
 
 def test_a_blacked_out_picture_is_no_result(inpainter: Any, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,101 @@ def seesr(seesr_folder: Path) -> tuple[Any, Any]:
     from real.backbones.seesr import load_network
 
     return load_network(seesr_folder, "unet"), load_network(seesr_folder, "controlnet")
+
+
+@pytest.fixture(scope="session")
+def sd_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[..., Path]:
+    """Makes folders in the shape of Stable Diffusion 2, eight pixels a latent, random weights."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from real.backbones.grids import ddim_options
+
+    def make(width: int, unet: Any = None) -> Path:
+        folder = tmp_path_factory.mktemp("base")
+        torch.manual_seed(5)
+        AutoencoderKL(
+            block_out_channels=(4, 4, 4, 8),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=4,
+            norm_num_groups=2,
+            mid_block_add_attention=False,
+        ).save_pretrained(folder / "vae")
+        CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=60,
+                hidden_size=width,
+                intermediate_size=width,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                max_position_embeddings=60,
+                bos_token_id=0,
+                eos_token_id=1,
+                pad_token_id=1,
+            )
+        ).save_pretrained(folder / "text_encoder")
+        tokenizer.save_pretrained(folder / "tokenizer")
+        settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
+        (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 60}))
+        DDIMScheduler(**ddim_options()).save_pretrained(folder / "scheduler")
+        if unet is not None:
+            unet.save_pretrained(folder / "unet")
+        (folder / "kds.json").write_text(json.dumps({"bandwidth": 3.0}))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def diffbir_base(sd_base: Any, diffbir: Any) -> Path:
+    return sd_base(16, diffbir[0])
+
+
+@pytest.fixture(scope="session")
+def seesr_base(sd_base: Any) -> Path:
+    return sd_base(24)
+
+
+@pytest.fixture(scope="session")
+def control_file(tmp_path_factory: pytest.TempPathFactory, official: Any) -> Path:
+    """DiffBIR's control net as safetensors, official names."""
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("control") / "v2.safetensors"
+    save_file(official("diffbir", "controlnet"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokens_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Image tokens, as SeeSR's tagger gives them, but few."""
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("tokens") / "photo.safetensors"
+    save_file({"image_tokens": torch.randn(1, 5, 512, generator=torch.Generator().manual_seed(6))}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def parts(diffbir_base: Path, seesr_base: Path, control_file: Path, seesr_folder: Path, tokens_file: Path) -> Any:
+    """Model -> options of the command line that name its tiny parts."""
+    size = ["--process-size", "64"]
+    return {
+        "diffbir": ["--model", "diffbir", "--base", str(diffbir_base), "--control", str(control_file), *size],
+        "seesr": ["--model", "seesr", "--base", str(seesr_base), "--seesr", str(seesr_folder), *size],
+    }
+
+
+@pytest.fixture(scope="session")
+def recipes(diffbir_base: Path, seesr_base: Path, control_file: Path, seesr_folder: Path) -> dict[str, Any]:
+    """The same for Python."""
+    from dataclasses import replace
+
+    from real.backbones.recipes import RECIPES
+
+    places = {"diffbir": (diffbir_base, control_file), "seesr": (seesr_base, seesr_folder)}
+    return {
+        name: replace(RECIPES[name], base=str(base), weights=str(weights), process_size=64)
+        for name, (base, weights) in places.items()
+    }

@@ -174,7 +174,7 @@ def test_foreign_names_and_shapes_are_refused(official: Any) -> None:
 
 
 def test_pickles_are_read_only_where_they_are_allowed(diffbir_files: Any, tmp_path: Path, official: Any) -> None:
-    with pytest.raises(UserError, match=r"is a pickle.*pickled_weights=True allows it"):
+    with pytest.raises(UserError, match=r"is a pickle.*pickled_weights=True\) allows it"):
         read_weights(diffbir_files[1])
     with pytest.warns(UserWarning, match="pickled weights are allowed"):
         read = read_weights(diffbir_files[0], pickled_weights=True)

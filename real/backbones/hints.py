@@ -1,0 +1,134 @@
+"""What a user knows of a photo beside its pixels: DiffBIR's cleaned photo, SeeSR's tags and image tokens.
+
+SeeSR's tagger (DAPE, which is RAM with other weights) is in no package that is kept up, so its words and tokens come
+from its authors' code; see docs/how-to/backbones.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from real.backbones.control import TOKEN_WIDTH
+from real.backbones.weights import read_weights
+from real.cli import UserError
+from real.images import SUFFIXES, load_photo
+
+__all__ = ["HintPlaces", "Hints", "read_image_tokens"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """Of one photo.
+
+    Attributes:
+        cleaned: DiffBIR: RGB uint8 (4h, 4w, 3) from a first stage of the user's; None: the model's cleaner makes it.
+        tags: SeeSR: what is in the photo, words with commas between them; may be empty.
+        image_tokens: SeeSR: the tagger's, (1, K, 512).
+    """
+
+    cleaned: np.ndarray | None = None
+    tags: str | None = None
+    image_tokens: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HintPlaces:
+    """Where hints are, for one photo or for many.
+
+    Attributes:
+        cleaned: A picture; or a folder with one a photo, by its name.
+        tags: The text itself; or a folder with NAME.txt.
+        image_tokens: A safetensors file with one tensor; or a folder with NAME.safetensors.
+    """
+
+    cleaned: str | None = None
+    tags: str | None = None
+    image_tokens: str | None = None
+
+    def read(self, names: Sequence[str]) -> Hints:
+        """The hints of a photo.
+
+        Args:
+            names: Of the photo, without ending, in the order in which folders are searched.
+
+        Raises:
+            UserError: A file is missing or is not what it should be.
+        """
+        cleaned = tags = tokens = None
+        if self.cleaned is not None:
+            cleaned = _picture(_pick(self.cleaned, names, tuple(sorted(SUFFIXES)), "--cleaned"))
+        if self.tags is not None:
+            is_folder = bool(self.tags) and _is_folder(self.tags)
+            tags = _text(_pick(self.tags, names, (".txt",), "--tags")) if is_folder else self.tags
+        if self.image_tokens is not None:
+            tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "--image-tokens"))
+        return Hints(cleaned=cleaned, tags=tags, image_tokens=tokens)
+
+    def describe(self) -> dict[str, str]:
+        """Those that there are, as JSON has it."""
+        return {name: place for name, place in asdict(self).items() if place is not None}
+
+
+def read_image_tokens(path: Path) -> torch.Tensor:
+    """SeeSR's image tokens, float32 (1, K, 512), from a safetensors file with one tensor, (1, K, 512) or (K, 512).
+
+    Raises:
+        UserError: It is no such file.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(f"--image-tokens: {str(path)!r} is no .safetensors file; give one with one tensor")
+    try:
+        content = read_weights(path)
+    except UserError as error:
+        raise UserError(f"--image-tokens: {str(error).removeprefix('weights: ')}") from error
+    shapes = [tuple(value.shape) for value in content.values()]
+    value = next(iter(content.values())) if len(content) == 1 else torch.empty(0)
+    value = value[None] if value.ndim == 2 else value
+    if value.ndim != 3 or value.shape[0] != 1 or value.shape[1] < 1 or value.shape[2] != TOKEN_WIDTH:
+        raise UserError(
+            f"--image-tokens: {str(path)!r} has tensors of shapes {shapes}; give one of (1, K, {TOKEN_WIDTH})"
+        )
+    value = value.float()
+    if not torch.isfinite(value).all():
+        raise UserError(f"--image-tokens: {str(path)!r} holds NaN or infinity")
+    return value
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):  # a long text is too long for a name
+        return False
+
+
+def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], option: str) -> Path:
+    """The file itself, or the one of the first name that a folder has."""
+    path = Path(place)
+    if path.is_dir():
+        found = [path / f"{name}{suffix}" for name in names for suffix in suffixes]
+        file = next((file for file in found if file.is_file()), None)
+        if file is None:
+            raise UserError(f"{option}: {place!r} has no {found[0].stem}{'|'.join(suffixes)}")
+        return file
+    if not path.is_file():
+        raise UserError(f"{option}: there is no file or folder {place!r}")
+    return path
+
+
+def _picture(path: Path) -> np.ndarray:
+    try:
+        return load_photo(path)
+    except UserError as error:
+        raise UserError(f"--cleaned: {str(error).removeprefix('IMAGE: ')}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return " ".join(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--tags: cannot read {str(path)!r} ({error})") from error

@@ -1,0 +1,239 @@
+"""DiffBIR or SeeSR, loaded: networks, autoencoder, text encoder and noise schedule, from where a recipe says."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from real.backbones.cleaner import BICUBIC, load_cleaner
+from real.backbones.grids import ddim_options
+from real.backbones.pictures import FACTOR
+from real.backbones.recipes import Recipe
+from real.backbones.sources import find_file, find_folder, find_seesr, place_of
+from real.cli import UserError
+from real.hub import Source, read_config
+from real.models import DTYPES, PICKLES, explain, kds_bandwidth, weights_options
+from real.pipelines import check_packages, quiet
+from real.plugin.batching import split_batches
+
+__all__ = ["BackboneModel", "load_backbone"]
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneModel:
+    """A loaded model, and what is known of it.
+
+    Attributes:
+        recipe: Its settings.
+        unet: The denoiser.
+        controlnet: What tells it of the photo.
+        vae: The autoencoder, in float32.
+        tokenizer: Of the text encoder.
+        text_encoder: Its last hidden states are the text.
+        scheduler: Configuration of the noise schedule, in diffusers' terms.
+        bandwidth: h that fits the scale of its latents: `kds.json` of the base, or the paper's.
+        device: Where the networks live.
+        cleaner: Of DiffBIR's first stage, from `real.backbones.cleaner.load_cleaner`; None: there is none.
+        places: What was loaded from where, with commits, by the name of the recipe's entry.
+        vae_tiling: Encode and decode in smaller tiles.
+    """
+
+    recipe: Recipe
+    unet: Any
+    controlnet: Any
+    vae: Any
+    tokenizer: Any
+    text_encoder: Any
+    scheduler: Mapping[str, Any]
+    bandwidth: float
+    device: torch.device
+    cleaner: Any = None
+    places: Mapping[str, str] = field(default_factory=dict)
+    vae_tiling: bool = False
+    revision: None = None  # the places have theirs
+    commit: None = None
+
+    @property
+    def name(self) -> str:
+        """Which of the two: diffbir or seesr."""
+        return self.recipe.family
+
+    @property
+    def family(self) -> str:
+        """As `real.families` has it."""
+        return self.recipe.family
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T of the noise schedule."""
+        return int(self.scheduler["num_train_timesteps"])
+
+    @torch.no_grad()
+    def encode_text(self, text: str) -> torch.Tensor:
+        """Tokens of a text (1, L, W); what is longer than the text encoder reads is cut off."""
+        ids = self.tokenizer(
+            [text],
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        tokens: torch.Tensor = self.text_encoder(ids.to(self.device))[0]
+        return tokens
+
+    def describe(self) -> dict[str, Any]:
+        """Recipe and places, as JSON has it; the guidance that was used is among a run's settings."""
+        recipe = {name: value for name, value in self.recipe.describe().items() if name != "guidance"}
+        return {**recipe, "loaded": dict(self.places), "vae_tiling": self.vae_tiling}
+
+
+def load_backbone(
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    pickled_weights: bool = False,
+    max_batch: int | None = None,
+    vae_tiling: bool = False,
+) -> BackboneModel:
+    """Load what a recipe names; every part is found before the first one is loaded.
+
+    Args:
+        recipe: From `real.backbones.recipes.RECIPES`, with other places or settings if need be.
+        device: Where to put it.
+        dtype: Of UNet, control net and text encoder: "float32", "bfloat16" or "float16". Sampler, steering, autoencoder
+            and cleaner compute in float32.
+        pickled_weights: Also accept weights in pickle files; see `real.models.load_model`.
+        max_batch: Most rows that go through UNet and control net at once; with guidance a particle is two. None: all.
+        vae_tiling: Encode and decode in smaller tiles.
+
+    Raises:
+        ValueError: `dtype` is none of those, or `max_batch` is less than 1.
+        UserError: A package or a part is missing, cannot be read, or does not fit the others.
+
+    Warns:
+        UserWarning: If pickles are allowed.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
+    check_packages(device)
+    if pickled_weights:
+        warnings.warn(PICKLES, UserWarning, stacklevel=2)
+    with quiet():
+        base = find_folder(recipe.base, option="--base")
+        places = {"base": place_of(base)}
+        cleaner = _find_cleaner(recipe, places, pickled_weights)
+        load = _load_diffbir if recipe.family == "diffbir" else _load_seesr
+        unet, controlnet, scheduler = load(recipe, base, places, DTYPES[dtype], pickled_weights)
+        vae, tokenizer, text_encoder = _load_around(base, pickled_weights)
+        _check_fit(unet, vae, text_encoder, base)
+        if cleaner is not None:
+            cleaner = load_cleaner(cleaner, device=device, pickled_weights=pickled_weights)
+    if max_batch is not None:
+        split_batches(unet, max_batch)
+        split_batches(controlnet, max_batch)
+    return BackboneModel(
+        recipe=recipe,
+        unet=_ready(unet.to(device)),
+        controlnet=_ready(controlnet.to(device)),
+        vae=_ready(vae.to(device)),
+        tokenizer=tokenizer,
+        text_encoder=_ready(text_encoder.to(device, DTYPES[dtype])),
+        scheduler=scheduler,
+        bandwidth=kds_bandwidth(base),
+        device=torch.device(device),
+        cleaner=cleaner,
+        places=places,
+        vae_tiling=vae_tiling,
+    )
+
+
+def _find_cleaner(recipe: Recipe, places: dict[str, str], pickled_weights: bool) -> Path | None:
+    if recipe.cleaner is None or recipe.cleaner == BICUBIC:
+        return None
+    path, places["cleaner"] = find_file(recipe.cleaner, option="--cleaner", pickled_weights=pickled_weights)
+    return path
+
+
+def _load_diffbir(
+    recipe: Recipe, base: Source, places: dict[str, str], dtype: torch.dtype, pickled_weights: bool
+) -> tuple[Any, Any, dict[str, Any]]:
+    """UNet of the base, or of a checkpoint in its shape; a control net in that shape; the authors' schedule."""
+    from diffusers import UNet2DConditionModel
+
+    from real.backbones.diffbir import load_controlnet, load_unet, network_config
+
+    given = read_config(base, "unet/config.json")
+    if given is None:
+        raise UserError(f"--base: {base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base")
+    config = {name: given.get(name) for name in network_config()}
+    control, places["weights"] = find_file(recipe.weights, option="--control", pickled_weights=pickled_weights)
+    options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
+    if recipe.unet is not None:
+        file, places["unet"] = find_file(recipe.unet, option="--unet", pickled_weights=pickled_weights)
+        unet = load_unet(file, config=config, **options)
+    else:
+        more: dict[str, Any] = {"subfolder": "unet", "torch_dtype": dtype, "low_cpu_mem_usage": False}
+        unet = _from_base(base, UNet2DConditionModel.from_pretrained, pickled_weights, more)
+    return unet, load_controlnet(control, config=config, **options), ddim_options("v2")
+
+
+def _load_seesr(
+    recipe: Recipe, base: Source, places: dict[str, str], dtype: torch.dtype, pickled_weights: bool
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Both networks of the authors' folder, the schedule of the base."""
+    from real.backbones.seesr import load_network
+
+    scheduler = read_config(base, "scheduler/scheduler_config.json")
+    if scheduler is None:
+        raise UserError(f"--base: {base.name!r} has no scheduler/scheduler_config.json; give Stable Diffusion 2-base")
+    folder, places["weights"] = find_seesr(recipe.weights, pickled_weights=pickled_weights)
+    options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
+    networks = [load_network(folder, kind, **options) for kind in ("unet", "controlnet")]
+    return networks[0], networks[1], scheduler
+
+
+def _load_around(base: Source, pickled_weights: bool) -> tuple[Any, Any, Any]:
+    """Autoencoder, tokenizer and text encoder of Stable Diffusion."""
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    options: dict[str, Any] = {"subfolder": "vae", "low_cpu_mem_usage": False}
+    vae = _from_base(base, AutoencoderKL.from_pretrained, pickled_weights, options)
+    text_encoder = _from_base(base, CLIPTextModel.from_pretrained, pickled_weights, {"subfolder": "text_encoder"})
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(base.name, subfolder="tokenizer", **base.options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(explain(base, error)) from error
+    return vae.float(), tokenizer, text_encoder
+
+
+def _from_base(base: Source, load: Callable[..., Loaded], pickled_weights: bool, options: dict[str, Any]) -> Loaded:
+    """A part of the base by the `from_pretrained` of its class, with further options of that."""
+    try:
+        return load(base.name, **weights_options(base, pickled_weights=pickled_weights), **options)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(explain(base, error)) from error
+
+
+def _check_fit(unet: Any, vae: Any, text_encoder: Any, base: Source) -> None:
+    """Refuse a base whose parts are not those that the networks were trained with, by their widths."""
+    parts = (
+        ("latent channels", vae.config.latent_channels, unet.config.in_channels),
+        ("pixels a latent pixel", 2 ** (len(vae.config.block_out_channels) - 1), FACTOR),
+        ("numbers a text token", text_encoder.config.hidden_size, unet.config.cross_attention_dim),
+    )
+    for what, has, needs in parts:
+        if has != needs:
+            raise UserError(f"--base: {base.name!r} has {has} {what}, the UNet takes {needs}; give another base")
+
+
+def _ready(network: Any) -> Any:
+    return network.eval().requires_grad_(False)
