@@ -33,7 +33,7 @@ from real.images import sample_photo
 from real.models import LatentModel, load_model
 from real.sampling import Settings, sample
 
-SIDES = (32, 64)  # of the latents; photos of 128 and 256 pixels
+SIDES = (32, 48)  # of the latents; photos of 128 and 192 pixels
 MEMORY = ((8, 8), (64, 8), (64, 64))  # N, most particles in the network at once
 
 
@@ -126,7 +126,7 @@ def memory_table(results: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="JSON to write")
-    parser.add_argument("--repeats", type=int, default=5, help="pairs of ensembles (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of ensembles (default %(default)s)")
     parser.add_argument("--memory", nargs=2, type=int, metavar=("N", "BATCH"), help="print one peak only")
     options = parser.parse_args(argv)
     if options.memory:

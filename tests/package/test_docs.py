@@ -20,6 +20,7 @@ COMMAND_LINES = (  # what only the commands use: --help says it
     "real.commands",
     "real.options",
     "real.parsers",
+    "real.backbones.__main__",
     "real.bench.command",
     "real.train.__main__",
     "real.plugin.table",
@@ -132,7 +133,7 @@ def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 20
-    assert {line.split()[0] for line in COMMANDS} == {"real", "real.train", "toy"}
+    assert {line.split()[0] for line in COMMANDS} == {"real", "real.backbones", "real.train", "toy"}
 
 
 def test_every_name_of_the_notation_page_exists() -> None:
