@@ -124,6 +124,13 @@ def test_the_model_card_says_what_the_evaluation_says() -> None:
     assert f"{whole['scores']['psnr_rgb']['mean']:.2f} dB" in card
 
 
+def test_the_page_on_early_choice_says_what_the_evaluation_says() -> None:
+    pairs = json.loads((BUNDLED / "evaluation.json").read_text())["variants"][0]["pairs"]
+    early = next(pair["psnr_rgb"] for pair in pairs if pair["a"] == "kds_early")
+    page = BUNDLED.parents[2] / "docs" / "how-to" / "models.md"
+    assert f"{early['mean']:.3f} dB on average (p = {early['p']:.2f})" in page.read_text(encoding="utf-8")
+
+
 def test_it_meets_what_the_project_asks_of_it() -> None:
     """KDS at the paper's cut-off, 100 photos: level with bicubic interpolation, 1 dB above a random particle."""
     report = json.loads((BUNDLED / "evaluation.json").read_text())
