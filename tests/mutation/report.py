@@ -1,0 +1,120 @@
+"""The verdicts of run.py as tests/mutation/results.json and docs/explanation/mutation.md.
+
+    python tests/mutation/report.py
+
+A survivor keeps the reason that results.json gives for it, as long as its change is the same; write new ones there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "tests/mutation/results.json"
+PAGE = ROOT / "docs/explanation/mutation.md"
+GENERATED = "## Modules"  # from this heading on, the page is written here
+
+
+def collect() -> dict[str, Any]:
+    """Count the verdicts that lie in mutants/, and list the survivors with their change and reason."""
+    from mutmut.mutation.data import SourceFileMutationData
+    from mutmut.stats import status_by_exit_code
+    from mutmut.utils.file_utils import walk_source_files
+
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))["survivors"] if RESULTS.exists() else []
+    reasons = {(one["function"], one["before"], one["after"]): one["reason"] for one in known}
+    modules, survivors = {}, []
+    for path in sorted(walk_source_files()):
+        data = SourceFileMutationData(path=path)
+        data.load()
+        if not data.exit_code_by_key:
+            continue
+        counts = Counter(status_by_exit_code[code] for code in data.exit_code_by_key.values())
+        modules[path.stem] = {"mutants": counts.total(), **dict(sorted(counts.items()))}
+        for name, code in data.exit_code_by_key.items():
+            if status_by_exit_code[code] not in ("killed", "timeout", "not checked"):
+                survivors.append(survivor(name, path, reasons))
+    command = "python tests/mutation/run.py"
+    return {"command": command, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
+
+
+def survivor(name: str, path: Path, reasons: dict[tuple[str, str, str], str]) -> dict[str, str]:
+    """One survivor: its name, its function, what changed into what, and why no test can tell."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+    from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+
+    function, owner = orig_function_and_class_names_from_key(name)
+    lines = get_diff_for_mutant(name, path=path).splitlines()[2:]
+    before, after = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    one = {"mutant": name, "function": f"{path.stem}.{owner}.{function}" if owner else f"{path.stem}.{function}"}
+    return {**one, "before": before, "after": after, "reason": reasons.get((one["function"], before, after), "")}
+
+
+def score(modules: dict[str, Any]) -> float:
+    """Part of the mutants that the tests notice; one that runs on and on is noticed too."""
+    noticed = sum(counts.get("killed", 0) + counts.get("timeout", 0) for counts in modules.values())
+    return noticed / sum(counts["mutants"] for counts in modules.values())
+
+
+def table(results: dict[str, Any]) -> str:
+    """Mutants, killed, survivors and score of each module."""
+    lines = ["| module | mutants | killed | of them by time | survivors | score |", "|---|---|---|---|---|---|"]
+    rows = {**results["modules"], "all": sum((Counter(c) for c in results["modules"].values()), Counter())}
+    for module, counts in rows.items():
+        late = counts.get("timeout", 0)
+        killed = counts.get("killed", 0) + late
+        name = module if module == "all" else f"`{module}`"
+        part = f"{100.0 * killed / counts['mutants']:.1f} %"
+        lines.append(f"| {name} | {counts['mutants']} | {killed} | {late} | {counts['mutants'] - killed} | {part} |")
+    return "\n".join(lines)
+
+
+def survivors(results: dict[str, Any]) -> str:
+    """Every survivor with its change and the reason why it behaves as the original does."""
+    lines = ["| function | original | mutant | why no test can tell them apart |", "|---|---|---|---|"]
+    for one in results["survivors"]:
+        before, after = shortened(one["before"], one["after"])
+        lines.append(f"| `{one['function']}` | {code(before)} | {code(after)} | {one['reason']} |")
+    return "\n".join(lines)
+
+
+def shortened(before: str, after: str, around: int = 24) -> tuple[str, str]:
+    """The part in which two lines differ, with some of what stands around it."""
+    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    pairs = zip(reversed(before[first:]), reversed(after[first:]), strict=False)
+    last = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+    start = max(first - around, 0)
+    ends = [max(len(text) - last + around, first) for text in (before, after)]
+    cut = [text[start:end] for text, end in zip((before, after), ends, strict=True)]
+    return tuple(("…" if start else "") + part + ("…" if end < len(text) else "")
+        for part, end, text in zip(cut, ends, (before, after), strict=True))  # fmt: skip
+
+
+def code(text: str) -> str:
+    """Text as code inside a table of Markdown."""
+    return "`` " + text.replace("|", "\\|") + " ``" if text else ""
+
+
+def page(results: dict[str, Any], old: str) -> str:
+    """The page with its head as it is and its tables new."""
+    head = old.split(GENERATED)[0].rstrip()
+    return f"{head}\n\n{GENERATED}\n\n{table(results)}\n\n## Survivors\n\n{survivors(results)}\n"
+
+
+def main() -> int:
+    """Write both files; say what is missing."""
+    results = collect()
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(results, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    missing = [one["mutant"] for one in results["survivors"] if not one["reason"]]
+    print(table(results), *(f"no reason: {name}" for name in missing), sep="\n")
+    return int(bool(missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
