@@ -319,6 +319,15 @@ def test_equal_points_have_exactly_their_own_mean(xp: Any) -> None:
     np.testing.assert_array_equal(xp.numpy(merge_modes(x, bandwidth=1.0, merge_distance=0.0).modes), [[0.1, 0.1]])
 
 
+def test_two_rings_around_one_centre_are_two_modes_at_one_place(xp: Any) -> None:
+    grid = np.stack(np.meshgrid(np.arange(-3.0, 4.0), np.arange(-3.0, 4.0)), axis=-1).reshape(-1, 2)
+    far = np.abs(grid).max(axis=1)
+    rings = np.concatenate([grid[far == 3.0], np.repeat(grid[far == 1.0], 3, axis=0)])  # 24 points each
+    merged = merge_modes(xp.array(rings), bandwidth=1.0, merge_distance=1.0)
+    np.testing.assert_array_equal(xp.numpy(merged.modes), np.zeros((2, 2)))
+    np.testing.assert_array_equal(xp.numpy(merged.sizes), [24, 24])
+
+
 def test_ensembles_with_fewer_modes_are_filled_up(xp: Any) -> None:
     one, three = np.zeros((5, 2)), np.asarray([[9.0, 0.0], [0.0, 0.0], [9.0, 0.0], [4.0, 1.0], [9.0, 0.0]])
     merged = merge_modes(xp.array(np.stack([one, three])[:, None]), bandwidth=1.0)

@@ -6,7 +6,8 @@
 
 judges every mutant without a verdict, so it can be stopped and started again; a function that changes loses its
 verdicts. Settings are those of mutmut in pyproject.toml, verdicts lie where `mutmut results` and `mutmut show NAME`
-look for them. `mutmut run` does the same, but collects the thousands of tests anew for every mutant.
+look for them. `mutmut run` does the same, but collects the thousands of tests anew for every mutant. Where time is
+short, `--without torch --seconds 1` kills most of them, and `--again` tries the survivors by all tests.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from time import process_time
 
@@ -31,7 +33,6 @@ from mutmut.state import state
 from mutmut.utils.file_utils import setup_source_paths, walk_source_files
 
 GENERATE = "from mutmut.__main__ import *; copy_src_dir(); copy_also_copy_files(); create_mutants(1)"
-TIMES = Path("mutants/times.jsonl")
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33  # mutmut's exit codes; -24 is the signal of too much processor time
 MEMORY = 8 * 2**30
 
@@ -41,24 +42,26 @@ class Judge:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.times = Path("mutants", "-".join(["times", *options.without]) + ".jsonl")
         self.seconds: dict[str, dict[str, float]] = defaultdict(dict)  # of each test that reaches a function
         self.deaths: dict[str, Counter[str]] = defaultdict(Counter)  # how many of its mutants a test has killed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Time the tests, then judge the mutants file by file."""
         items = {item.nodeid: item for item in session.items}
+        session.config.pluginmanager.unregister(name="terminalreporter")
         gc.freeze()
         while unknown := [items[name] for name in sorted(items.keys() - self.read_times())]:
             os.waitpid(fork(lambda unknown=unknown: self.time(session, unknown)), 0)
-        for path in walk_source_files():
-            if self.options.modules in (None, []) or path.stem in self.options.modules:
-                self.judge(session, items, SourceFileMutationData(path=path))
+        paths = {path.stem: path for path in sorted(walk_source_files())}
+        for module in self.options.modules or paths:
+            self.judge(session, items, SourceFileMutationData(path=paths[module]))
         return True
 
     def time(self, session: pytest.Session, items: Sequence[pytest.Item]) -> int:
         """Run tests without a mutant; write down the processor time of each and the functions that it reaches."""
         set_mutant_under_test("stats")
-        with TIMES.open("a") as file:
+        with self.times.open("a") as file:
             for item in items:
                 print(json.dumps({"test": item.nodeid}), file=file, flush=True)  # all there is if it takes too long
                 state()._stats.clear()
@@ -71,9 +74,9 @@ class Judge:
 
     def read_times(self) -> set[str]:
         """The tests that have been timed, or took too long to be used."""
-        lines = [json.loads(line) for line in TIMES.read_text().splitlines()] if TIMES.exists() else []
+        lines = [json.loads(line) for line in self.times.read_text().splitlines()] if self.times.exists() else []
         if failed := [line["test"] for line in lines if line.get("failed")]:
-            pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {TIMES}", returncode=1)
+            pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {self.times}", returncode=1)
         for line in lines:
             for function in line.get("functions", ()):
                 self.seconds[function][line["test"]] = line["seconds"]
@@ -123,6 +126,18 @@ class Judge:
         return SURVIVED if failed is None else KILLED
 
 
+class Missing(MetaPathFinder):
+    """Makes imports of some libraries fail, as if they were not installed."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Find nothing, and end the search for these."""
+        if fullname.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"{fullname} is to be done without", name=fullname)
+
+
 def first_failure(session: pytest.Session, items: Sequence[pytest.Item]) -> str | None:
     """Run tests in order up to the first that fails; its name, or None."""
     session.testsfailed = 0
@@ -158,12 +173,14 @@ def fork(work: Callable[[], int]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Generate the mutants that are missing, then judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", help="only these, e.g. modes _merging")
+    parser.add_argument("modules", nargs="*", help="only these, in this order, e.g. modes _merging")
     parser.add_argument("--again", action="store_true", help="judge survivors again, after a test was added")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="mutants at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="most processor time of tests for one mutant")
     parser.add_argument("--slow", type=float, default=10.0, help="tests that take longer are not used")
+    parser.add_argument("--without", nargs="*", default=[], metavar="LIBRARY", help="skip the tests that need these")
     options = parser.parse_args(argv)
+    sys.meta_path.insert(0, Missing(options.without))
     arguments = ["--rootdir=mutants", "-qq", *config().pytest_add_cli_args]
     subprocess.run([sys.executable, "-c", GENERATE], check=True)
     setup_source_paths()
