@@ -110,6 +110,7 @@ def test_one_value_that_is_not_finite_is_seen_wherever_it_stands() -> None:
             assert message(to_compute, "x", x, np) == (
                 "ValueError: x of shape (3,) holds NaN or infinity; all values must be finite"
             )
+    assert message(to_compute, "x", np.asarray([[math.nan, 0.0]]), np).startswith("ValueError: x of shape (1, 2)")
     x = np.zeros((0, 3))
     assert to_compute("x", x, np) is x
 
