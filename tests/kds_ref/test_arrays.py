@@ -21,6 +21,8 @@ from kds_ref._arrays import (
     trailing,
 )
 
+NUMPY = common_namespace(x=np.zeros(1))
+
 
 def message(function: Any, *args: Any, **options: Any) -> str:
     """The error of a call, with its type."""
@@ -44,9 +46,7 @@ def test_numbers_beyond_the_limits_or_without_end_are_refused() -> None:
     for value in (-1e-9, math.nan, math.inf, -math.inf):
         assert message(check_number, "x", value, low=0.0).startswith(f"ValueError: x is {value}; it must be finite")
     for value in (math.nan, math.inf, -math.inf):
-        assert message(check_number, "x", value) == (
-            f"ValueError: x is {value}; it must be finite and in [-inf, inf]"
-        )
+        assert message(check_number, "x", value) == f"ValueError: x is {value}; it must be finite and in [-inf, inf]"
     assert message(check_number, "x", True) == "TypeError: x is a bool (True); pass one Python number"
     assert message(check_number, "x", "1") == "TypeError: x is a str ('1'); pass one Python number"
     assert message(check_number, "x", np.zeros(1)) == "TypeError: x is a ndarray (array([0.])); pass one Python number"
@@ -92,9 +92,9 @@ def test_callables() -> None:
 def test_bandwidths_are_the_normal_numbers_of_the_maths(dtype: str) -> None:
     x, info = np.zeros(1, dtype=dtype), np.finfo(dtype)
     for ends in (float(info.smallest_normal), float(info.max)):
-        assert check_bandwidth(ends, x, np) == ends
-    assert type(check_bandwidth(1, x, np)) is float
-    text = message(check_bandwidth, float(info.smallest_normal) / 2.0, x, np)
+        assert check_bandwidth(ends, x, NUMPY) == ends
+    assert type(check_bandwidth(1, x, NUMPY)) is float
+    text = message(check_bandwidth, float(info.smallest_normal) / 2.0, x, NUMPY)
     assert text.startswith("ValueError: bandwidth is ")
     assert text.endswith(
         f"it must be positive and in [{info.smallest_normal:.3g}, {info.max:.3g}], the normal numbers of {dtype}; "
@@ -107,19 +107,19 @@ def test_one_value_that_is_not_finite_is_seen_wherever_it_stands() -> None:
         for place in range(3):
             x = np.asarray([-1.0, 0.5, 2.0])
             x[place] = value
-            assert message(to_compute, "x", x, np) == (
+            assert message(to_compute, "x", x, NUMPY) == (
                 "ValueError: x of shape (3,) holds NaN or infinity; all values must be finite"
             )
-    assert message(to_compute, "x", np.asarray([[math.nan, 0.0]]), np).startswith("ValueError: x of shape (1, 2)")
+    assert message(to_compute, "x", np.asarray([[math.nan, 0.0]]), NUMPY).startswith("ValueError: x of shape (1, 2)")
     x = np.zeros((0, 3))
-    assert to_compute("x", x, np) is x
+    assert to_compute("x", x, NUMPY) is x
 
 
 def test_only_half_precision_is_widened() -> None:
     for dtype, wide in (("float16", "float32"), ("float32", "float32"), ("float64", "float64")):
         x = np.ones(2, dtype=dtype)
-        assert to_compute("x", x, np).dtype == wide
-        assert (to_compute("x", x, np) is x) == (dtype == wide)
+        assert to_compute("x", x, NUMPY).dtype == wide
+        assert (to_compute("x", x, NUMPY) is x) == (dtype == wide)
 
 
 def test_arrays_that_do_not_go_together() -> None:
@@ -140,14 +140,14 @@ def test_arrays_that_do_not_go_together() -> None:
 
 
 def test_axes_are_appended_to_arrays_only() -> None:
-    assert trailing(0.5, 2, np) == 0.5
-    assert trailing(np.zeros((2, 3)), 2, np).shape == (2, 3, 1, 1)
-    assert trailing(np.asarray(1.0), 1, np).shape == (1,)
+    assert trailing(0.5, 2, NUMPY) == 0.5
+    assert trailing(np.zeros((2, 3)), 2, NUMPY).shape == (2, 3, 1, 1)
+    assert trailing(np.asarray(1.0), 1, NUMPY).shape == (1,)
 
 
 def test_a_copy_in_numpy_is_in_float64_and_the_callers_own(xp: Any) -> None:
     x = xp.array([[1.5, -2.0]], "float32")
-    copy = to_numpy(x, xp.namespace if xp.name != "torch" else common_namespace(x=x))
+    copy = to_numpy(x, common_namespace(x=x))
     assert type(copy) is np.ndarray
     assert copy.dtype == np.float64
     assert copy.tolist() == [[1.5, -2.0]]

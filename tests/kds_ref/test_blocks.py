@@ -11,16 +11,24 @@ from kds_ref._pairwise import Problem, distance_blocks, pairwise_blocks, scaled_
 from kds_ref.kernels import GAUSSIAN
 
 R = np.random.default_rng(0)
+NUMPY = common_namespace(x=np.zeros(1))
 
 
-def problem_of(lead: tuple[int, ...], m: int, n: int, d: int) -> Problem:
-    return Problem(np, np.float64, R.normal(size=(*lead, m, d)), R.normal(size=(*lead, n, d)), 0.7)
+# leading axes of the queries and of the particles, and how many ensembles both make
+LEADS = [((), (), 1), ((5,), (), 5), ((), (3,), 3), ((2, 1), (1, 3), 6)]
+every_lead = pytest.mark.parametrize(("lead_q", "lead_p", "ensembles"), LEADS)
 
 
-@pytest.mark.parametrize("lead", [(), (2,), (2, 5)])
-def test_a_block_of_differences_is_as_large_as_it_may_be(lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = problem_of(lead, 7, 4, 3)
-    one = int(np.prod(lead)) ** 2 * 12  # as counted: the leading axes of both, which may differ
+def problem_of(lead_q: tuple[int, ...], lead_p: tuple[int, ...], m: int, n: int, d: int) -> Problem:
+    return Problem(NUMPY, np.float64, R.normal(size=(*lead_q, m, d)), R.normal(size=(*lead_p, n, d)), 0.7)
+
+
+@every_lead
+def test_a_block_of_differences_is_as_large_as_it_may_be(
+    lead_q: Any, lead_p: Any, ensembles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, lead = problem_of(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
+    one = ensembles * 12  # differences of one query in every ensemble
     for most, sizes in ((3 * one, [3, 3, 1]), (3 * one - 1, [2, 2, 2, 1]), (1, [1] * 7), (99 * one, [7])):
         monkeypatch.setattr(_pairwise, "_MIN_BLOCK", most)
         blocks = list(pairwise_blocks(problem))
@@ -28,17 +36,19 @@ def test_a_block_of_differences_is_as_large_as_it_may_be(lead: tuple[int, ...], 
         assert [difference.shape for difference, _ in blocks] == [(*lead, size, 4, 3) for size in sizes]
 
 
-@pytest.mark.parametrize("lead", [(), (2,), (2, 5)])
-def test_a_block_of_distances_is_as_large_as_it_may_be(lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = problem_of(lead, 7, 4, 3)
-    one = int(np.prod(lead)) ** 2 * 4
+@every_lead
+def test_a_block_of_distances_is_as_large_as_it_may_be(
+    lead_q: Any, lead_p: Any, ensembles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, lead = problem_of(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
+    one = ensembles * 4
     for most, sizes in ((3 * one, [3, 3, 1]), (3 * one - 1, [2, 2, 2, 1]), (1, [1] * 7), (99 * one, [7])):
         monkeypatch.setattr(_pairwise, "_DISTANCES", most)
         assert [u.shape for u in distance_blocks(problem)] == [(*lead, size, 4) for size in sizes]
 
 
 def test_few_dimensions_go_without_the_tensor_of_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem, many = problem_of((2,), 40, 3, 16), problem_of((2,), 3, 3, 17)
+    problem, many = problem_of((2,), (2,), 40, 3, 16), problem_of((2,), (2,), 3, 3, 17)
     calls: list[int] = []
     monkeypatch.setattr(_pairwise, "pairwise_blocks", lambda problem: calls.append(1) or iter(()))
     assert list(distance_blocks(problem))
@@ -61,13 +71,13 @@ def test_a_block_of_locations_is_as_large_as_it_may_be(lead: tuple[int, ...], mo
     for most, sizes in ((36, [3, 3, 1]), (35, [2, 2, 2, 1]), (1, [1] * 7), (10**6, [7])):
         shapes.clear()
         monkeypatch.setattr(_pairs, "_BLOCK", most)
-        _pairs.shift_by_pairs(Problem(np, np.float64, x, x, 0.7), GAUSSIAN)
+        _pairs.shift_by_pairs(Problem(NUMPY, np.float64, x, x, 0.7), GAUSSIAN)
         assert shapes == [(4, 3, size) for size in sizes] * int(np.prod(lead))
 
 
 def test_pairs_are_taken_from_both_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     x = R.normal(size=(2, 7, 5, 3))
-    problem = Problem(np, np.float64, x, x, 0.7)
+    problem = Problem(NUMPY, np.float64, x, x, 0.7)
     for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
         monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
         monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
@@ -93,6 +103,4 @@ def test_distances_beyond_a_quarter_of_the_largest_number_count_as_that(xp: Any,
             xp.numpy(scaled_distance(squared, h, namespace)), [largest / h / h, 1.0 / h**2, 0.0], rtol=1e-6
         )
     each = scaled_distance(xp.array([largest] * 4, dtype), xp.array([0.5, 1.0, 1.5, 4.0], dtype), namespace)
-    np.testing.assert_allclose(
-        xp.numpy(each), [largest / 4.0, largest / 4.0, largest / 9.0, largest / 64.0], rtol=1e-6
-    )
+    np.testing.assert_allclose(xp.numpy(each), [largest / 4.0, largest / 4.0, largest / 9.0, largest / 64.0], rtol=1e-6)

@@ -190,7 +190,7 @@ def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
 def test_an_array_may_hold_both_ends_of_the_way() -> None:
     assert steering_strength(np.asarray([1000.0, 0.0]), 1000).tolist() == [0.3, 0.0]
     for beyond in ([1000.5, 0.0], [1000.0, -0.5]):
-        with pytest.raises(ValueError, match="t of shape .2,. holds values outside .0, 1000.; give timesteps"):
+        with pytest.raises(ValueError, match=r"t of shape .2,. holds values outside .0, 1000.; give timesteps"):
             steering_strength(np.asarray(beyond), 1000)
 
 

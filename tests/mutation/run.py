@@ -30,9 +30,9 @@ from mutmut.configuration import config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
-from mutmut.utils.file_utils import setup_source_paths, walk_source_files
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths, walk_source_files
 
-GENERATE = "from mutmut.__main__ import *; copy_src_dir(); copy_also_copy_files(); create_mutants(1)"
+GENERATE = "from mutmut.__main__ import create_mutants; create_mutants(1)"  # in a process that imports no test
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33  # mutmut's exit codes; -24 is the signal of too much processor time
 MEMORY = 8 * 2**30
 
@@ -149,7 +149,7 @@ def first_failure(session: pytest.Session, items: Sequence[pytest.Item]) -> str 
 
 
 def limit(seconds: float) -> None:
-    """Let this process end with SIGXCPU after that much more processor time, and memory run out before the machine's."""
+    """End this process with SIGXCPU after that much more processor time, and let memory end before the machine's."""
     most = int(process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
@@ -182,7 +182,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     sys.meta_path.insert(0, Missing(options.without))
     arguments = ["--rootdir=mutants", "-qq", *config().pytest_add_cli_args]
-    subprocess.run([sys.executable, "-c", GENERATE], check=True)
+    copy_src_dir()
+    copy_also_copy_files()
+    if any(path.stat().st_mtime >= Path("mutants", path).stat().st_mtime for path in walk_source_files()):
+        subprocess.run([sys.executable, "-c", GENERATE], check=True)
     setup_source_paths()
     tests = [f"mutants/{path}" for path in config().pytest_add_cli_args_test_selection]
     return int(pytest.main([*arguments, *tests], plugins=[Judge(options)]))
