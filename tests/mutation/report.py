@@ -2,20 +2,24 @@
 
     python tests/mutation/report.py
 
-A survivor keeps the reason that results.json gives for it, as long as its change is the same; write new ones there.
+The reasons of the survivors stand in reasons.toml; the command says which survivors have none, and fails then.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+import tomllib
 from collections import Counter
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "tests/mutation/results.json"
+REASONS = ROOT / "tests/mutation/reasons.toml"
 PAGE = ROOT / "docs/explanation/mutation.md"
 GENERATED = "## Modules"  # from this heading on, the page is written here
 
@@ -26,8 +30,6 @@ def collect() -> dict[str, Any]:
     from mutmut.stats import status_by_exit_code
     from mutmut.utils.file_utils import walk_source_files
 
-    known = json.loads(RESULTS.read_text(encoding="utf-8"))["survivors"] if RESULTS.exists() else []
-    reasons = {(one["function"], one["before"], one["after"]): one["reason"] for one in known}
     modules, survivors = {}, []
     for path in sorted(walk_source_files()):
         data = SourceFileMutationData(path=path)
@@ -38,21 +40,26 @@ def collect() -> dict[str, Any]:
         modules[path.stem] = {"mutants": counts.total(), **dict(sorted(counts.items()))}
         for name, code in data.exit_code_by_key.items():
             if status_by_exit_code[code] not in ("killed", "timeout", "not checked"):
-                survivors.append(survivor(name, path, reasons))
+                survivors.append(survivor(name, path))
     command = "python tests/mutation/run.py"
     return {"command": command, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
 
 
-def survivor(name: str, path: Path, reasons: dict[tuple[str, str, str], str]) -> dict[str, str]:
+def survivor(name: str, path: Path) -> dict[str, str]:
     """One survivor: its name, its function, what changed into what, and why no test can tell."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
     from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
     function, owner = orig_function_and_class_names_from_key(name)
+    function = ".".join([path.stem, *([owner] if owner else []), function])
     lines = get_diff_for_mutant(name, path=path).splitlines()[2:]
     before, after = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
-    one = {"mutant": name, "function": f"{path.stem}.{owner}.{function}" if owner else f"{path.stem}.{function}"}
-    return {**one, "before": before, "after": after, "reason": reasons.get((one["function"], before, after), "")}
+    why = [
+        reason["why"]
+        for reason in tomllib.loads(REASONS.read_text(encoding="utf-8"))["reason"]
+        if fnmatchcase(function, reason["function"]) and re.search(reason["change"], after)
+    ]
+    return {"mutant": name, "function": function, "before": before, "after": after, "reason": (why or [""])[0]}
 
 
 def score(modules: dict[str, Any]) -> float:

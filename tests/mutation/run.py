@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import pytest
 from mutmut.configuration import config
@@ -33,6 +34,7 @@ from mutmut.state import state
 from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths, walk_source_files
 
 GENERATE = "from mutmut.__main__ import create_mutants; create_mutants(1)"  # in a process that imports no test
+TIMES = Path("mutants/times.jsonl")
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33  # mutmut's exit codes; -24 is the signal of too much processor time
 MEMORY = 8 * 2**30
 
@@ -42,7 +44,6 @@ class Judge:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.times = Path("mutants", "-".join(["times", *options.without]) + ".jsonl")
         self.seconds: dict[str, dict[str, float]] = defaultdict(dict)  # of each test that reaches a function
         self.deaths: dict[str, Counter[str]] = defaultdict(Counter)  # how many of its mutants a test has killed
 
@@ -61,26 +62,32 @@ class Judge:
     def time(self, session: pytest.Session, items: Sequence[pytest.Item]) -> int:
         """Run tests without a mutant; write down the processor time of each and the functions that it reaches."""
         set_mutant_under_test("stats")
-        with self.times.open("a") as file:
+        with TIMES.open("a") as file:
             for item in items:
                 print(json.dumps({"test": item.nodeid}), file=file, flush=True)  # all there is if it takes too long
                 state()._stats.clear()
                 start = process_time()
                 limit(self.options.slow)
                 failed = first_failure(session, [item]) is not None
-                line = {"test": item.nodeid, "seconds": process_time() - start, "functions": sorted(state()._stats)}
-                print(json.dumps({**line, "failed": failed}), file=file, flush=True)
+                line = {"test": item.nodeid, "failed": failed, "without": self.options.without}
+                line |= {"seconds": process_time() - start, "functions": sorted(state()._stats)}
+                print(json.dumps(line), file=file, flush=True)
         return 0
 
     def read_times(self) -> set[str]:
         """The tests that have been timed, or took too long to be used."""
-        lines = [json.loads(line) for line in self.times.read_text().splitlines()] if self.times.exists() else []
+        lines = [json.loads(line) for line in TIMES.read_text().splitlines()] if TIMES.exists() else []
         if failed := [line["test"] for line in lines if line.get("failed")]:
-            pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {self.times}", returncode=1)
+            pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {TIMES}", returncode=1)
         for line in lines:
             for function in line.get("functions", ()):
                 self.seconds[function][line["test"]] = line["seconds"]
-        return {line["test"] for line in lines}
+        last = {line["test"]: line for line in lines}
+        return {name for name, line in last.items() if not self.was_skipped(line)}
+
+    def was_skipped(self, line: dict[str, Any]) -> bool:
+        """Whether a test that reached nothing ran without a library that is there now."""
+        return not line.get("functions", True) and bool(set(line["without"]) - set(self.options.without))
 
     def judge(self, session: pytest.Session, items: dict[str, pytest.Item], data: SourceFileMutationData) -> None:
         """Judge the mutants of one file, and save the verdicts as they come."""
