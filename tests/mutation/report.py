@@ -24,9 +24,10 @@ PAGE = ROOT / "docs/explanation/mutation.md"
 HEAD = """# Mutation tests
 
 A test that cannot fail proves nothing. [mutmut](https://mutmut.readthedocs.io) changes one thing in the core at a time:
-a plus into a minus, `<` into `<=`, 0.5 into 1.5, a default, an argument left out, a result that becomes `None`, a word of
-an error message. Each changed copy is a mutant, and it is killed if some test then fails. Those that survive are either
-missing tests or changes that change nothing. All numbers here are those of `tests/mutation/results.json`, written by
+a plus into a minus, `<` into `<=`, 0.5 into 1.5, a default, an argument left out, a result that becomes `None`, a word
+of an error message. Each changed copy is a mutant, and it is killed if some test then fails. Those that survive are
+either missing tests or changes that change nothing. All numbers here are those of `tests/mutation/results.json`,
+written by
 
 ```bash
 pip install -c constraints.txt -e ".[mutation]"
