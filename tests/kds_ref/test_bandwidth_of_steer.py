@@ -160,7 +160,7 @@ def test_the_least_and_the_largest_normal_number_are_bandwidths(dtype: str) -> N
     np.testing.assert_array_equal(steered[0], z[0])
     np.testing.assert_allclose(steered[1], np.broadcast_to(z[1].mean(axis=0), z[1].shape), atol=1e-6)
     np.testing.assert_array_equal(used.bandwidth[:, 0], least)
-    with pytest.raises(ValueError, match=r"bandwidth of shape \(2,\) holds values from "):
+    with pytest.raises(ValueError, match=r"bandwidth of shape \(2, 1\) holds values from "):
         steer(z, bandwidth=np.asarray([info.smallest_normal / 2, 1.0], dtype=dtype))
 
 
