@@ -17,6 +17,8 @@ import array_api_compat
 
 from kds_ref._arrays import Array, Namespace, prepare, trailing
 
+__all__ = ["likelihood_bandwidth", "median_bandwidth", "scott_bandwidth", "silverman_bandwidth"]
+
 # Likelihood: evaluations on the grid that finds the highest maximum, and halvings that refine it. A cell of
 # the grid spans at most a factor of e^1.5, so the result is exact to about 1e-9.
 _GRID, _HALVINGS = 24, 30

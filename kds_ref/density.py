@@ -12,6 +12,8 @@ from kds_ref._pairwise import Problem, check_problem, distance_blocks, log_sum_e
 from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
+__all__ = ["log_density", "log_density_gradient"]
+
 
 def log_density(
     query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"

@@ -21,6 +21,16 @@ from kds_ref._arrays import (
     to_compute,
 )
 
+__all__ = [
+    "add_noise",
+    "predict_eps",
+    "predict_eps_from_v",
+    "predict_score",
+    "predict_x0",
+    "predict_x0_from_v",
+    "velocity",
+]
+
 
 def add_noise(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
     """Diffuse clean latents to a noise level: KDS Eq. 3 (v1).

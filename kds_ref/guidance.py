@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kds_ref._arrays import Array, check_number, check_same_shape, prepare
 
+__all__ = ["classifier_free_guidance"]
+
 
 def classifier_free_guidance(eps_cond: Array, eps_uncond: Array, weight: float) -> Array:
     """Combine the conditional and the unconditional prediction: KDS Eq. 11 (v1).

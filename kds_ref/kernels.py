@@ -43,6 +43,8 @@ from kds_ref._profiles import (
     minus_root,
 )
 
+__all__ = ["Kernel", "shadow_kernel"]
+
 
 class Kernel(NamedTuple):
     """A radial kernel, in the log domain.

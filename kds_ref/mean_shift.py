@@ -10,6 +10,8 @@ from kds_ref._pairs import shift_by_pairs, suits_pairs
 from kds_ref._pairwise import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile
 
+__all__ = ["mean_shift"]
+
 
 def mean_shift(
     query: Array, particles: Array, *, bandwidth: float | str | Array, kernel: str | Kernel = "gaussian"

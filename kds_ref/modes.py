@@ -18,6 +18,8 @@ from kds_ref._pairwise import Problem, above_zero, check_problem, pairwise_block
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
+__all__ = ["MergedModes", "ModeSeekingResult", "blurring_mean_shift", "merge_modes", "seek_modes"]
+
 
 class ModeSeekingResult(NamedTuple):
     """Where iterated mean shift ended.

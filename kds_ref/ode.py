@@ -19,6 +19,8 @@ from kds_ref._arrays import Array, check_same_shape, prepare, to_numpy
 from kds_ref._sampling import Model, check_model
 from kds_ref.schedules import NoiseSchedule
 
+__all__ = ["ProbabilityFlowODE"]
+
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityFlowODE:

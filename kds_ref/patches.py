@@ -13,6 +13,8 @@ import array_api_compat
 
 from kds_ref._arrays import Array, Namespace, check_integer, common_namespace
 
+__all__ = ["patchify", "patchify_adjoint", "unpatchify"]
+
 
 def patchify(z: Array, *, patch_size: int, stride: int | None = None, sample_ndim: int = 3) -> Array:
     """Cut samples into square patches (segments of a signal, cubes of a volume).

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from kds_ref._arrays import check_integer, check_number
 from kds_ref._continuous import log_level_and_rate
 
+__all__ = ["NoiseSchedule", "cosine_schedule", "linear_schedule", "scaled_linear_schedule", "time_grid"]
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:

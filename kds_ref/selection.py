@@ -7,6 +7,8 @@ import math
 from kds_ref._arrays import Array, prepare
 from kds_ref._samples import sample_shape
 
+__all__ = ["select_particle"]
+
 
 def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
     """Index of the particle nearest to the ensemble mean: KDS Eq. 9 (v1).

@@ -27,6 +27,8 @@ from kds_ref._samples import (
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
+__all__ = ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"]
+
 
 class SteeringInfo(NamedTuple):
     """Diagnostics of one call of `steer`; they never change the result.

@@ -1,5 +1,6 @@
 """Bandwidths as arrays and rules in steer, mean_shift and the density; h scaled with the dimension of a patch."""
 
+import itertools
 import math
 from typing import Any
 
@@ -20,6 +21,8 @@ from kds_ref import (
     silverman_bandwidth,
     steer,
 )
+from kds_ref._arrays import common_namespace
+from kds_ref._samples import Layout, common_dimension, location_dimensions
 
 RULES = {
     "median": median_bandwidth,
@@ -143,6 +146,43 @@ def test_bandwidths_in_another_precision_are_taken() -> None:
         np.testing.assert_array_equal(steered, steer(Z.astype(np.float32), bandwidth=np.asarray([0.5, 2.0], "f4"))[0])
 
 
+def test_bandwidths_of_less_precision_are_checked_as_what_they_become() -> None:
+    h = np.asarray([0.5, 2.0], dtype=np.float32)
+    np.testing.assert_array_equal(steer(Z, bandwidth=h)[0], steer(Z, bandwidth=h.astype(np.float64))[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_least_and_the_largest_normal_number_are_bandwidths(dtype: str) -> None:
+    info = np.finfo(dtype)
+    z = Z.astype(dtype)
+    least = np.asarray([info.smallest_normal, info.max], dtype=dtype)
+    steered, used = steer(z, bandwidth=least, strength=1.0)
+    np.testing.assert_array_equal(steered[0], z[0])
+    np.testing.assert_allclose(steered[1], np.broadcast_to(z[1].mean(axis=0), z[1].shape), atol=1e-6)
+    np.testing.assert_array_equal(used.bandwidth[:, 0], least)
+    with pytest.raises(ValueError, match=r"bandwidth of shape \(2, 1\) holds values from "):
+        steer(z, bandwidth=np.asarray([info.smallest_normal / 2, 1.0], dtype=dtype))
+
+
+def test_a_bandwidth_that_does_not_fit_is_told_what_would() -> None:
+    with pytest.raises(ValueError, match="one per location") as caught:
+        steer(Z, bandwidth=np.ones((1, 1, 1)))
+    assert str(caught.value) == (
+        "bandwidth has shape (1, 1, 1); one per ensemble needs the axes (2,), one per location (2, 24), each equal or 1"
+    )
+    with pytest.raises(ValueError, match="of the ensembles") as caught:
+        mean_shift(Z[0, 0, 0], Z[0, 1, 0], bandwidth=np.ones(2))
+    assert str(caught.value) == "bandwidth has shape (2,); it needs the axes () of the ensembles, each equal or 1"
+    with pytest.raises(TypeError) as error:
+        steer(Z, bandwidth=[0.3])  # type: ignore[arg-type]
+    assert str(error.value) == (
+        "bandwidth is a list; pass a number, an array or the name of a rule: median, scott, silverman, likelihood"
+    )
+    for zero in (np.asarray(0.0), np.asarray([0.3, 0.0])):
+        with pytest.raises(ValueError, match=r"bandwidth of shape .* holds values from 0 to .*; all must be positive"):
+            KernelDensitySteering(bandwidth=zero)
+
+
 # ---- h times the square root of the patch dimension
 
 
@@ -201,3 +241,18 @@ def test_the_callable_passes_every_option_on() -> None:
         assert info is not None
         np.testing.assert_array_equal(info.bandwidth, expected_info.bandwidth)
         assert np.abs(ours - Z).max() > 1e-3
+
+
+def test_patches_have_one_dimension_if_all_are_full_or_all_the_same_part(xp: Any) -> None:
+    like = xp.array([0.0], "float32")
+    namespace = common_namespace(like=like)
+    for height, width, p in itertools.product(range(1, 7), (1, 3, 4), range(1, 5)):
+        for stride in range(1, p + 1):
+            layout = Layout((2, height, width), p, stride)
+            dimensions = location_dimensions(like, layout, namespace)
+            assert dimensions.dtype == like.dtype
+            different = set(xp.numpy(dimensions).tolist())
+            assert common_dimension(layout) == (different.pop() if len(different) == 1 else None)
+    whole = location_dimensions(like, Layout((2, 3)), namespace)
+    assert xp.numpy(whole).tolist() == [6.0]
+    assert common_dimension(Layout((2, 3))) == 6

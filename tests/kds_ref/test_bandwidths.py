@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kds_ref import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref import bandwidths, likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
 
 RULES: dict[str, Callable[[Any], Any]] = {
     "median": median_bandwidth,
@@ -105,6 +105,41 @@ def test_likelihood_finds_the_higher_of_two_maxima(gap: float, higher: int) -> N
     assert len(peaks) == 2
     assert np.argmax(values[peaks]) == higher
     assert float(likelihood_bandwidth(p)) == pytest.approx(grid[peaks[higher]], rel=2e-3)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_the_search_runs_from_the_nearest_to_all_particles(
+    copies: int, dimension: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = np.repeat(points(dimension, 5, dimension), copies, axis=0)
+    p = (p - p[0]) / np.abs(p - p[0]).max()  # the unit in which the search is made
+    squared = ((p[:, None] - p) ** 2).sum(axis=-1)
+    n = len(p)
+    to_all = math.sqrt(squared.sum() / (n * (n - 1)) / dimension)
+    nearest = np.sort(squared, axis=1)[:, 1]
+    to_nearest = max(math.sqrt(nearest.mean() / dimension), np.finfo(float).eps * to_all)
+    ranges = []
+    monkeypatch.setattr(bandwidths, "_highest_maximum", lambda f, low, high, xp: ranges.append((low, high)) or low)
+    likelihood_bandwidth(p)
+    np.testing.assert_allclose(ranges, [(to_nearest, to_all)], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second", "found"), [(1.0, 0.9, 0.02), (0.9, 1.0, 30.0)])
+def test_the_grid_is_geometric_and_the_highest_point_refined(first: float, second: float, found: float) -> None:
+    # two peaks in log h, of these heights
+    seen = []
+
+    def value_and_slope(h: Any) -> tuple[Any, Any]:
+        seen.append(float(h))
+        x, y = np.log(h / 0.02), np.log(h / 30.0)
+        left, right = first * np.exp(-(x**2)), second * np.exp(-(y**2))
+        return left + right, -2.0 * x * left - 2.0 * y * right
+
+    best = bandwidths._highest_maximum(value_and_slope, np.asarray(1e-3), np.asarray(1e3), np)
+    np.testing.assert_allclose(seen[:25], np.geomspace(1e-3, 1e3, 25), rtol=1e-12)
+    assert len(seen) == 25 + 30
+    assert float(best) == pytest.approx(found, rel=1e-7)
 
 
 @pytest.mark.parametrize("dimension", [1, 3])

@@ -13,6 +13,7 @@ from kds_ref import (
     add_noise,
     predict_eps,
     predict_eps_from_v,
+    predict_score,
     predict_x0,
     predict_x0_from_v,
     scaled_linear_schedule,
@@ -21,7 +22,7 @@ from kds_ref import (
 
 R = np.random.default_rng(3)
 X0, EPS = R.normal(size=(4, 3, 2, 2)), R.normal(size=(4, 3, 2, 2))
-SIX = [add_noise, predict_x0, predict_eps, velocity, predict_x0_from_v, predict_eps_from_v]
+SEVEN = [add_noise, predict_x0, predict_eps, predict_score, velocity, predict_x0_from_v, predict_eps_from_v]
 
 
 def test_worked_by_hand(xp: Any) -> None:
@@ -32,6 +33,7 @@ def test_worked_by_hand(xp: Any) -> None:
     expected = [(x_t, 0.4), (v, -2.2)]
     expected += [(predict_x0(x_t, eps, 0.36), 2.0), (predict_eps(x_t, x0, 0.36), -1.0)]
     expected += [(predict_x0_from_v(x_t, v, 0.36), 2.0), (predict_eps_from_v(x_t, v, 0.36), -1.0)]
+    expected += [(predict_score(x_t, x0, 0.36), 1.25)]  # -eps / 0.8
     for value, number in expected:
         xp.check_like(value, x0)
         assert float(xp.numpy(value)[0]) == pytest.approx(number, rel=1e-14)
@@ -57,7 +59,7 @@ def test_velocity_is_the_derivative_along_the_circle() -> None:
     np.testing.assert_allclose(velocity(X0, EPS, math.cos(phi) ** 2), (up - down) / (2 * step), rtol=1e-7, atol=1e-8)
 
 
-@pytest.mark.parametrize("function", SIX)
+@pytest.mark.parametrize("function", SEVEN)
 @pytest.mark.parametrize("level_dtype", ["float32", "float64"])
 def test_a_level_per_sample_is_a_loop(xp: Any, function: Callable[..., Any], level_dtype: str) -> None:
     levels = np.asarray([0.1, 0.5, 0.9, 0.99], dtype=level_dtype)
@@ -75,7 +77,7 @@ def test_levels_in_float64_keep_their_precision_for_float32_samples() -> None:
     np.testing.assert_allclose(noisy, math.sqrt(1e-9), rtol=1e-6)
 
 
-@pytest.mark.parametrize("function", SIX)
+@pytest.mark.parametrize("function", SEVEN)
 def test_numpy_scalars_and_0d_arrays_are_levels(function: Callable[..., Any]) -> None:
     level = scaled_linear_schedule().alphas_cumprod[500]
     expected = function(X0, EPS, float(level))
@@ -105,7 +107,7 @@ def test_the_steered_noise_is_that_of_algorithm_2_and_the_score_identity_holds()
     np.testing.assert_allclose(score(X0 + delta * m) - score(X0), extra, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("function", SIX)
+@pytest.mark.parametrize("function", SEVEN)
 def test_inputs_are_never_written_to(xp: Any, function: Callable[..., Any]) -> None:
     x, other, level = xp.array(X0), xp.array(EPS), xp.array(np.full((4, 1, 1, 1), 0.3))
     function(x, other, level)

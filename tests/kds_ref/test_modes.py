@@ -215,6 +215,18 @@ def test_far_from_the_origin_rounding_counts_as_zero(xp: Any, dtype: str) -> Non
         assert np.all(np.abs(xp.numpy(result.points) - 1e4) < 3.0)
 
 
+def test_a_shift_as_long_as_the_limit_has_arrived(xp: Any) -> None:
+    particle = xp.array([[0.0]])
+    result = seek_modes(xp.array([[0.5], [0.75]]), particle, bandwidth=1.0, tolerance=0.5)
+    assert xp.numpy(result.num_iterations).tolist() == [0, 1]
+    assert xp.numpy(result.points).tolist() == [[0.5], [0.0]]
+    # and so has one of twice the rounding of its point
+    eps = np.finfo(float).eps
+    near = seek_modes(xp.array([[1.0]]), xp.array([[1.0 + 2.0 * eps]]), bandwidth=1.0, tolerance=0.0)
+    far = seek_modes(xp.array([[1.0]]), xp.array([[1.0 + 3.0 * eps]]), bandwidth=1.0, tolerance=0.0)
+    assert [int(xp.numpy(r.num_iterations)[0]) for r in (near, far)] == [0, 1]
+
+
 # ---- blurring
 
 
@@ -276,7 +288,20 @@ def test_the_tolerance_says_which_groups_stay_apart(tolerance: float, apart: flo
     assert np.ptp(nearer.points) < 1e-3
 
 
+def test_it_gives_up_after_a_thousand_iterations() -> None:
+    # two groups that are drawn to each other by 1e-5 bandwidths a time need some ten thousand
+    groups = np.asarray([[0.0], [5.1]])
+    result = blurring_mean_shift(groups, bandwidth=1.0, tolerance=1e-5)
+    assert result.num_iterations.tolist() == [1000, 1000]
+    assert not result.converged.any()
+
+
 # ---- merging
+
+
+def test_neighbours_are_a_tenth_of_a_bandwidth_apart() -> None:
+    ends = np.asarray([[0.0], [0.18], [2.0], [2.22]])
+    assert merge_modes(ends, bandwidth=2.0).labels.tolist() == [0, 0, 1, 2]
 
 
 @given(SEEDS, st.integers(1, 30), st.integers(1, 3), st.floats(0.0, 1.5))
@@ -317,6 +342,15 @@ def test_a_chain_is_one_mode_and_the_limit_is_included(xp: Any) -> None:
 def test_equal_points_have_exactly_their_own_mean(xp: Any) -> None:
     x = xp.array(np.full((7, 2), 0.1))
     np.testing.assert_array_equal(xp.numpy(merge_modes(x, bandwidth=1.0, merge_distance=0.0).modes), [[0.1, 0.1]])
+
+
+def test_two_rings_around_one_centre_are_two_modes_at_one_place(xp: Any) -> None:
+    grid = np.stack(np.meshgrid(np.arange(-3.0, 4.0), np.arange(-3.0, 4.0)), axis=-1).reshape(-1, 2)
+    far = np.abs(grid).max(axis=1)
+    rings = np.concatenate([grid[far == 3.0], np.repeat(grid[far == 1.0], 3, axis=0)])  # 24 points each
+    merged = merge_modes(xp.array(rings), bandwidth=1.0, merge_distance=1.0)
+    np.testing.assert_array_equal(xp.numpy(merged.modes), np.zeros((2, 2)))
+    np.testing.assert_array_equal(xp.numpy(merged.sizes), [24, 24])
 
 
 def test_ensembles_with_fewer_modes_are_filled_up(xp: Any) -> None:

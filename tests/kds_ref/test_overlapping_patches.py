@@ -123,6 +123,9 @@ def test_integers_and_complex_numbers() -> None:
     complex_z = z * (1.0 + 2.0j)
     cut = patchify(complex_z, patch_size=3, stride=2, sample_ndim=2)
     np.testing.assert_allclose(unpatchify(cut, patch_size=3, stride=2, shape=(1, 8)), complex_z, rtol=1e-15)
+    single = unpatchify(cut.astype(np.complex64), patch_size=3, stride=2, shape=(1, 8))
+    assert single.dtype == np.complex64
+    np.testing.assert_allclose(single, complex_z, rtol=1e-6)
 
 
 def test_half_precision_is_averaged_in_float32() -> None:

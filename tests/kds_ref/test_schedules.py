@@ -111,6 +111,10 @@ def test_grid_worked_by_hand(spacing: str, steps: int, expected: tuple[int, ...]
     assert time_grid(steps, 1000, spacing=spacing) == expected
 
 
+def test_a_schedule_of_one_timestep_has_a_grid() -> None:
+    assert time_grid(1, 1) == time_grid(1, 1, spacing="trailing") == (0,)
+
+
 def test_offset_shifts_leading() -> None:
     assert time_grid(4, 1000, steps_offset=1) == (751, 501, 251, 1)
     assert time_grid(4, 1000, spacing="trailing", steps_offset=1) == time_grid(4, 1000, spacing="trailing")

@@ -181,6 +181,19 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
             assert steering_strength(t - 1, total, cutoff=t / total) == 0.0
 
 
+def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
+    assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
+    with pytest.raises(ValueError, match=r"cutoff is 1.5; it must be finite and in .0.0, 1.0."):
+        steering_strength(300, 1000, cutoff=1.5)
+
+
+def test_an_array_may_hold_both_ends_of_the_way() -> None:
+    assert steering_strength(np.asarray([1000.0, 0.0]), 1000).tolist() == [0.3, 0.0]
+    for beyond in ([1000.5, 0.0], [1000.0, -0.5]):
+        with pytest.raises(ValueError, match=r"t of shape .2,. holds values outside .0, 1000.; give timesteps"):
+            steering_strength(np.asarray(beyond), 1000)
+
+
 def test_strength_of_an_array(xp: Any) -> None:
     t = xp.array([999.0, 300.0, 299.0, 0.0], "float32")
     values = steering_strength(t, 1000, strength=0.5)

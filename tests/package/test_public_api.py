@@ -80,6 +80,13 @@ def test_a_promised_name_is_in_its_module_and_in_the_package(module: str, name: 
     assert getattr(kds_ref, name) is getattr(load(module), name)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_exports_what_it_defines_for_users(name: str) -> None:
+    module = load(name)
+    assert sorted(module.__all__) == sorted(CONTRACT[name]) == module.__all__
+    assert defined_here(module) - INTERNAL <= set(module.__all__)
+
+
 def test_the_package_exports_what_its_modules_define_for_users() -> None:
     defined = set().union(*(defined_here(load(module)) for module in MODULES))
     assert len(MODULES) == len(CONTRACT)

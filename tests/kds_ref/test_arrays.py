@@ -1,0 +1,155 @@
+"""The checks behind every public function: their limits, and what their messages say."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kds_ref._arrays import (
+    check_bandwidth,
+    check_callable,
+    check_flag,
+    check_integer,
+    check_number,
+    check_same_shape,
+    common_namespace,
+    prepare,
+    to_compute,
+    to_numpy,
+    trailing,
+)
+
+NUMPY = common_namespace(x=np.zeros(1))
+
+
+def message(function: Any, *args: Any, **options: Any) -> str:
+    """The error of a call, with its type."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        function(*args, **options)
+    return f"{caught.type.__name__}: {caught.value}"
+
+
+def test_numbers_are_taken_up_to_both_limits_and_come_back_as_floats() -> None:
+    for value in (0, 1, 0.5, np.float32(0.5), np.int64(1), Fraction(1, 4)):
+        number = check_number("x", value, low=0.0, high=1.0)
+        assert type(number) is float
+        assert number == value
+    assert check_number("x", -1e300) == -1e300
+
+
+def test_numbers_beyond_the_limits_or_without_end_are_refused() -> None:
+    assert message(check_number, "x", 1.5, low=0.0, high=1.0) == (
+        "ValueError: x is 1.5; it must be finite and in [0.0, 1.0]"
+    )
+    for value in (-1e-9, math.nan, math.inf, -math.inf):
+        assert message(check_number, "x", value, low=0.0).startswith(f"ValueError: x is {value}; it must be finite")
+    for value in (math.nan, math.inf, -math.inf):
+        assert message(check_number, "x", value) == f"ValueError: x is {value}; it must be finite and in [-inf, inf]"
+    assert message(check_number, "x", True) == "TypeError: x is a bool (True); pass one Python number"
+    assert message(check_number, "x", "1") == "TypeError: x is a str ('1'); pass one Python number"
+    assert message(check_number, "x", np.zeros(1)) == "TypeError: x is a ndarray (array([0.])); pass one Python number"
+
+
+def test_integers_are_taken_up_to_both_limits_and_come_back_as_int() -> None:
+    for value in (1, 3, np.int32(2)):
+        number = check_integer("n", value, low=1, high=3)
+        assert type(number) is int
+        assert number == value
+    assert check_integer("n", 10**9, low=1) == 10**9
+    assert message(check_integer, "n", 0, low=1) == "ValueError: n is 0; it must be at least 1"
+    assert message(check_integer, "n", 0, low=1, high=3) == "ValueError: n is 0; it must be in [1, 3]"
+    assert message(check_integer, "n", 4, low=1, high=3) == "ValueError: n is 4; it must be in [1, 3]"
+    assert message(check_integer, "n", 1.0, low=1) == "TypeError: n is a float (1.0); pass an integer"
+    assert message(check_integer, "n", True, low=1) == "TypeError: n is a bool (True); pass an integer"
+
+
+def test_what_came_is_shown_on_one_line_of_sixty_characters() -> None:
+    for length in (58, 59, 60):  # with its quotation marks 60, 61 and 62
+        text = "a" * length
+        shown = repr(text) if length == 58 else "'" + "a" * 56 + "..."
+        assert message(check_flag, "flag", text) == f"TypeError: flag is a str ({shown}); pass True or False"
+    assert "\n" not in message(check_flag, "flag", np.zeros((3, 3)))
+    assert "[0., 0., 0.], [0., 0., 0.]" in message(check_flag, "flag", np.zeros((2, 3)))
+
+
+def test_flags() -> None:
+    assert check_flag("flag", True) is True
+    assert check_flag("flag", False) is False
+    assert message(check_flag, "flag", 0) == "TypeError: flag is a int (0); pass True or False"
+
+
+def test_callables() -> None:
+    check_callable("f", len)
+    check_callable("f", len, optional=True)
+    check_callable("f", None, optional=True)
+    assert message(check_callable, "f", None) == "TypeError: f is a NoneType; pass a callable"
+    assert message(check_callable, "f", 3, optional=True) == "TypeError: f is a int; pass a callable or None"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bandwidths_are_the_normal_numbers_of_the_maths(dtype: str) -> None:
+    x, info = np.zeros(1, dtype=dtype), np.finfo(dtype)
+    for ends in (float(info.smallest_normal), float(info.max)):
+        assert check_bandwidth(ends, x, NUMPY) == ends
+    assert type(check_bandwidth(1, x, NUMPY)) is float
+    text = message(check_bandwidth, float(info.smallest_normal) / 2.0, x, NUMPY)
+    assert text.startswith("ValueError: bandwidth is ")
+    assert text.endswith(
+        f"it must be positive and in [{info.smallest_normal:.3g}, {info.max:.3g}], the normal numbers of {dtype}; "
+        "strength=0 switches steering off"
+    )
+
+
+def test_one_value_that_is_not_finite_is_seen_wherever_it_stands() -> None:
+    for value in (math.nan, math.inf, -math.inf):
+        for place in range(3):
+            x = np.asarray([-1.0, 0.5, 2.0])
+            x[place] = value
+            assert message(to_compute, "x", x, NUMPY) == (
+                "ValueError: x of shape (3,) holds NaN or infinity; all values must be finite"
+            )
+    assert message(to_compute, "x", np.asarray([[math.nan, 0.0]]), NUMPY).startswith("ValueError: x of shape (1, 2)")
+    x = np.zeros((0, 3))
+    assert to_compute("x", x, NUMPY) is x
+
+
+def test_only_half_precision_is_widened() -> None:
+    for dtype, wide in (("float16", "float32"), ("float32", "float32"), ("float64", "float64")):
+        x = np.ones(2, dtype=dtype)
+        assert to_compute("x", x, NUMPY).dtype == wide
+        assert (to_compute("x", x, NUMPY) is x) == (dtype == wide)
+
+
+def test_arrays_that_do_not_go_together() -> None:
+    a, b = np.zeros((2, 3)), np.zeros((2, 3), dtype=np.float32)
+    xp, dtype, (x, y) = prepare(a=b, b=b)
+    assert dtype == np.float32
+    assert x is y is b
+    assert xp.asarray(1).shape == ()
+    assert message(prepare, a=a, b=b) == "TypeError: b has dtype float32 but a has float64; convert one to the other's"
+    assert message(prepare, a=a, b=a.astype(int)) == (
+        "TypeError: b has dtype int64; a real floating dtype is needed: convert it first"
+    )
+    assert message(common_namespace, a=a, b=[0.0]) == "TypeError: b is a list; pass an array (NumPy, torch, ...)"
+    assert message(check_same_shape, a=a, b=a, c=a[:1]) == (
+        "ValueError: c has shape (1, 3) but a has (2, 3); they must be equal"
+    )
+    check_same_shape(a=a, b=b)
+
+
+def test_axes_are_appended_to_arrays_only() -> None:
+    assert trailing(0.5, 2, NUMPY) == 0.5
+    assert trailing(np.zeros((2, 3)), 2, NUMPY).shape == (2, 3, 1, 1)
+    assert trailing(np.asarray(1.0), 1, NUMPY).shape == (1,)
+
+
+def test_a_copy_in_numpy_is_in_float64_and_the_callers_own(xp: Any) -> None:
+    x = xp.array([[1.5, -2.0]], "float32")
+    copy = to_numpy(x, common_namespace(x=x))
+    assert type(copy) is np.ndarray
+    assert copy.dtype == np.float64
+    assert copy.tolist() == [[1.5, -2.0]]
+    copy[0, 0] = 7.0
+    assert float(xp.numpy(x)[0, 0]) == 1.5

@@ -1,0 +1,152 @@
+"""The verdicts of run.py as tests/mutation/results.json and docs/explanation/mutation.md.
+
+    python tests/mutation/report.py
+
+The reasons of the survivors stand in reasons.toml; the command says which survivors have none, and fails then.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from collections import Counter
+from fnmatch import fnmatchcase
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "tests/mutation/results.json"
+REASONS = ROOT / "tests/mutation/reasons.toml"
+PAGE = ROOT / "docs/explanation/mutation.md"
+HEAD = """# Mutation tests
+
+A test that cannot fail proves nothing. [mutmut](https://mutmut.readthedocs.io) changes one thing in the core at a time:
+a plus into a minus, `<` into `<=`, 0.5 into 1.5, a default, an argument left out, a result that becomes `None`, a word
+of an error message. Each changed copy is a mutant, and it is killed if some test then fails. Those that survive are
+either missing tests or changes that change nothing. All numbers here are those of `tests/mutation/results.json`,
+written by
+
+```bash
+pip install -c constraints.txt -e ".[mutation]"
+OMP_NUM_THREADS=1 python tests/mutation/run.py
+python tests/mutation/report.py
+```
+
+`run.py` lets mutmut generate the mutants, collects the tests once, and judges every mutant in a fork of that process:
+first by the tests that killed others of the same function, then by the quick ones among those that reach it. It can be
+stopped and started again.
+
+## What is counted
+
+- All functions and methods of `kds_ref`, with their defaults and error messages. mutmut leaves out what runs at import:
+  constants, tables, the lambdas of the kernels in `kernels.py`, and the body of a property.
+- Every mutant of mutmut 3.8.1 counts, those of error messages too; none is excluded. One that keeps the tests running
+  until they are stopped is counted as killed.
+- The tests of `tests/kds_ref`, with four examples for each property instead of thirty. Not used are the examples in
+  docstrings, since every mutant has a copy of them, and the tests with `torch.compile`, which cannot follow mutmut's
+  switch between original and mutant. So a score here is a lower bound for the whole suite."""
+
+
+def collect() -> dict[str, Any]:
+    """Count the verdicts that lie in mutants/, and list the survivors with their change and reason."""
+    from mutmut.mutation.data import SourceFileMutationData
+    from mutmut.stats import status_by_exit_code
+    from mutmut.utils.file_utils import walk_source_files
+
+    modules, survivors = {}, []
+    for path in sorted(walk_source_files()):
+        data = SourceFileMutationData(path=path)
+        data.load()
+        if not data.exit_code_by_key:
+            continue
+        counts = Counter(status_by_exit_code[code] for code in data.exit_code_by_key.values())
+        modules[path.stem] = {"mutants": counts.total(), **dict(sorted(counts.items()))}
+        for name, code in data.exit_code_by_key.items():
+            if status_by_exit_code[code] not in ("killed", "timeout", "not checked"):
+                survivors.append(survivor(name, path))
+    command = "python tests/mutation/run.py"
+    return {"command": command, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
+
+
+def survivor(name: str, path: Path) -> dict[str, str]:
+    """One survivor: its name, its function, what changed into what, and why no test can tell."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+    from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+
+    function, owner = orig_function_and_class_names_from_key(name)
+    function = ".".join([path.stem, *([owner] if owner else []), function])
+    lines = get_diff_for_mutant(name, path=path).splitlines()[2:]
+    before, after = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    why = [
+        reason["why"]
+        for reason in tomllib.loads(REASONS.read_text(encoding="utf-8"))["reason"]
+        if fnmatchcase(function, reason["function"]) and re.search(reason["change"], after)
+    ]
+    return {"mutant": name, "function": function, "before": before, "after": after, "reason": (why or [""])[0]}
+
+
+def score(modules: dict[str, Any]) -> float:
+    """Part of the mutants that the tests notice; one that runs on and on is noticed too."""
+    noticed = sum(counts.get("killed", 0) + counts.get("timeout", 0) for counts in modules.values())
+    return noticed / sum(counts["mutants"] for counts in modules.values())
+
+
+def table(results: dict[str, Any]) -> str:
+    """Mutants, killed, survivors and score of each module."""
+    lines = ["| module | mutants | killed | of them by time | survivors | score |", "|---|---|---|---|---|---|"]
+    rows = {**results["modules"], "all": sum((Counter(c) for c in results["modules"].values()), Counter())}
+    for module, counts in rows.items():
+        late = counts.get("timeout", 0)
+        killed = counts.get("killed", 0) + late
+        name = module if module == "all" else f"`{module}`"
+        part = f"{100.0 * killed / counts['mutants']:.1f} %"
+        lines.append(f"| {name} | {counts['mutants']} | {killed} | {late} | {counts['mutants'] - killed} | {part} |")
+    return "\n".join(lines)
+
+
+def survivors(results: dict[str, Any]) -> str:
+    """Every survivor with its change and the reason why it behaves as the original does."""
+    lines = ["| function | original | mutant | why no test can tell them apart |", "|---|---|---|---|"]
+    for one in results["survivors"]:
+        before, after = shortened(one["before"], one["after"])
+        lines.append(f"| `{one['function']}` | {code(before)} | {code(after)} | {one['reason']} |")
+    return "\n".join(lines)
+
+
+def shortened(before: str, after: str, around: int = 24) -> tuple[str, str]:
+    """The part in which two lines differ, with some of what stands around it."""
+    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    pairs = zip(reversed(before[first:]), reversed(after[first:]), strict=False)
+    last = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+    start = max(first - around, 0)
+    ends = [max(len(text) - last + around, first) for text in (before, after)]
+    cut = [text[start:end] for text, end in zip((before, after), ends, strict=True)]
+    return tuple(("…" if start else "") + part + ("…" if end < len(text) else "")
+        for part, end, text in zip(cut, ends, (before, after), strict=True))  # fmt: skip
+
+
+def code(text: str) -> str:
+    """Text as code inside a table of Markdown."""
+    return "`` " + text.replace("|", "\\|") + " ``" if text else ""
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page of the documentation."""
+    return f"{HEAD}\n\n## Modules\n\n{table(results)}\n\n## Survivors\n\n{survivors(results)}\n"
+
+
+def main() -> int:
+    """Write both files; say what is missing."""
+    results = collect()
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(results), encoding="utf-8")
+    missing = [one["mutant"] for one in results["survivors"] if not one["reason"]]
+    print(table(results), *(f"no reason: {name}" for name in missing), sep="\n")
+    return int(bool(missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
