@@ -7,19 +7,61 @@ LDM-SR's schedule, so that they draw smoother samples than 250 do. The teacher m
 ones; the only D that takes the student there at once is their weighted mean (Salimans and Ho 2022, "Progressive
 distillation for fast sampling of diffusion models", who halve the number of steps again and again).
 
-A network trained this way belongs to the number of steps that it was trained for: with more steps, or with a solver of
-second order, its samples are too rough.
+A network trained this way to the end belongs to the number of steps that it was trained for: with more steps, or with a
+solver of second order, its samples are too rough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 import torch
+from diffusers import UNet2DModel
 
-__all__ = ["distilled_noise"]
+from real.train.loop import RunSettings, autocast
+from real.train.record import read_record
 
-Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+__all__ = ["distilled_noise", "load_teacher"]
+
+Denoiser: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Teacher: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def load_teacher(folder: Path, run_settings: RunSettings, *, in_channels: int, stride: int, substeps: int) -> Teacher:
+    """`distilled_noise` of a finished run's network, as a function of noisy latents, condition, t and alphas_cumprod.
+
+    Args:
+        folder: Output folder of the run.
+        run_settings: Device and precision.
+        in_channels: Of the student, to be told a network of another task.
+        stride: See `distilled_noise`.
+        substeps: See there.
+
+    Raises:
+        FileNotFoundError: `folder` holds no finished run.
+        ValueError: Its network is of another task.
+    """
+    read_record(folder, "unet")
+    network = UNet2DModel.from_pretrained(folder / "unet").to(run_settings.device).requires_grad_(False).eval()
+    if network.config.in_channels != in_channels:
+        raise ValueError(
+            f"teacher: its network has {network.config.in_channels} input channels, this one {in_channels}; "
+            "give a finished run of the same task"
+        )
+
+    def predict(condition: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with autocast(run_settings):
+            output: torch.Tensor = network(torch.cat([x, condition], dim=1), t).sample
+        return output.float()
+
+    @torch.no_grad()
+    def learned(x_t: torch.Tensor, condition: torch.Tensor, t: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
+        return distilled_noise(partial(predict, condition), x_t, t, alphas, stride=stride, substeps=substeps)
+
+    return learned
 
 
 def distilled_noise(

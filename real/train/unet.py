@@ -18,17 +18,15 @@ Latents of all photos are computed once; every step then draws crops of them wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from real.degrade import SCALE
-from real.train.distil import distilled_noise
+from real.train.distil import load_teacher
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
@@ -135,7 +133,10 @@ def train_unet(
     if start_from is not None:
         earlier = read_record(start_from, "unet")
         _take_over(model, UNet2DModel.from_pretrained(start_from / "unet"))
-    learned = None if teacher is None else _teacher(teacher, model, run_settings)
+    learned = None
+    if teacher is not None:
+        steps = {"stride": settings.stride, "substeps": settings.substeps}
+        learned = load_teacher(teacher, run_settings, in_channels=model.config.in_channels, **steps)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     if teacher is None:
         plain = {k: v for k, v in plain.items() if k not in ("stride", "substeps")}
@@ -164,7 +165,7 @@ def train_unet(
         alpha_bar = alphas_cumprod[t][:, None, None, None]
         x_t, eps = noised(x0, eps, alpha_bar, counter=counter)
         if learned is not None:
-            eps = learned(x_t, condition, t, alphas_cumprod, stride=settings.stride, substeps=settings.substeps)
+            eps = learned(x_t, condition, t, alphas_cumprod)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
         weight = loss_weight(alpha_bar, cap=settings.weight_cap, power=settings.weight_power)
@@ -187,28 +188,6 @@ def train_unet(
         started_from=earlier,
     )
     return ema
-
-
-def _teacher(folder: Path, model: UNet2DModel, run_settings: RunSettings) -> Callable[..., torch.Tensor]:
-    """`distilled_noise` of the network there, as a function of the noisy latents, the condition and t."""
-    read_record(folder, "unet")
-    network = UNet2DModel.from_pretrained(folder / "unet").to(run_settings.device).requires_grad_(False).eval()
-    if network.config.in_channels != model.config.in_channels:
-        raise ValueError(
-            f"teacher: its network has {network.config.in_channels} input channels, this one "
-            f"{model.config.in_channels}; give a finished run of the same task"
-        )
-
-    @torch.no_grad()
-    def learned(x_t: torch.Tensor, condition: torch.Tensor, t: torch.Tensor, *schedule: Any, **steps: int) -> Any:
-        def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            with autocast(run_settings):
-                output: torch.Tensor = network(torch.cat([x, condition], dim=1), t).sample
-            return output.float()
-
-        return distilled_noise(predict, x_t, t, *schedule, **steps)
-
-    return learned
 
 
 def loss_weight(alpha_bar: torch.Tensor, *, cap: float, power: float) -> torch.Tensor:
