@@ -110,9 +110,10 @@ def _status(key: str) -> int:
 
 def table(results: dict[str, Any]) -> str:
     """The table of times on the docs page."""
-    lines = ["| latents | N plain particles | N steered particles | inside steering and choice |", "|---|---|---|---|"]
+    lines = ["| latents | plain | steered | difference | inside steering and choice |", "|---|---|---|---|---|"]
     for case, row in results["cost"].items():
-        lines.append(f"| {case} | {row['plain_s']:.2f} s | {row['steered_s']:.2f} s | {row['inside_percent']:.2f} % |")
+        times = f"{row['plain_s']:.2f} s | {row['steered_s']:.2f} s | {row['more']:+.2f} %"
+        lines.append(f"| {case} | {times} | {row['inside_percent']:.2f} % |")
     return "\n".join(lines)
 
 
