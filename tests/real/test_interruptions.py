@@ -31,8 +31,8 @@ def test_after_twenty_interruptions_nothing_is_lost_or_doubled(run_all: Any, tin
     assert -9 in report["ends"]
     assert 130 in report["ends"]
     progress = 0
-    for study in report["studies"]:
-        whole, broken = tmp_path / f"{study}-whole", tmp_path / study
+    for study, name in report["studies"]:
+        whole, broken = tmp_path / f"{study}-whole", tmp_path / name
         assert {p.name for p in broken.iterdir()} == {p.name for p in whole.iterdir()}
         for file in ("rows.jsonl", "settings.json", "report.md", "report.json"):
             assert (broken / file).read_text().replace(str(broken), str(whole)) == (whole / file).read_text(), file

@@ -17,6 +17,7 @@ from real import commands  # noqa: F401  what the command imports late
 from real.__main__ import main
 from real.bench import plots  # noqa: F401
 
+ROUNDS = 6
 STUDIES = ("attribution", "table8", "table12", "fig6", "table6")
 QUICK = ["--crop", "64", "--steps", "6", "--particles", "3", "--bandwidth", "20", "--device", "cpu"]
 
@@ -49,20 +50,28 @@ def interrupt(process: int, seconds: float, number: int) -> int:
 
 
 def run(model: str, photos: str, folder: Path, count: int) -> dict[str, object]:
-    """Interrupt `count` times, then let every study that was begun come to its end."""
-    rng, ends, begun = np.random.default_rng(0), [], []
-    for study in STUDIES:
-        started = time.monotonic()
-        assert finish(start(study, model, photos, folder / f"{study}-whole")) == 0
-        whole = time.monotonic() - started
-        begun.append(study)
+    """Interrupt `count` times, then let every study that was begun come to its end.
+
+    A study that ends before its interruption makes room for the next one, with less time: the first ones are slow.
+    """
+    rng, ends, begun, share = np.random.default_rng(0), [], [], 0.5
+    seconds: dict[str, float] = {}  # of whole studies
+    for number in range(ROUNDS * len(STUDIES)):
+        study = STUDIES[number % len(STUDIES)]
+        if study not in seconds:
+            started = time.monotonic()
+            assert finish(start(study, model, photos, folder / f"{study}-whole")) == 0
+            seconds[study] = time.monotonic() - started
+        broken = folder / f"{study}-{number}"
+        begun.append((study, broken.name))
         while len(ends) < count:
-            number = (signal.SIGINT, signal.SIGKILL)[int(rng.integers(2))]
-            end = interrupt(start(study, model, photos, folder / study), float(rng.uniform(0, 0.5 * whole)), number)
+            how = (signal.SIGINT, signal.SIGKILL)[int(rng.integers(2))]
+            end = interrupt(start(study, model, photos, broken), float(rng.uniform(0, share * seconds[study])), how)
             if end == 0:
-                break  # it had come to its end before: the next study
+                share *= 0.8
+                break
             ends.append(end)
-        assert finish(start(study, model, photos, folder / study)) == 0
+        assert finish(start(study, model, photos, broken)) == 0
         if len(ends) == count:
             break
     return {"ends": ends, "studies": begun}
