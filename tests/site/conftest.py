@@ -88,8 +88,8 @@ def shared_browser(start_browser: Callable[..., Any]) -> Any:
 @pytest.fixture
 def browser(shared_browser: Any, address: str) -> Iterator[Any]:
     """The browser, without size or scheme of an earlier test; fails if a page complained or asked elsewhere."""
+    shared_browser.get("data:text/html,")  # leaves the page before, which would answer a change of scheme by storing it
     set_screen(shared_browser, DESKTOP)
-    shared_browser.get("data:text/html,")  # leaves the page before, so that nothing of it runs on
     shared_browser.get_log("browser")
     shared_browser.get_log("performance")
     yield shared_browser

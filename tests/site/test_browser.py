@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("selenium", reason="comes with the extra browser")
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -50,10 +51,11 @@ def test_every_page_fits_a_phone_and_sets_its_maths(
     faults = []
     for page in addresses(site):
         browser.get(address + page)
-        if browser.execute_script(TOO_WIDE) > 0:
-            faults.append(f"{page} is wider than the screen")
-        if browser.execute_script(UNSET_MATHS):
-            faults.append(f"{page} shows maths as source")
+        for script, what in ((TOO_WIDE, "wider than the screen"), (UNSET_MATHS, "with maths as source")):
+            try:  # fonts and maths may come a moment after the page
+                WebDriverWait(browser, 5).until(lambda b, script=script: b.execute_script(script) <= 0)
+            except TimeoutException:
+                faults.append(f"{page} is {what}")
     assert not faults
 
 

@@ -65,6 +65,8 @@ class Reader:
 @pytest.fixture
 def reader(browser: Any, address: str) -> Reader:
     browser.get(address + "explorable/")
+    browser.execute_script("localStorage.clear()")  # where the site keeps the scheme
+    browser.refresh()
     return Reader(browser)
 
 
@@ -174,7 +176,9 @@ def test_the_buttons_of_the_text_set_what_they_say(reader: Reader) -> None:
 def test_colours_follow_the_toggle_of_the_site(reader: Reader) -> None:
     places = ((".kds-panels svg", "background-color"), (".kds-dots circle", "fill"), (".kds-level-2", "fill"))
     light = [reader.colour(*place) for place in places]
-    reader.browser.find_element(By.CSS_SELECTOR, "label[title='Switch to the dark scheme']").click()
+    toggle = reader.browser.find_element(By.CSS_SELECTOR, "label[title='Switch to the dark scheme']")
+    WebDriverWait(reader.browser, 10).until(lambda _: toggle.is_displayed())  # a script of the site shows it
+    toggle.click()
     dark = [reader.colour(*place) for place in places]
     reader.browser.execute_script("localStorage.clear()")  # where the site keeps the choice
     assert all(one != other for one, other in zip(light, dark, strict=True))
