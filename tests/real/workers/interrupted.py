@@ -79,4 +79,5 @@ def run(model: str, photos: str, folder: Path, count: int) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     print(json.dumps(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))))
