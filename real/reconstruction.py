@@ -27,7 +27,7 @@ RUN = "autoencoder"
 
 @torch.no_grad()
 def reconstruct(model: LatentModel, truth: np.ndarray) -> np.ndarray:
-    """Encode and decode: RGB uint8 (H, W, 3) -> the same shape; no tiles, as the photo is seen in training."""
+    """Encode as a whole and decode as a restoration is, in tiles where it is large: RGB uint8 (H, W, 3) -> the same."""
     latents = model.vqvae.encode(padded_condition(truth, model)).latents
     return decode(model, latents[0], height=truth.shape[0], width=truth.shape[1])
 

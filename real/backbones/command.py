@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from real.backbones.hints import HintPlaces
-from real.backbones.problem import check_hints, scheduler_for
+from real.backbones.hints import HintPlaces, check_hints
+from real.backbones.problem import scheduler_for
 from real.backbones.recipes import RECIPES, Recipe
 from real.cli import UserError
 from real.options import BACKBONE_OPTIONS

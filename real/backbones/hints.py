@@ -18,7 +18,13 @@ from real.backbones.weights import read_weights
 from real.cli import UserError
 from real.images import SUFFIXES, load_photo
 
-__all__ = ["HintPlaces", "Hints", "read_image_tokens"]
+__all__ = ["HintPlaces", "Hints", "check_hints", "read_image_tokens"]
+
+TWICE = "--cleaner, --cleaned: both are given; leave one out"
+NEITHER = (
+    "--cleaner, --cleaned: DiffBIR works on a cleaned photo; give the weights of its first stage (BSRNet.pth) by "
+    "--cleaner, or the cleaned photo by --cleaned, or --cleaner bicubic, which only enlarges it"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,3 +138,32 @@ def _text(path: Path) -> str:
         return " ".join(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--tags: cannot read {str(path)!r} ({error})") from error
+
+
+def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> None:
+    """Refuse hints that are missing or belong to the other model; what they hold is not looked at.
+
+    Args:
+        family: "diffbir" or "seesr".
+        cleaner: The recipe's.
+        hints: The hints, or their places before they are read.
+
+    Raises:
+        UserError: See above.
+    """
+    foreign: tuple[str, ...]
+    if family == "diffbir":
+        if (hints.cleaned is None) == (cleaner is None):
+            raise UserError(TWICE if cleaner else NEITHER)
+        foreign = ("tags", "image_tokens")
+    else:
+        for name, what in (("tags", "words, may be empty"), ("image_tokens", "a safetensors file")):
+            if getattr(hints, name) is None:
+                raise UserError(
+                    f"--{name.replace('_', '-')}: not given; SeeSR needs its tagger's --tags and --image-tokens "
+                    f"({what}); docs/how-to/backbones.md says how to make them"
+                )
+        foreign = ("cleaned",)
+    for name in foreign:
+        if getattr(hints, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: {family} takes none; leave it out")

@@ -17,7 +17,7 @@ from kds_ref import SamplerState, predict_x0, predict_x0_from_v
 from real.backbones.cleaner import BICUBIC, clean
 from real.backbones.colour import adain_colour, wavelet_colour
 from real.backbones.grids import DiffBIRDDIMScheduler
-from real.backbones.hints import Hints
+from real.backbones.hints import Hints, check_hints
 from real.backbones.loop import sample
 from real.backbones.model import BackboneModel
 from real.backbones.pictures import FACTOR, as_tensor, decode, encode, enlarge, pad_to, resize, work_size
@@ -31,14 +31,9 @@ from real.problems import Progress
 from real.sampling import Particles, Settings, initial_noise
 from real.steered import particles_of, steered_scheduler
 
-__all__ = ["BackboneProblem", "check_hints", "scheduler_for"]
+__all__ = ["BackboneProblem", "scheduler_for"]
 
 MULTIPLE = 64  # pixels that DiffBIR's authors pad to
-TWICE = "--cleaner, --cleaned: both are given; leave one out"
-NEITHER = (
-    "--cleaner, --cleaned: DiffBIR works on a cleaned photo; give the weights of its first stage (BSRNet.pth) by "
-    "--cleaner, or the cleaned photo by --cleaned, or --cleaner bicubic, which only enlarges it"
-)
 
 
 class BackboneProblem(EnsembleProblem):
@@ -161,35 +156,6 @@ class BackboneProblem(EnsembleProblem):
         image = resize(image, (self.height, self.width)).clamp(0.0, 1.0)
         pixels: np.ndarray = (image[0] * 255.0).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return pixels
-
-
-def check_hints(family: str, cleaner: str | None, hints: Any) -> None:
-    """Refuse hints that are missing or belong to the other model; what they hold is not looked at.
-
-    Args:
-        family: "diffbir" or "seesr".
-        cleaner: The recipe's.
-        hints: `Hints`, or `HintPlaces` before they are read.
-
-    Raises:
-        UserError: See above.
-    """
-    foreign: tuple[str, ...]
-    if family == "diffbir":
-        if (hints.cleaned is None) == (cleaner is None):
-            raise UserError(TWICE if cleaner else NEITHER)
-        foreign = ("tags", "image_tokens")
-    else:
-        for name, what in (("tags", "words, may be empty"), ("image_tokens", "a safetensors file")):
-            if getattr(hints, name) is None:
-                raise UserError(
-                    f"--{name.replace('_', '-')}: not given; SeeSR needs its tagger's --tags and --image-tokens "
-                    f"({what}); docs/how-to/backbones.md says how to make them"
-                )
-        foreign = ("cleaned",)
-    for name in foreign:
-        if getattr(hints, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')}: {family} takes none; leave it out")
 
 
 def scheduler_for(model: BackboneModel, settings: Settings, count: int, *, steered: bool = True) -> Any:

@@ -2,10 +2,11 @@
 
 DDIM is the Euler method in sigma = sqrt((1 - alpha_bar) / alpha_bar): with D the predicted clean latents, a step from
 sigma to sigma' goes to D + (sigma' / sigma) * (x - D), where x = x_t / sqrt(alpha_bar). Euler steps lose variance: of a
-Gaussian of any width the share h / 2, for steps of h in the logarithm of sigma; h is 0.07 to 0.14 in 50 steps of
-LDM-SR's schedule, so that they draw smoother samples than 250 do. The teacher makes the step in `substeps` shorter
-ones; the only D that takes the student there at once is their weighted mean (Salimans and Ho 2022, "Progressive
-distillation for fast sampling of diffusion models", who halve the number of steps again and again).
+Gaussian of any width the share h / 2, for steps of h in the logarithm of sigma; h is 0.07 to 0.15 in 50 steps of
+LDM-SR's schedule (more below t = 100), so that they draw smoother samples than 250 do. The teacher makes the step in
+`substeps` shorter ones; the only D that takes the student there at once is their weighted mean (Salimans and Ho
+2022, "Progressive distillation for fast sampling of diffusion models", who halve the number of steps again
+and again).
 
 A network trained this way to the end belongs to the number of steps that it was trained for: with more steps, or with a
 solver of second order, its samples are too rough.

@@ -23,6 +23,7 @@ COMMAND_LINES = (  # what only the commands use: --help says it
     "real.backbones.__main__",
     "real.bench.command",
     "real.train.__main__",
+    "real.train.parsers",
     "real.plugin.table",
     "toy.__main__",
     "toy.files",

@@ -180,8 +180,13 @@ def test_the_autoencoder_alone_is_scored_on_the_whole_photo(
     report = json.loads((out / "reconstruction.json").read_text())
     assert (report["photos"], report["crop"]) == (2, None)
     psnr = [row["scores"]["psnr_rgb"] for row in rows]
+    assert psnr[0] != psnr[1]
     assert report["scores"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(psnr), abs=1e-3)
     assert run(*options, "--crop", 64) == 2  # other settings: refused, nothing mixed
+    assert run(*options[:-1], tmp_path / "cropped", "--crop", 64, "--limit", 1) == 0
+    truth = np.ascontiguousarray(center_crop(photo, side=64))
+    cropped = json.loads((tmp_path / "cropped" / "rows.jsonl").read_text())["scores"]["psnr_rgb"]
+    assert cropped == pytest.approx(distortion(reconstruct(model, truth), truth)["psnr_rgb"], abs=1e-6)
 
 
 def test_evaluate_goes_on_where_it_was(tmp_path: Path, photo: np.ndarray, tiny_folder: Path) -> None:
