@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     if options.stage == "export":
-        export_model(Path(options.autoencoder), Path(options.unet), Path(options.output))
+        folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
+        export_model(*folders, bandwidth=options.bandwidth)
         return 0
     command = "python -m real.train " + shlex.join(arguments)
     if options.stage == "rescale":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import diffusers
 
+from real.models import PAPER_BANDWIDTH
 from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 
@@ -22,7 +24,7 @@ INDEX = {
 }
 
 
-def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
+def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: float = PAPER_BANDWIDTH) -> None:
     """Write both networks in float16 safetensors, the scheduler, the index and the training record.
 
     Args:
@@ -30,11 +32,15 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
         unet: Output folder of the `unet` or of the `inpainting` stage. Of the latter's shape diffusers has no pipeline,
             so that folder has no index of one.
         output: A new or empty folder.
+        bandwidth: h for `kds.json`, in units of the latents: found by trying values on photos, not known to training.
 
     Raises:
+        ValueError: `bandwidth` is not a positive finite number.
         FileNotFoundError: A stage has not finished.
         FileExistsError: `output` holds something already.
     """
+    if not (math.isfinite(bandwidth) and bandwidth > 0):
+        raise ValueError(f"bandwidth: got {bandwidth}; give a positive finite number")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
@@ -45,6 +51,6 @@ def export_model(autoencoder: Path, unet: Path, output: Path) -> None:
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
     restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
-    (output / "kds.json").write_text(json.dumps({"bandwidth": 0.3, **restores}, indent=1) + "\n")
+    (output / "kds.json").write_text(json.dumps({"bandwidth": bandwidth, **restores}, indent=1) + "\n")
     if "scale" in restores:
         (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")

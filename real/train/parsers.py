@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from real.degrade import Degradation
+from real.models import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
 from real.train.unet import UNetSettings
 
@@ -88,6 +89,13 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
     export.add_argument("--output", required=True, metavar="FOLDER", help="new or empty folder for the model")
+    export.add_argument(
+        "--bandwidth",
+        type=float,
+        default=PAPER_BANDWIDTH,
+        metavar="H",
+        help="for kds.json, in units of the latents (default: the paper's %(default)s)",
+    )
     return parser
 
 

@@ -1,6 +1,7 @@
 """Training: it learns, it resumes to the same numbers, it refuses what does not fit."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,13 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
     assert record["autoencoder"]["settings"]["codes"] == 16
     with pytest.raises(FileExistsError, match="output"):
         export_model(tmp_path / "a", tmp_path / "u", tmp_path / "model")
+    for wrong in (0.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="bandwidth: got"):
+            export_model(tmp_path / "a", tmp_path / "u", tmp_path / "other", bandwidth=wrong)
+    assert not (tmp_path / "other").exists()
+    export = ["export", "--autoencoder", tmp_path / "a", "--unet", tmp_path / "u", "--output", tmp_path / "other"]
+    assert main([*map(str, export), "--bandwidth", "3"]) == 0
+    assert (load_model(str(tmp_path / "model")).bandwidth, load_model(str(tmp_path / "other")).bandwidth) == (0.3, 3.0)
 
 
 def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
