@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 from real.bench.lines import Lines, name_of, sampler_name
 from real.bench.plan import Grid, Line, Pair
 from real.sampling import Settings
 
-__all__ = ["BUDGETS", "attribution", "attribution_pairs", "fig4", "fig4_pairs", "fig6", "fig6_pairs", "fig7", "front"]
+__all__ = [
+    "BUDGETS",
+    "attribution",
+    "attribution_pairs",
+    "fig4",
+    "fig4_pairs",
+    "fig6",
+    "fig6_pairs",
+    "fig7",
+    "fig7_pairs",
+    "front",
+]
 
 BUDGETS = (50, 100, 250, 500)  # model evaluations at which `front` asks what is best
 
@@ -113,8 +124,15 @@ def fig6(base: Settings, grid: Grid) -> list[Line]:
 
 
 def fig6_pairs(lines: Sequence[Line]) -> list[Pair]:
-    """Every point of the grid against the average of as many plain particles."""
-    return [
+    """What more particles do, what a larger bandwidth does, and KDS against the average of as many plain particles."""
+    curves: dict[str, list[Line]] = {}
+    for line in lines:
+        curves.setdefault(line.group, []).append(line)
+    steered = [curve for name, curve in curves.items() if name != "average"]
+    more = [pair for curve in steered for pair in pairwise(curve)]
+    wider = [(a[-1], b[-1]) for a, b in pairwise(steered) if b[-1].run.kind == "kds"]
+    pairs = [Pair(b.key, a.key, f"{b.label}: against {a.label}") for a, b in [*more, *wider]]
+    return pairs + [
         Pair(line.key, f"average-{line.at:g}", f"{line.label}: against the average of {line.at:g}")
         for line in lines
         if line.run.kind == "kds"
@@ -132,3 +150,10 @@ def fig7(base: Settings, grid: Grid) -> list[Line]:
     for h in grid.bandwidth:
         lines.append(make.kds(f"kds-{name_of(h)}", f"KDS, h = {name_of(h)}", replace(base, bandwidth=h)))
     return lines
+
+
+def fig7_pairs(lines: Sequence[Line]) -> list[Pair]:
+    """KDS at every bandwidth, against one particle and against the average."""
+    steered = [line for line in lines if line.run.kind == "kds"]
+    others = {"plain": "one plain particle", "average": "the average of the plain particles"}
+    return [Pair(line.key, key, f"{line.label}: against {what}") for line in steered for key, what in others.items()]

@@ -52,7 +52,7 @@ STUDIES: dict[str, Study] = {
         about="h is the same for all sizes, as in the paper, while distances grow with the root of the patch's size: "
         "a long patch sees only itself.",
         lines=tables.table5,
-        pairs=tables.against_first,
+        pairs=tables.table5_pairs,
         grid=Grid(particles=(10, 40), patch_size=(1, 4, 16)),
         sweeps=frozenset({"particles", "patch_size"}),
         paper={"table": "5", **_LDM},
@@ -138,7 +138,7 @@ STUDIES: dict[str, Study] = {
         title="bandwidths and the plain average side by side, as pictures (Figure 7)",
         about="The pictures of every photo are in images/; the plot shows the first photos.",
         lines=figures.fig7,
-        pairs=tables.against_plain,
+        pairs=figures.fig7_pairs,
         grid=Grid(bandwidth=(0.1, 0.3, 0.6)),
         sweeps=frozenset({"bandwidth"}),
         plot="panels",

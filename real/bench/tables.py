@@ -23,6 +23,7 @@ __all__ = [
     "table4",
     "table4_pairs",
     "table5",
+    "table5_pairs",
     "table6",
     "table8",
     "table12",
@@ -113,6 +114,16 @@ def table5(base: Settings, grid: Grid) -> list[Line]:
         settings = replace(base, particles=n, patch_size=p)
         lines.append(make.kds(f"patch-{p}-n-{n}", f"KDS, patch {p} x {p}, N = {n}", settings, paper=beside))
     return lines
+
+
+def table5_pairs(lines: Sequence[Line]) -> list[Pair]:
+    """As `against_first`, then more particles against fewer at the same size of the patch."""
+    steered = {(line.run.settings.patch_size, line.run.settings.particles): line for line in lines[1:]}
+    first = lines[1].run.settings.particles
+    more = [(line, steered[p, first]) for (p, n), line in steered.items() if n != first]
+    return against_first(lines) + [
+        Pair(a.key, b.key, f"{a.label}: against {b.label}") for a, b in more if b is not lines[1]
+    ]
 
 
 def table6(base: Settings, grid: Grid) -> list[Line]:

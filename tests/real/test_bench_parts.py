@@ -452,3 +452,23 @@ def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pyt
     assert rows.read_text().count("\n") == 8
     assert "4 photos" in capsys.readouterr().out
     assert json.loads((killed / "report.json").read_text())["photos"] == 4
+
+
+def test_the_pairs_of_the_grids_ask_what_the_paper_claims() -> None:
+    def pairs(name: str, **values: list[float]) -> list[tuple[str, str]]:
+        study = STUDIES[name]
+        grid = fill_grid(study, values)
+        return [(pair.a, pair.b) for pair in study.pairs(study.lines(_first(Settings(), grid), grid))]
+
+    fig6 = pairs("fig6", particles=[1, 5, 10], bandwidth=[0.1, 0.3])
+    more = [("kds-5-0.1", "kds-1-0.1"), ("kds-10-0.1", "kds-5-0.1"), ("kds-5-0.3", "kds-1-0.3")]
+    assert fig6[:5] == [*more, ("kds-10-0.3", "kds-5-0.3"), ("kds-10-0.3", "kds-10-0.1")]
+    assert fig6[5:] == [(f"kds-{n}-{h}", f"average-{n}") for n in (5, 10) for h in (0.1, 0.3)]
+    assert pairs("fig6", particles=[1], bandwidth=[0.1, 0.3]) == []
+    table5 = pairs("table5", bandwidth=[0.3])
+    assert table5[-1] == ("patch-4-n-40", "patch-4-n-10")
+    assert len(table5) == len(set(table5)) == 4 + 3 + 1
+    assert (
+        pairs("table5", bandwidth=[0.3], patch_size=[1], particles=[5, 10]).count(("patch-1-n-10", "patch-1-n-5")) == 1
+    )
+    assert pairs("fig7", bandwidth=[0.1]) == [("kds-0.1", "plain"), ("kds-0.1", "average")]
