@@ -45,6 +45,7 @@ class Judge:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.seconds: dict[str, dict[str, float]] = defaultdict(dict)  # of each test that reaches a function
+        self.reach: dict[str, int] = {}  # how many functions each test reaches
         self.deaths: dict[str, Counter[str]] = defaultdict(Counter)  # how many of its mutants a test has killed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -80,6 +81,7 @@ class Judge:
         if failed := [line["test"] for line in lines if line.get("failed")]:
             pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {TIMES}", returncode=1)
         for line in lines:
+            self.reach[line["test"]] = len(line.get("functions", ()))
             for function in line.get("functions", ()):
                 self.seconds[function][line["test"]] = line["seconds"]
         last = {line["test"]: line for line in lines}
@@ -113,10 +115,12 @@ class Judge:
         print(data.path, dict(Counter(codes.values())), file=sys.__stderr__, flush=True)
 
     def choose(self, function: str) -> list[str]:
-        """Tests that reach a function: first those that killed most, then the quick ones, up to a sum of seconds."""
+        """Tests that reach a function, up to a sum of seconds: first those that killed most of its mutants, then the
+        quick ones that reach little else.
+        """
         seconds, deaths = self.seconds[function], self.deaths[function]
         chosen, total = [], 0.0
-        for test in sorted(seconds, key=lambda test: (-deaths[test], seconds[test])):
+        for test in sorted(seconds, key=lambda test: (-deaths[test], seconds[test] * self.reach[test])):
             total += seconds[test]
             if total <= self.options.seconds or not chosen:
                 chosen.append(test)
