@@ -77,15 +77,14 @@ def test_a_block_of_locations_is_as_large_as_it_may_be(lead: tuple[int, ...], mo
 
 def test_pairs_are_taken_from_both_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     x = R.normal(size=(2, 7, 5, 3))
-    problem = Problem(NUMPY, np.float64, x, x, 0.7)
-    for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
-        monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
-        monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
-        assert _pairs.suits_pairs(problem, GAUSSIAN) is suits
+    problem, points = Problem(NUMPY, np.float64, x, x, 0.7), x[0, 0]
+    for ensembles in (x, x[0]):
+        for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
+            monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
+            monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
+            assert _pairs.suits_pairs(problem._replace(query=ensembles, particles=ensembles), GAUSSIAN) is suits
     monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", 1)
     monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", 1)
-    ensemble, points = x[0], x[0, 0]
-    assert _pairs.suits_pairs(problem._replace(query=ensemble, particles=ensemble), GAUSSIAN)
     assert not _pairs.suits_pairs(problem._replace(query=points, particles=points), GAUSSIAN)
 
 

@@ -118,6 +118,11 @@ def test_the_flat_kernel_has_no_slope() -> None:
     assert np.all(kernels.FLAT.log_slope(np.asarray([0.0, 0.5, 1.0, 2.0])) == -math.inf)
 
 
+def test_the_cusp_of_the_laplacian_has_no_weight_in_a_slope() -> None:
+    slope = kernels.LAPLACIAN.log_slope(np.asarray([0.0, 1.0]))
+    assert slope.tolist() == [-math.inf, -1.0]
+
+
 @pytest.mark.parametrize("dimension", [1, 2, 3, 7])
 @pytest.mark.parametrize("name", DENSITIES)
 def test_volume_is_the_radial_integral(name: str, dimension: int) -> None:

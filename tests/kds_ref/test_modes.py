@@ -337,6 +337,7 @@ def test_a_chain_is_one_mode_and_the_limit_is_included(xp: Any) -> None:
     np.testing.assert_array_equal(xp.numpy(merged.modes), [[1.0], [2.625]])
     assert merged.labels.dtype == merged.sizes.dtype == xp.namespace.int64
     xp.check_like(merged.modes, x, shape=(2, 1))
+    xp.check_like(merged.sizes, merged.labels, shape=(2,))
 
 
 def test_equal_points_have_exactly_their_own_mean(xp: Any) -> None:

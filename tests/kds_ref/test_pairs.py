@@ -197,6 +197,16 @@ def test_what_cannot_be_written_into_takes_the_plain_formula(taken: list[int]) -
     assert len(taken) == 2
 
 
+def test_a_compiler_at_work_takes_the_plain_formula(taken: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    z = torch.from_numpy(Z)
+    steer(z)
+    assert len(taken) == 1
+    monkeypatch.setattr(_pairs, "is_compiling", lambda xp: xp.__name__.endswith("torch"))
+    steer(z)
+    assert len(taken) == 1
+
+
 def plain_by_own_kernel(z: Any) -> Any:
     """A kernel that is not one of the package takes the plain formula: it may rise with the distance."""
     return steer(z, bandwidth=0.9, kernel=Kernel("own", GAUSSIAN.log_profile))[0]
