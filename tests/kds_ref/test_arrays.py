@@ -127,13 +127,17 @@ def test_only_half_precision_is_widened() -> None:
 
 
 def test_no_value_is_looked_at_while_a_compiler_is_at_work() -> None:
-    for at_work in (True, False):
-        library = SimpleNamespace(compiler=SimpleNamespace(is_compiling=lambda answer=at_work: answer), all=np.all)
-        assert is_compiling(library) is at_work
-        looked: list[bool] = []
-        assert holds(lambda v: looked.append(True) or v > 0.0, np.zeros(1), library) is at_work
-        assert looked == [True] * (not at_work)
-    assert is_compiling(NUMPY) is False
+    working, idle = (
+        SimpleNamespace(compiler=SimpleNamespace(is_compiling=lambda answer=answer: answer), all=np.all)
+        for answer in (True, False)
+    )
+    assert is_compiling(working) is True
+    assert is_compiling(idle) is is_compiling(NUMPY) is False
+    looked: list[bool] = []
+    assert holds(lambda v: looked.append(True) or v > 0.0, np.zeros(1), working) is True
+    assert not looked
+    assert holds(lambda v: looked.append(True) or v > 0.0, np.zeros(1), idle) is False
+    assert looked == [True]
 
 
 def test_arrays_that_do_not_go_together() -> None:
