@@ -227,6 +227,14 @@ def test_a_shift_as_long_as_the_limit_has_arrived(xp: Any) -> None:
     assert [int(xp.numpy(r.num_iterations)[0]) for r in (near, far)] == [0, 1]
 
 
+def test_a_climb_gives_up_after_a_thousand_shifts() -> None:
+    # particles at -h and h: x <- h tanh(x / h) falls to 0 like h sqrt(1.5 / n), so that its shift is 1e-5 h at n = 1552
+    result = seek_modes(np.asarray([[1.0]]), np.asarray([[-1.0], [1.0]]), bandwidth=1.0)
+    assert result.num_iterations.tolist() == [1000]
+    assert not result.converged.any()
+    assert result.points[0, 0] == pytest.approx(math.sqrt(1.5 / 1000), rel=0.01)
+
+
 # ---- blurring
 
 
