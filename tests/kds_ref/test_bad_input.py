@@ -163,6 +163,7 @@ OTHER_CASES: list[Case] = [
     (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 1}, ValueError, "sample_ndim is 1"),
     (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 5}, ValueError, "z has shape .* C and 4 axes of space"),
     (k.patchify, {"z": Z[..., :0], "patch_size": 2, "sample_ndim": 2}, ValueError, "z has shape .* none empty"),
+    (k.patchify, {"z": Z[:, :0], "patch_size": 2}, ValueError, "z has shape .4, 0, 3, 3.; .* none empty"),
     (
         k.unpatchify,
         {"patches": np.zeros((2, 2), dtype=int), "patch_size": 2, "stride": 1, "shape": (1, 3)},

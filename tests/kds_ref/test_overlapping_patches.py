@@ -137,6 +137,16 @@ def test_half_precision_is_averaged_in_float32() -> None:
     np.testing.assert_array_equal(half, wide.astype(np.float16))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_of_torch_is_averaged_in_float32(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    patches = torch.from_numpy(values(9, 9)).to(getattr(torch, dtype))
+    wide = unpatchify(patches.float(), patch_size=9, stride=1, shape=(1, 17))
+    half = unpatchify(patches, patch_size=9, stride=1, shape=(1, 17))
+    assert half.dtype == patches.dtype
+    assert torch.equal(half, wide.to(patches.dtype))
+
+
 # ---- in steer
 
 
