@@ -192,7 +192,7 @@ def identify(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=identify)
 def test_the_error_names_the_argument(case: Case) -> None:
     function, arguments, error, message = case
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=f"^{message}") as caught:
         function(**arguments)
     assert type(caught.value) is error
     assert "\n" not in str(caught.value)
