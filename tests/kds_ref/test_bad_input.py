@@ -241,6 +241,7 @@ OTHER_CASES: list[Case] = [
     (k.linear_schedule, {"num_train_timesteps": 0}, ValueError, "num_train_timesteps is 0"),
     (k.linear_schedule, {"beta_end": 1.0}, ValueError, "beta_end is 1"),
     (k.scaled_linear_schedule, {"beta_start": 0.0}, ValueError, "beta_start is 0"),
+    (k.linear_schedule, {"beta_start": None}, TypeError, "beta_start is a NoneType"),
     (k.cosine_schedule, {"max_beta": 1.0}, ValueError, "max_beta is 1"),
     (k.cosine_schedule, {"max_beta": 0.0}, ValueError, "max_beta is 0"),
     (k.cosine_schedule, {"num_train_timesteps": 0}, ValueError, "num_train_timesteps is 0"),
