@@ -229,6 +229,7 @@ OTHER_CASES: list[Case] = [
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50.5}, TypeError, "num_train_timesteps is a float"),
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "cutoff": -0.1}, ValueError, "cutoff is -0.1"),
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "strength": 3}, ValueError, "strength is 3"),
+    (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "strength": -0.1}, ValueError, "strength is -0.1"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([0.5, 0.9])}, ValueError, "alphas_cumprod must be"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([1.0, 0.9])}, ValueError, "alphas_cumprod must be"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([0.5, np.nan])}, ValueError, "alphas_cumprod must be"),
