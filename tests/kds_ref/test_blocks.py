@@ -15,7 +15,15 @@ NUMPY = common_namespace(x=np.zeros(1))
 
 
 # leading axes of the queries and of the particles, and how many ensembles both make
-LEADS = [((), (), 1), ((5,), (), 5), ((), (3,), 3), ((5,), (5,), 5), ((2, 1), (1, 3), 6), ((2, 3), (3,), 6)]
+LEADS = [
+    ((), (), 1),
+    ((1,), (), 1),
+    ((5,), (), 5),
+    ((), (3,), 3),
+    ((5,), (5,), 5),
+    ((2, 1), (1, 3), 6),
+    ((2, 3), (3,), 6),
+]
 every_lead = pytest.mark.parametrize(("lead_q", "lead_p", "ensembles"), LEADS)
 
 

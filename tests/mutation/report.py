@@ -24,7 +24,7 @@ REASONS = ROOT / "tests/mutation/reasons.toml"
 PAGE = ROOT / "docs/explanation/mutation.md"
 COMMANDS = [
     "python tests/mutation/run.py --without torch diffusers sklearn transformers matplotlib --seconds 0.3 --slow 1",
-    "python tests/mutation/run.py --again --seconds 3 --slow 2",
+    "python tests/mutation/run.py --again --unexplained --seconds 15 --slow 2",
 ]
 HEAD = """# Mutation tests
 
@@ -44,7 +44,9 @@ python tests/mutation/report.py
 `run.py` lets mutmut generate the mutants, collects the tests once, and judges every mutant in a fork of that process:
 first by the tests that killed others of the same function, then by those among the rest that are quick and reach little
 else. It can be stopped and started again. The first pass kills most mutants within a third of a second of quick tests
-on NumPy and array-api-strict alone; the second tries the survivors again by all tests, torch's too.
+on NumPy and array-api-strict alone. The second tries those survivors again by all tests, torch's too, for which
+`tests/mutation/reasons.toml` has no reason; it was repeated after a test was added. Without the options a single pass
+does the work of both, in many hours.
 
 ## What is counted
 
