@@ -176,6 +176,8 @@ def test_leading_axes_of_query_and_particles_join(xp: Any, lead_q: tuple[int, ..
     expected = seek_modes(*full, bandwidth=0.5)
     assert tuple(result.points.shape) == (*lead, 4, 2)
     assert tuple(result.num_iterations.shape) == tuple(result.converged.shape) == (*lead, 4)
+    at_once = seek_modes(xp.array(0.0 * query), xp.array(0.0 * particles), bandwidth=0.5)  # nothing moves
+    assert tuple(at_once.points.shape) == (*lead, 4, 2)
     np.testing.assert_allclose(xp.numpy(result.points), expected.points, rtol=1e-12)
     np.testing.assert_array_equal(xp.numpy(result.num_iterations), expected.num_iterations)
 
