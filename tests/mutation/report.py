@@ -46,7 +46,7 @@ first by the tests that killed others of the same function, then by those among 
 else. It can be stopped and started again. The first pass kills most mutants within a third of a second of quick tests
 on NumPy and array-api-strict alone. The second tries those survivors again by all tests, torch's too, for which
 `tests/mutation/reasons.toml` has no reason; it was repeated after a test was added. Without the options a single pass
-does the work of both, in many hours.
+does the work of both, but takes much longer.
 
 ## What is counted
 
