@@ -183,6 +183,7 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
 
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
+    assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
     with pytest.raises(ValueError, match=r"cutoff is 1.5; it must be finite and in .0.0, 1.0."):
         steering_strength(300, 1000, cutoff=1.5)
 
