@@ -155,12 +155,7 @@ def add_bench(commands: Any) -> None:
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
-    add_memory(
-        add_model(
-            parser,
-            what="as for sr (default: bundled LDM-SR), or for table3 as for inpaint (required)",
-        )
-    )
+    add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))
     group = parser.add_argument_group("the paper's numbers")

@@ -97,14 +97,14 @@ class PipelineProblem(EnsembleProblem):
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
         """What the pipeline does behind its last step: (N, C, h, w) -> (N, H, W, 3) in [0, 1]."""
         pipe, vae = self.model.pipe, self.model.pipe.vae
-        dtype, device = vae.dtype, self.model.device
+        device = self.model.device
         with quiet():
-            if widens := self.widens and dtype == torch.float16 and vae.config.force_upcast:
-                vae.to(dtype=torch.float32)
+            if widens := self.widens and vae.dtype == torch.float16 and vae.config.force_upcast:
+                vae.float()
             rows = latents.to(device, vae.dtype)
             image = vae.decode(rows / vae.config.scaling_factor, return_dict=False)[0]
             if widens:
-                vae.to(dtype=dtype)
+                vae.half()
             image, flagged, *_ = pipe.run_safety_checker(image, device, self.model.unet.dtype)
             pictures = pipe.image_processor.postprocess(image, output_type="np", do_denormalize=[True] * len(image))
             pipe.maybe_free_model_hooks()
