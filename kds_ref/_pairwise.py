@@ -75,8 +75,7 @@ def pairwise_blocks(problem: Problem) -> Iterator[tuple[Array, Array]]:
     few times the input's.
     """
     xp, _, query, particles, h = problem
-    per_query = max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape)
-    block = max(1, _MIN_BLOCK // per_query)
+    block = max(1, _MIN_BLOCK // (_ensembles(problem) * math.prod(particles.shape[-2:])))
     h = trailing(h, 2, xp)
     targets = xp.expand_dims(particles, axis=-3)  # (..., 1, N, D)
     count = query.shape[-2]
@@ -96,7 +95,7 @@ def distance_blocks(problem: Problem) -> Iterator[Array]:
     if query.shape[-1] > _FEW_DIMENSIONS:
         yield from (u for _, u in pairwise_blocks(problem))
         return
-    block = max(1, _DISTANCES // (max(math.prod(query.shape[:-2]), 1) * math.prod(particles.shape[:-1])))
+    block = max(1, _DISTANCES // (_ensembles(problem) * particles.shape[-2]))
     count, h = query.shape[-2], trailing(h, 2, xp)
     targets = xp.expand_dims(xp.matrix_transpose(particles), axis=-3)  # (..., 1, D, N)
     for start in range(0, count, block):
@@ -105,6 +104,12 @@ def distance_blocks(problem: Problem) -> Iterator[Array]:
         for axis in range(1, query.shape[-1]):
             squared = squared + (targets[..., axis, :] - origins[..., axis, :]) ** 2
         yield scaled_distance(squared, h, xp)
+
+
+def _ensembles(problem: Problem) -> int:
+    """Number of ensembles that the leading axes of query and particles, each equal or 1, make together."""
+    leads = (reversed(x.shape[:-2]) for x in (problem.query, problem.particles))
+    return math.prod([max(pair) for pair in zip_longest(*leads, fillvalue=1)])
 
 
 def scaled_distance(squared: Array, h: float | Array, xp: Namespace) -> Array:

@@ -22,7 +22,7 @@ from real.images import center_crop, load_photo
 from real.models import LatentModel
 from real.problems import METHODS
 from real.reconstruction import photos_of, reconstruct
-from real.records import describe
+from real.records import describe, mean_with_error
 from real.restore import compare, compare_plain
 from real.rows import Rows, locked
 from real.sampling import Settings
@@ -129,24 +129,18 @@ def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
         "cutoff": variant.cutoff,
         "bandwidth": variant.bandwidth,
         "photos": len(rows),
-        "methods": {m: {k: _mean(v) for k, v in values[m].items()} for m in methods},
+        "methods": {m: {k: mean_with_error(v) for k, v in values[m].items()} for m in methods},
         "pairs": [
-            {"a": a, "b": b, "what": what}
-            | {k: {**_mean(values[a][k] - values[b][k]), "p": _p(values[a][k], values[b][k])} for k in values[a]}
+            {"a": a, "b": b, "what": what} | {k: _difference(values[a][k], values[b][k]) for k in values[a]}
             for a, b, what in PAIRS
             if a in values and b in values  # after an early choice there is one steered particle
         ],
     }
 
 
-def _mean(values: np.ndarray) -> dict[str, float]:
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return {"mean": round(float(values.mean()), 4), "standard_error": round(error, 4)}
-
-
-def _p(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided paired Wilcoxon signed-rank test; 1 where no photo differs."""
-    return float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0
+def _difference(a: np.ndarray, b: np.ndarray) -> dict[str, float | None]:
+    """Mean of a - b with its error, and p of the two-sided paired Wilcoxon signed-rank test; 1 where none differs."""
+    return {**mean_with_error(a - b), "p": float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0}
 
 
 def _name(variant: Settings) -> str:
@@ -157,6 +151,11 @@ def _label(metric: str) -> str:
     return metric.upper().replace("_", "-")
 
 
+def _error(number: dict[str, float | None]) -> str:
+    """The standard error as a table has it; unknown with one photo."""
+    return "?" if number["standard_error"] is None else f"{number['standard_error']:.2f}"
+
+
 def table(summary: dict[str, Any]) -> str:
     """One variant of an evaluation as text: every method, then the paired differences."""
     lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
@@ -164,15 +163,15 @@ def table(summary: dict[str, Any]) -> str:
     last = "".join(f" {_label(name):>9}" for name in perceptual)
     lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}{last}")
     for method, s in summary["methods"].items():
-        psnr, error = s["psnr_rgb"]["mean"], s["psnr_rgb"]["standard_error"]
+        psnr, error = s["psnr_rgb"]["mean"], _error(s["psnr_rgb"])
         rest = f"{s['ssim_rgb']['mean']:9.3f} {s['psnr_y']['mean']:9.2f} {s['ssim_y']['mean']:9.3f}"
         last = "".join(f" {s[name]['mean']:9.4f}" for name in perceptual)
-        lines.append(f"{method:14}{psnr:9.2f} {error:6.2f} {rest}{last}")
+        lines.append(f"{method:14}{psnr:9.2f} {error:>6} {rest}{last}")
     for pair in summary["pairs"]:
         d = pair["psnr_rgb"]
         last = "".join(f", {_label(m)} {pair[m]['mean']:+.4f} (p = {pair[m]['p']:.2g})" for m in perceptual)
         lines.append(
-            f"{pair['what']}: {d['mean']:+.2f} +- {d['standard_error']:.2f} dB (p = {d['p']:.2g}), "
+            f"{pair['what']}: {d['mean']:+.2f} +- {_error(d)} dB (p = {d['p']:.2g}), "
             f"SSIM {pair['ssim_rgb']['mean']:+.3f} (p = {pair['ssim_rgb']['p']:.2g}){last}"
         )
     return "\n".join(lines)

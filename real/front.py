@@ -88,7 +88,7 @@ def inpaint(
     image: Picture,
     mask: str | PathLike[str] | np.ndarray,
     *,
-    model: Model | str | PathLike[str],
+    model: Model | str | PathLike[str] | None = None,
     settings: Settings | None = None,
     prompt: str | None = None,
     negative_prompt: str | None = None,
@@ -100,7 +100,8 @@ def inpaint(
     Args:
         image: A file, a PIL image, or RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where to paint, such as `real.masks.center_box` makes; or a file, light where to paint.
-        model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults.
+        model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults; None:
+            the bundled model.
         settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
         prompt: What to paint (Stable Diffusion only); empty by default.
         negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.

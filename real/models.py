@@ -22,9 +22,20 @@ from real.cli import UserError
 from real.families import recognise
 from real.hub import Source, locate, read_config
 
-__all__ = ["BUNDLED", "DTYPES", "LatentModel", "explain", "kds_bandwidth", "load_model", "weights_options"]
+__all__ = [
+    "BUNDLED",
+    "BUNDLED_INPAINTING",
+    "DTYPES",
+    "PAPER_BANDWIDTH",
+    "LatentModel",
+    "explain",
+    "kds_bandwidth",
+    "load_model",
+    "weights_options",
+]
 
 BUNDLED = Path(__file__).parent / "weights" / "sr"
+BUNDLED_INPAINTING = Path(__file__).parent / "weights" / "inpainting"
 PAPER_BANDWIDTH = 0.3
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
@@ -38,7 +49,7 @@ class LatentModel:
     """A loaded model, its noise schedule, and what is known of it.
 
     Attributes:
-        name: Folder or hub id; "bundled" for the one that the package carries.
+        name: Folder or hub id; "bundled" for the one that the package carries for the task.
         family: "ldm-sr" or "ldm-inpaint", as in `real.families`.
         vqvae: The autoencoder.
         unet: The denoiser.
@@ -89,7 +100,7 @@ def load_model(
 
     Args:
         model: A folder, an id on the Hugging Face hub (such as "CompVis/ldm-super-resolution-4x-openimages"), or None
-            for the bundled model (task "sr").
+            for the bundled model of the task.
         task: "sr" or "inpaint".
         device: Where to put it.
         dtype: Of the denoiser: "float32", or half the memory and up to twice the speed with "bfloat16" or "float16".
@@ -110,7 +121,8 @@ def load_model(
         raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
     if max_batch < 1:
         raise ValueError(f"max_batch: got {max_batch}; give a whole number of at least 1")
-    source = Source(str(BUNDLED), is_folder=True) if model is None else locate(model, revision=revision)
+    bundled = BUNDLED_INPAINTING if task == "inpaint" else BUNDLED
+    source = Source(str(bundled), is_folder=True) if model is None else locate(model, revision=revision)
     family = recognise(source, task=task)
     if not family.latent:
         raise UserError(f"--model: {source.name!r} is {family.what}; only models in LDM-SR's shape are taken here")

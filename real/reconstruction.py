@@ -15,7 +15,7 @@ from real.codec import decode, padded_condition
 from real.files import write_atomically
 from real.images import SUFFIXES, center_crop, load_photo
 from real.models import LatentModel
-from real.records import describe
+from real.records import describe, mean_with_error
 from real.rows import Rows, locked
 from real.sampling import Settings
 from real.scores import make_score
@@ -78,8 +78,7 @@ def evaluate_autoencoder(
                 rows.add({"photo": path.name, "run": RUN, "scores": score(reconstruct(model, truth), truth)})
     scores = [rows[path.name, RUN]["scores"] for path in paths]
     values = {name: np.array([s[name] for s in scores]) for name in scores[0]}
-    error = {k: float(v.std(ddof=1) / np.sqrt(len(v))) if len(v) > 1 else None for k, v in values.items()}
-    means = {k: {"mean": round(float(v.mean()), 4), "standard_error": error[k]} for k, v in values.items()}
+    means = {k: mean_with_error(v) for k, v in values.items()}
     report = {**described, "command": command, "photos": len(paths), "crop": crop, "scores": means}
     write_atomically(folder / "reconstruction.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
     parts = ", ".join(f"{name} {s['mean']:.4g}" for name, s in means.items())

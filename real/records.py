@@ -17,7 +17,13 @@ from real.models import LatentModel
 from real.pipelines import PipelineModel
 from real.sampling import Settings
 
-__all__ = ["describe"]
+__all__ = ["describe", "mean_with_error"]
+
+
+def mean_with_error(values: np.ndarray) -> dict[str, float | None]:
+    """Mean over photos, (n,), and its standard error (None for one photo), rounded to four digits after the point."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": round(float(values.mean()), 4), "standard_error": None if error is None else round(error, 4)}
 
 
 def describe(settings: Settings, model: LatentModel | PipelineModel | BackboneModel, command: str) -> dict[str, Any]:

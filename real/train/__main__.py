@@ -78,6 +78,7 @@ def _run(arguments: list[str]) -> int:
         unet = UNetSettings(**weight, **task)
         if options.stage == "inpainting":
             restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
+            weight["noisiest"] = options.noisiest
             unet = UNetSettings(crop=options.crop, attention=True, **weight, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, teacher=teacher, command=command)

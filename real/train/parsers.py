@@ -71,6 +71,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
     _add_loss_weight(inpainting)
+    inpainting.add_argument(
+        "--noisiest",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of the timesteps that is drawn from the noisiest fifth alone, where the content of a hole is "
+        "decided (default %(default)s)",
+    )
     _add_teacher(inpainting)
     _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")

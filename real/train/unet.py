@@ -47,6 +47,7 @@ class UNetSettings:
     weight_cap: float = 800.0  # of 1 / alpha_bar in the loss's weight
     weight_power: float = 1.0  # 1: the loss is an error of x0; 0: of the noise
     zero_terminal: bool = True  # no latents are left in the largest noise
+    noisiest: float = 0.0  # share of the timesteps from the noisiest fifth alone
     attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
     stride: int = 20  # with a teacher: timesteps of a step, 1000 / 50
     substeps: int = 4  # with a teacher: its steps in one of those
@@ -57,6 +58,8 @@ class UNetSettings:
             raise ValueError(f"weight_cap: got {self.weight_cap}; give a number of at least 1")
         if not 0.0 <= self.weight_power <= 1.0:
             raise ValueError(f"weight_power: got {self.weight_power}; give a number from 0 to 1")
+        if not 0.0 <= self.noisiest <= 1.0:
+            raise ValueError(f"noisiest: got {self.noisiest}; give a share from 0 to 1")
         for name, least in (("stride", 1), ("substeps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number of at least {least}")
@@ -155,6 +158,7 @@ def train_unet(
         crop=settings.crop,
         batch=settings.batch,
         dropout=settings.condition_dropout,
+        noisiest=settings.noisiest,
         seed=run_settings.seed,
     )
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from kds_ref._arrays import (
     check_number,
     check_same_shape,
     common_namespace,
+    holds,
+    is_compiling,
     prepare,
     to_compute,
     to_numpy,
@@ -100,6 +103,7 @@ def test_bandwidths_are_the_normal_numbers_of_the_maths(dtype: str) -> None:
         f"it must be positive and in [{info.smallest_normal:.3g}, {info.max:.3g}], the normal numbers of {dtype}; "
         "strength=0 switches steering off"
     )
+    assert message(check_bandwidth, "1", x, NUMPY) == "TypeError: bandwidth is a str ('1'); pass one Python number"
 
 
 def test_one_value_that_is_not_finite_is_seen_wherever_it_stands() -> None:
@@ -120,6 +124,20 @@ def test_only_half_precision_is_widened() -> None:
         x = np.ones(2, dtype=dtype)
         assert to_compute("x", x, NUMPY).dtype == wide
         assert (to_compute("x", x, NUMPY) is x) == (dtype == wide)
+
+
+def test_no_value_is_looked_at_while_a_compiler_is_at_work() -> None:
+    working, idle = (
+        SimpleNamespace(compiler=SimpleNamespace(is_compiling=lambda answer=answer: answer), all=np.all)
+        for answer in (True, False)
+    )
+    assert is_compiling(working) is True
+    assert is_compiling(idle) is is_compiling(NUMPY) is False
+    looked: list[bool] = []
+    assert holds(lambda v: looked.append(True) or v > 0.0, np.zeros(1), working) is True
+    assert not looked
+    assert holds(lambda v: looked.append(True) or v > 0.0, np.zeros(1), idle) is False
+    assert looked == [True]
 
 
 def test_arrays_that_do_not_go_together() -> None:

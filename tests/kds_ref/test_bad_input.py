@@ -163,6 +163,7 @@ OTHER_CASES: list[Case] = [
     (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 1}, ValueError, "sample_ndim is 1"),
     (k.patchify, {"z": Z, "patch_size": 2, "sample_ndim": 5}, ValueError, "z has shape .* C and 4 axes of space"),
     (k.patchify, {"z": Z[..., :0], "patch_size": 2, "sample_ndim": 2}, ValueError, "z has shape .* none empty"),
+    (k.patchify, {"z": Z[:, :0], "patch_size": 2}, ValueError, "z has shape .4, 0, 3, 3.; .* none empty"),
     (
         k.unpatchify,
         {"patches": np.zeros((2, 2), dtype=int), "patch_size": 2, "stride": 1, "shape": (1, 3)},
@@ -228,6 +229,7 @@ OTHER_CASES: list[Case] = [
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50.5}, TypeError, "num_train_timesteps is a float"),
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "cutoff": -0.1}, ValueError, "cutoff is -0.1"),
     (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "strength": 3}, ValueError, "strength is 3"),
+    (k.steering_strength, {"t": 3, "num_train_timesteps": 50, "strength": -0.1}, ValueError, "strength is -0.1"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([0.5, 0.9])}, ValueError, "alphas_cumprod must be"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([1.0, 0.9])}, ValueError, "alphas_cumprod must be"),
     (k.NoiseSchedule, {"alphas_cumprod": np.asarray([0.5, np.nan])}, ValueError, "alphas_cumprod must be"),
@@ -240,6 +242,7 @@ OTHER_CASES: list[Case] = [
     (k.linear_schedule, {"num_train_timesteps": 0}, ValueError, "num_train_timesteps is 0"),
     (k.linear_schedule, {"beta_end": 1.0}, ValueError, "beta_end is 1"),
     (k.scaled_linear_schedule, {"beta_start": 0.0}, ValueError, "beta_start is 0"),
+    (k.linear_schedule, {"beta_start": None}, TypeError, "beta_start is a NoneType"),
     (k.cosine_schedule, {"max_beta": 1.0}, ValueError, "max_beta is 1"),
     (k.cosine_schedule, {"max_beta": 0.0}, ValueError, "max_beta is 0"),
     (k.cosine_schedule, {"num_train_timesteps": 0}, ValueError, "num_train_timesteps is 0"),

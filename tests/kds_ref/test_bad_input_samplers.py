@@ -84,6 +84,11 @@ DIFFUSION_CASES: list[Case] = [
         (lambda a, b: {"alpha_bar": np.nan}, ValueError, lambda a, b: "alpha_bar is nan"),
         (lambda a, b: {"alpha_bar": None}, TypeError, lambda a, b: "alpha_bar is a NoneType"),
         (lambda a, b: {"alpha_bar": np.full((4, 1), 2.0)}, ValueError, lambda a, b: "alpha_bar of shape"),
+        (
+            lambda a, b: {"alpha_bar": np.full((4, 1), np.nan)},
+            ValueError,
+            lambda a, b: "alpha_bar of shape .4, 1. holds NaN or infinity",
+        ),
         (lambda a, b: {"alpha_bar": np.full((4, 1), 1)}, TypeError, lambda a, b: "alpha_bar has dtype"),
         # one level per sample without the other axes would be taken as one per column
         (lambda a, b: {"alpha_bar": np.full(3, 0.5)}, ValueError, lambda a, b: "alpha_bar has shape .3,."),
@@ -187,7 +192,7 @@ def identify(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=identify)
 def test_the_error_names_the_argument(case: Case) -> None:
     function, arguments, error, message = case
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=f"^{message}") as caught:
         function(**arguments)
     assert type(caught.value) is error
     assert "\n" not in str(caught.value)

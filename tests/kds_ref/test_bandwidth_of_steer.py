@@ -170,6 +170,16 @@ def test_a_bandwidth_that_does_not_fit_is_told_what_would() -> None:
     assert str(caught.value) == (
         "bandwidth has shape (1, 1, 1); one per ensemble needs the axes (2,), one per location (2, 24), each equal or 1"
     )
+    with pytest.raises(ValueError, match="one per location") as caught:
+        steer(Z[None], bandwidth=np.ones(2))
+    assert str(caught.value) == (
+        "bandwidth has shape (2,); one per ensemble needs the axes (1, 2), one per location (1, 2, 24), each equal or 1"
+    )
+    with pytest.raises(ValueError, match="of the ensembles") as caught:
+        steer(Z, bandwidth=np.ones((3, 24)))
+    assert (
+        str(caught.value) == "bandwidth has shape (3, 24); it needs the axes (2, 24) of the ensembles, each equal or 1"
+    )
     with pytest.raises(ValueError, match="of the ensembles") as caught:
         mean_shift(Z[0, 0, 0], Z[0, 1, 0], bandwidth=np.ones(2))
     assert str(caught.value) == "bandwidth has shape (2,); it needs the axes () of the ensembles, each equal or 1"

@@ -142,6 +142,15 @@ def test_the_grid_is_geometric_and_the_highest_point_refined(first: float, secon
     assert float(best) == pytest.approx(found, rel=1e-7)
 
 
+def test_of_two_equal_maxima_the_smaller_bandwidth_is_taken() -> None:
+    def value_and_slope(h: Any) -> tuple[Any, Any]:
+        x = np.round(np.log10(h), 9)
+        return -abs(abs(x) - 1.0), np.sign(np.sign(x) - x)
+
+    best = bandwidths._highest_maximum(value_and_slope, np.asarray(1e-3), np.asarray(1e3), np)
+    assert float(best) == pytest.approx(0.1, rel=1e-8)
+
+
 @pytest.mark.parametrize("dimension", [1, 3])
 def test_likelihood_equals_scikit_learns_leave_one_out_search(dimension: int) -> None:
     selection = pytest.importorskip("sklearn.model_selection")

@@ -15,7 +15,15 @@ NUMPY = common_namespace(x=np.zeros(1))
 
 
 # leading axes of the queries and of the particles, and how many ensembles both make
-LEADS = [((), (), 1), ((5,), (), 5), ((), (3,), 3), ((2, 1), (1, 3), 6)]
+LEADS = [
+    ((), (), 1),
+    ((1,), (), 1),
+    ((5,), (), 5),
+    ((), (3,), 3),
+    ((5,), (5,), 5),
+    ((2, 1), (1, 3), 6),
+    ((2, 3), (3,), 6),
+]
 every_lead = pytest.mark.parametrize(("lead_q", "lead_p", "ensembles"), LEADS)
 
 
@@ -77,15 +85,14 @@ def test_a_block_of_locations_is_as_large_as_it_may_be(lead: tuple[int, ...], mo
 
 def test_pairs_are_taken_from_both_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     x = R.normal(size=(2, 7, 5, 3))
-    problem = Problem(NUMPY, np.float64, x, x, 0.7)
-    for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
-        monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
-        monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
-        assert _pairs.suits_pairs(problem, GAUSSIAN) is suits
+    problem, points = Problem(NUMPY, np.float64, x, x, 0.7), x[0, 0]
+    for ensembles in (x, x[0]):
+        for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
+            monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
+            monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
+            assert _pairs.suits_pairs(problem._replace(query=ensembles, particles=ensembles), GAUSSIAN) is suits
     monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", 1)
     monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", 1)
-    ensemble, points = x[0], x[0, 0]
-    assert _pairs.suits_pairs(problem._replace(query=ensemble, particles=ensemble), GAUSSIAN)
     assert not _pairs.suits_pairs(problem._replace(query=points, particles=points), GAUSSIAN)
 
 

@@ -48,6 +48,17 @@ def test_every_schedule_falls_and_beta_is_its_slope(levels: list[float]) -> None
         np.testing.assert_allclose(sides, sides[1], atol=1e-7 * beta.max())
 
 
+@pytest.mark.parametrize(
+    "rates", [(0.2, 0.4), (0.1, 1.0), (1.0, 0.1), (0.1, 0.2, 0.8), (0.1, 0.2, 0.8, 0.8), (0.8, 0.1, 0.2)]
+)
+def test_beta_at_a_timestep_is_the_mean_of_both_rates_or_thrice_the_smaller(rates: tuple[float, ...]) -> None:
+    schedule = NoiseSchedule(np.exp(-0.1 - np.append(0.0, np.cumsum(rates))))
+    for t in range(1, len(rates)):
+        expected = min((rates[t - 1] + rates[t]) / 2.0, 3.0 * min(rates[t - 1], rates[t]))
+        for time in (t - 1e-9, t, t + 1e-9):
+            assert schedule.continuous_beta(time) == pytest.approx(expected, rel=1e-6)
+
+
 def test_two_timesteps_are_joined_by_a_constant_rate() -> None:
     schedule = NoiseSchedule([0.8, 0.2])
     assert schedule.continuous_alpha_bar(0.5) == pytest.approx(0.4, rel=1e-14)

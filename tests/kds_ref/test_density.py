@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import log_density, log_density_gradient, mean_shift
+from kds_ref import _pairwise, log_density, log_density_gradient, mean_shift
 
 R = np.random.default_rng(11)
 PARTICLES = R.normal(size=(7, 3))
@@ -122,6 +122,16 @@ def test_far_points_stay_finite_in_float32(xp: Any) -> None:
     value = log_density(xp.array([[1e4]], "float32"), xp.array([[0.0]], "float32"), bandwidth=1e-3)
     # log phat = -u/2 - log(h) - log(2 pi)/2 with u = 1e14
     assert float(xp.numpy(value)[0]) == pytest.approx(-5e13, rel=1e-6)
+
+
+def test_several_blocks_of_several_ensembles_equal_one(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, particles = (xp.array(np.random.default_rng(6).normal(size=(2, n, 3))) for n in (5, 4))
+    for function in (log_density, log_density_gradient):
+        with monkeypatch.context() as patch:
+            whole = function(query, particles, bandwidth=0.7)
+            patch.setattr(_pairwise, "_MIN_BLOCK", 48)  # two queries of both ensembles
+            patch.setattr(_pairwise, "_DISTANCES", 16)
+            np.testing.assert_allclose(xp.numpy(function(query, particles, bandwidth=0.7)), xp.numpy(whole), rtol=1e-13)
 
 
 def test_more_queries_than_one_block_holds() -> None:

@@ -118,6 +118,11 @@ def test_the_flat_kernel_has_no_slope() -> None:
     assert np.all(kernels.FLAT.log_slope(np.asarray([0.0, 0.5, 1.0, 2.0])) == -math.inf)
 
 
+def test_the_cusp_of_the_laplacian_has_no_weight_in_a_slope() -> None:
+    slope = kernels.LAPLACIAN.log_slope(np.asarray([0.0, 1.0]))
+    assert slope.tolist() == [-math.inf, -1.0]
+
+
 @pytest.mark.parametrize("dimension", [1, 2, 3, 7])
 @pytest.mark.parametrize("name", DENSITIES)
 def test_volume_is_the_radial_integral(name: str, dimension: int) -> None:
@@ -230,6 +235,18 @@ def test_torch_differentiates_every_kernel_through_steer(name: str) -> None:
 
 
 # ---- a kernel of the user's own
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_values_of_the_packages_own_kernels_are_trusted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(kernels, "holds", lambda condition, values, xp: looked.append(1) or True)
+    p = np.asarray([[0.0], [0.5]])
+    log_density_gradient(p, p, bandwidth=1.0, kernel=name)
+    assert not looked
+    own = kernels.KERNELS[name]._replace(citation="mine")
+    log_density_gradient(p, p, bandwidth=1.0, kernel=own)
+    assert looked == [1, 1]  # slope and profile
 
 
 def test_a_profile_is_enough_for_the_shift_and_what_is_missing_is_named() -> None:

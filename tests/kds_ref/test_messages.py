@@ -50,8 +50,8 @@ CASES: list[Case] = [
         "leading axes of query (2, 4, 3) and particles (5, 4, 3) do not match; they must be equal or 1",
     ),
     (
-        lambda: k.mean_shift(np.zeros((4, 5)), np.zeros((2, 3)), bandwidth=0.3),
-        "query has 5 dimensions (shape (4, 5)) but particles have 3 (shape (2, 3)); the last axes must be equal",
+        lambda: k.mean_shift(np.zeros((2, 4, 5)), np.zeros((2, 6, 3)), bandwidth=0.3),
+        "query has 5 dimensions (shape (2, 4, 5)) but particles have 3 (shape (2, 6, 3)); the last axes must be equal",
     ),
     (
         lambda: k.patchify(P[0], patch_size=1),

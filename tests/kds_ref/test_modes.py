@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kds_ref import (
+    _pairwise,
     blurring_mean_shift,
     log_density,
     log_density_gradient,
@@ -175,6 +176,8 @@ def test_leading_axes_of_query_and_particles_join(xp: Any, lead_q: tuple[int, ..
     expected = seek_modes(*full, bandwidth=0.5)
     assert tuple(result.points.shape) == (*lead, 4, 2)
     assert tuple(result.num_iterations.shape) == tuple(result.converged.shape) == (*lead, 4)
+    at_once = seek_modes(xp.array(0.0 * query), xp.array(0.0 * particles), bandwidth=0.5)  # nothing moves
+    assert tuple(at_once.points.shape) == (*lead, 4, 2)
     np.testing.assert_allclose(xp.numpy(result.points), expected.points, rtol=1e-12)
     np.testing.assert_array_equal(xp.numpy(result.num_iterations), expected.num_iterations)
 
@@ -225,6 +228,18 @@ def test_a_shift_as_long_as_the_limit_has_arrived(xp: Any) -> None:
     near = seek_modes(xp.array([[1.0]]), xp.array([[1.0 + 2.0 * eps]]), bandwidth=1.0, tolerance=0.0)
     far = seek_modes(xp.array([[1.0]]), xp.array([[1.0 + 3.0 * eps]]), bandwidth=1.0, tolerance=0.0)
     assert [int(xp.numpy(r.num_iterations)[0]) for r in (near, far)] == [0, 1]
+    # of its own point, however far another is
+    options = {"bandwidth": 1.0, "tolerance": 0.0, "max_iterations": 1}
+    both = seek_modes(xp.array([[1.0], [1e9]]), xp.array([[1.0 + 3.0 * eps]]), **options)  # type: ignore[arg-type]
+    assert xp.numpy(both.num_iterations).tolist() == [1, 1]
+
+
+def test_a_climb_gives_up_after_a_thousand_shifts() -> None:
+    # particles at -h and h: x <- h tanh(x / h) falls to 0 like h sqrt(1.5 / n), so that its shift is 1e-5 h at n = 1552
+    result = seek_modes(np.asarray([[1.0]]), np.asarray([[-1.0], [1.0]]), bandwidth=1.0)
+    assert result.num_iterations.tolist() == [1000]
+    assert not result.converged.any()
+    assert result.points[0, 0] == pytest.approx(math.sqrt(1.5 / 1000), rel=0.01)
 
 
 # ---- blurring
@@ -337,11 +352,21 @@ def test_a_chain_is_one_mode_and_the_limit_is_included(xp: Any) -> None:
     np.testing.assert_array_equal(xp.numpy(merged.modes), [[1.0], [2.625]])
     assert merged.labels.dtype == merged.sizes.dtype == xp.namespace.int64
     xp.check_like(merged.modes, x, shape=(2, 1))
+    xp.check_like(merged.sizes, merged.labels, shape=(2,))
 
 
 def test_equal_points_have_exactly_their_own_mean(xp: Any) -> None:
     x = xp.array(np.full((7, 2), 0.1))
     np.testing.assert_array_equal(xp.numpy(merge_modes(x, bandwidth=1.0, merge_distance=0.0).modes), [[0.1, 0.1]])
+
+
+def test_several_blocks_of_neighbours_equal_one(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = xp.array(points(10, 2, 9, 2))
+    whole = merge_modes(x, bandwidth=1.0, merge_distance=0.7)
+    assert len(set(xp.numpy(whole.sizes).ravel())) > 2
+    monkeypatch.setattr(_pairwise, "_MIN_BLOCK", 1)
+    for ours, expected in zip(merge_modes(x, bandwidth=1.0, merge_distance=0.7), whole, strict=True):
+        np.testing.assert_array_equal(xp.numpy(ours), xp.numpy(expected))
 
 
 def test_two_rings_around_one_centre_are_two_modes_at_one_place(xp: Any) -> None:

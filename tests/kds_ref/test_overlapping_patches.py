@@ -119,6 +119,7 @@ def test_integers_and_complex_numbers() -> None:
     z = np.arange(8).reshape(1, 8)
     patches = patchify(z, patch_size=3, stride=2, sample_ndim=2)
     assert patches.tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6], [6, 7, 0]]
+    assert patches.dtype == z.dtype
     assert patchify_adjoint(patches, patch_size=3, stride=2, shape=(1, 8)).tolist() == [[0, 1, 4, 3, 8, 5, 12, 7]]
     complex_z = z * (1.0 + 2.0j)
     cut = patchify(complex_z, patch_size=3, stride=2, sample_ndim=2)
@@ -135,6 +136,16 @@ def test_half_precision_is_averaged_in_float32() -> None:
     half = unpatchify(patches, patch_size=9, stride=1, shape=(1, 17))
     assert half.dtype == np.float16
     np.testing.assert_array_equal(half, wide.astype(np.float16))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_of_torch_is_averaged_in_float32(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    patches = torch.from_numpy(values(9, 9)).to(getattr(torch, dtype))
+    wide = unpatchify(patches.float(), patch_size=9, stride=1, shape=(1, 17))
+    half = unpatchify(patches, patch_size=9, stride=1, shape=(1, 17))
+    assert half.dtype == patches.dtype
+    assert torch.equal(half, wide.to(patches.dtype))
 
 
 # ---- in steer

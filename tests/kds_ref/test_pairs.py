@@ -111,6 +111,14 @@ def test_pairs_equal_the_oracle(taken: list[int], oracle: Any) -> None:
     assert taken
 
 
+def test_every_block_has_the_bandwidths_of_its_locations(taken: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.stack([Z, 2.0 * Z])
+    for shape in ((2,), (1, 72), (2, 72)):
+        h = np.random.default_rng(3).uniform(0.5, 2.0, size=shape)
+        assert_same(steer(z, bandwidth=h), plainly(monkeypatch, z, bandwidth=h), 1e-11)
+    assert len(taken) == 3
+
+
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_large_latents_go_by_pairs_and_small_ones_do_not(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     xp = pytest.importorskip(library)
@@ -195,6 +203,16 @@ def test_what_cannot_be_written_into_takes_the_plain_formula(taken: list[int]) -
     steer(strict.asarray(Z), bandwidth=0.9)
     steer(np.ma.masked_array(Z).data.view(type("Sub", (np.ndarray,), {})), bandwidth=0.9)
     assert len(taken) == 2
+
+
+def test_a_compiler_at_work_takes_the_plain_formula(taken: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    z = torch.from_numpy(Z)
+    steer(z)
+    assert len(taken) == 1
+    monkeypatch.setattr(_pairs, "is_compiling", lambda xp: xp.__name__.endswith("torch"))
+    steer(z)
+    assert len(taken) == 1
 
 
 def plain_by_own_kernel(z: Any) -> Any:

@@ -47,6 +47,7 @@ FUNCTIONS: dict[str, Callable[..., list[Any]]] = {
     "predict_eps_from_v": two(predict_eps_from_v, 0.3),
     "classifier_free_guidance": two(classifier_free_guidance, 2.5),
     "steer": lambda a, b: [(r := steer(a, bandwidth=0.9))[0], r[1].effective_particles, r[1].shift_norm],
+    "steer, by a rule": lambda a, b: [(r := steer(a, bandwidth="median"))[0], r[1].bandwidth],
     "steer, whole sample": lambda a, b: [steer(a, bandwidth=9.0, patch_size=None)[0]],
     "mean_shift": lambda a, b: [mean_shift(a[0, 0], b[0, 0], bandwidth=0.9)],
     "log_density": lambda a, b: [log_density(a[0, 0], b[0, 0], bandwidth=0.9)],

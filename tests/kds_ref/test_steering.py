@@ -173,7 +173,7 @@ def test_strength_is_that_of_equation_ten() -> None:
     assert all(type(v) is float for v in values)
 
 
-@pytest.mark.parametrize("total", [1, 3, 7, 25, 100, 1000, 4096])
+@pytest.mark.parametrize("total", [1, 3, 7, 25, 100, 1000, 4096, 6000])
 def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
     for t in range(total):
         assert steering_strength(t, total, cutoff=t / total) == 0.3
@@ -183,6 +183,7 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
 
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
+    assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
     with pytest.raises(ValueError, match=r"cutoff is 1.5; it must be finite and in .0.0, 1.0."):
         steering_strength(300, 1000, cutoff=1.5)
 
@@ -201,11 +202,10 @@ def test_strength_of_an_array(xp: Any) -> None:
     assert xp.numpy(values).tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
-def test_strength_of_an_integer_array() -> None:
-    grid = np.arange(0, 1000, 50)
-    values = steering_strength(grid, 1000)
-    assert values.dtype == np.float64
-    assert values.tolist() == [0.0] * 6 + [0.3] * 14
+def test_strength_of_an_integer_array(xp: Any) -> None:
+    values = steering_strength(xp.array(np.arange(0, 1000, 50), "int64"), 1000)
+    assert values.dtype == xp.namespace.asarray(0.3).dtype
+    np.testing.assert_allclose(xp.numpy(values), [0.0] * 6 + [0.3] * 14, rtol=1e-7)
 
 
 @pytest.mark.parametrize("t", [np.int64(300), np.float32(300.0), np.asarray(300)])

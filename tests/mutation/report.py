@@ -14,6 +14,7 @@ import tomllib
 from collections import Counter
 from fnmatch import fnmatchcase
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "tests/mutation/results.json"
 REASONS = ROOT / "tests/mutation/reasons.toml"
 PAGE = ROOT / "docs/explanation/mutation.md"
+COMMANDS = [
+    "python tests/mutation/run.py --without torch diffusers sklearn transformers matplotlib --seconds 0.3 --slow 1",
+    "python tests/mutation/run.py --again --unexplained --seconds 15 --slow 2",
+]
 HEAD = """# Mutation tests
 
 A test that cannot fail proves nothing. [mutmut](https://mutmut.readthedocs.io) changes one thing in the core at a time:
@@ -31,13 +36,17 @@ written by
 
 ```bash
 pip install -c constraints.txt -e ".[mutation]"
-OMP_NUM_THREADS=1 python tests/mutation/run.py
+export OMP_NUM_THREADS=1
+{commands}
 python tests/mutation/report.py
 ```
 
 `run.py` lets mutmut generate the mutants, collects the tests once, and judges every mutant in a fork of that process:
-first by the tests that killed others of the same function, then by the quick ones among those that reach it. It can be
-stopped and started again.
+first by the tests that killed others of the same function, then by those among the rest that are quick and reach little
+else. It can be stopped and started again. The first pass kills most mutants within a third of a second of quick tests
+on NumPy and array-api-strict alone. The second tries those survivors again by all tests, torch's too, for which
+`tests/mutation/reasons.toml` has no reason; it was repeated after a test was added. Without the options a single pass
+does the work of both, but takes much longer.
 
 ## What is counted
 
@@ -57,6 +66,7 @@ def collect() -> dict[str, Any]:
     from mutmut.utils.file_utils import walk_source_files
 
     modules, survivors = {}, []
+    reasons = read_reasons()
     for path in sorted(walk_source_files()):
         data = SourceFileMutationData(path=path)
         data.load()
@@ -66,12 +76,17 @@ def collect() -> dict[str, Any]:
         modules[path.stem] = {"mutants": counts.total(), **dict(sorted(counts.items()))}
         for name, code in data.exit_code_by_key.items():
             if status_by_exit_code[code] not in ("killed", "timeout", "not checked"):
-                survivors.append(survivor(name, path))
-    command = "python tests/mutation/run.py"
-    return {"command": command, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
+                survivors.append(survivor(name, path, reasons))
+    return {"commands": COMMANDS, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
 
 
-def survivor(name: str, path: Path) -> dict[str, str]:
+def read_reasons() -> list[dict[str, str]]:
+    """What reasons.toml says."""
+    reasons: list[dict[str, str]] = tomllib.loads(REASONS.read_text(encoding="utf-8"))["reason"]
+    return reasons
+
+
+def survivor(name: str, path: Path, reasons: list[dict[str, str]]) -> dict[str, str]:
     """One survivor: its name, its function, what changed into what, and why no test can tell."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
     from mutmut.utils.format_utils import orig_function_and_class_names_from_key
@@ -82,8 +97,10 @@ def survivor(name: str, path: Path) -> dict[str, str]:
     before, after = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
     why = [
         reason["why"]
-        for reason in tomllib.loads(REASONS.read_text(encoding="utf-8"))["reason"]
-        if fnmatchcase(function, reason["function"]) and re.search(reason["change"], after)
+        for reason in reasons
+        if fnmatchcase(function, reason["function"])
+        and re.search(reason.get("original", ""), before)
+        and re.search(reason["change"], after)
     ]
     return {"mutant": name, "function": function, "before": before, "after": after, "reason": (why or [""])[0]}
 
@@ -108,12 +125,16 @@ def table(results: dict[str, Any]) -> str:
 
 
 def survivors(results: dict[str, Any]) -> str:
-    """Every survivor with its change and the reason why it behaves as the original does."""
-    lines = ["| function | original | mutant | why no test can tell them apart |", "|---|---|---|---|"]
-    for one in results["survivors"]:
-        before, after = shortened(one["before"], one["after"])
-        lines.append(f"| `{one['function']}` | {code(before)} | {code(after)} | {one['reason']} |")
-    return "\n".join(lines)
+    """Every survivor with its change and the reason why it behaves as the original does, module by module."""
+    lines = []
+    for module, of_module in groupby(results["survivors"], key=lambda one: one["function"].partition(".")[0]):
+        lines += [f"### {module}", "", "| function | original | mutant | why no test can tell |", "|---|---|---|---|"]
+        for one in of_module:
+            before, after = shortened(one["before"], one["after"])
+            function = one["function"].partition(".")[2]
+            lines.append(f"| `{function}` | {code(before)} | {code(after)} | {one['reason']} |")
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
 def shortened(before: str, after: str, around: int = 24) -> tuple[str, str]:
@@ -135,7 +156,8 @@ def code(text: str) -> str:
 
 def page(results: dict[str, Any]) -> str:
     """The page of the documentation."""
-    return f"{HEAD}\n\n## Modules\n\n{table(results)}\n\n## Survivors\n\n{survivors(results)}\n"
+    head = HEAD.format(commands="\n".join(results["commands"]))
+    return f"{head}\n\n## Modules\n\n{table(results)}\n\n## Survivors\n\n{survivors(results)}\n"
 
 
 def main() -> int:

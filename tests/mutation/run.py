@@ -7,7 +7,8 @@
 judges every mutant without a verdict, so it can be stopped and started again; a function that changes loses its
 verdicts. Settings are those of mutmut in pyproject.toml, verdicts lie where `mutmut results` and `mutmut show NAME`
 look for them. `mutmut run` does the same, but collects the thousands of tests anew for every mutant. Where time is
-short, `--without torch --seconds 1` kills most of them, and `--again` tries the survivors by all tests.
+short, `--without torch --seconds 1` kills most of them, and `--again` tries the survivors by all tests, with
+`--unexplained` only those for which reasons.toml has no reason.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths, walk_source_files
+from report import read_reasons, survivor
 
 GENERATE = "from mutmut.__main__ import create_mutants; create_mutants(1)"  # in a process that imports no test
 TIMES = Path("mutants/times.jsonl")
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33  # mutmut's exit codes; -24 is the signal of too much processor time
 MEMORY = 8 * 2**30
+REASONS = read_reasons()
 
 
 class Judge:
@@ -45,6 +48,7 @@ class Judge:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.seconds: dict[str, dict[str, float]] = defaultdict(dict)  # of each test that reaches a function
+        self.reach: dict[str, int] = {}  # how many functions each test reaches
         self.deaths: dict[str, Counter[str]] = defaultdict(Counter)  # how many of its mutants a test has killed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -64,7 +68,8 @@ class Judge:
         set_mutant_under_test("stats")
         with TIMES.open("a") as file:
             for item in items:
-                print(json.dumps({"test": item.nodeid}), file=file, flush=True)  # all there is if it takes too long
+                started = {"test": item.nodeid, "slow": self.options.slow}
+                print(json.dumps(started), file=file, flush=True)  # all there is if it takes too long
                 state()._stats.clear()
                 start = process_time()
                 limit(self.options.slow)
@@ -80,21 +85,24 @@ class Judge:
         if failed := [line["test"] for line in lines if line.get("failed")]:
             pytest.exit(f"without a mutant these fail: {failed}; correct them and delete {TIMES}", returncode=1)
         for line in lines:
+            self.reach[line["test"]] = len(line.get("functions", ()))
             for function in line.get("functions", ()):
                 self.seconds[function][line["test"]] = line["seconds"]
         last = {line["test"]: line for line in lines}
-        return {name for name, line in last.items() if not self.was_skipped(line)}
+        return {name for name, line in last.items() if not self.is_worth_another_try(line)}
 
-    def was_skipped(self, line: dict[str, Any]) -> bool:
-        """Whether a test that reached nothing ran without a library that is there now."""
-        return not line.get("functions", True) and bool(set(line["without"]) - set(self.options.without))
+    def is_worth_another_try(self, line: dict[str, Any]) -> bool:
+        """Whether a test took too long but may now, or reached nothing without a library that is here now."""
+        if "functions" not in line:
+            return bool(line["slow"] < self.options.slow)
+        return not line["functions"] and bool(set(line["without"]) - set(self.options.without))
 
     def judge(self, session: pytest.Session, items: dict[str, pytest.Item], data: SourceFileMutationData) -> None:
         """Judge the mutants of one file, and save the verdicts as they come."""
         data.load()
         codes = data.exit_code_by_key
         again = {None, SURVIVED, NO_TESTS} if self.options.again else {None}
-        waiting = [name for name, code in codes.items() if code in again]
+        waiting = [name for name, code in codes.items() if code in again and self.is_wanted(name, data.path)]
         running: dict[int, tuple[str, int]] = {}
         while waiting or running:
             if waiting and len(running) < self.options.workers:
@@ -112,11 +120,17 @@ class Judge:
             data.save()
         print(data.path, dict(Counter(codes.values())), file=sys.__stderr__, flush=True)
 
+    def is_wanted(self, name: str, path: Path) -> bool:
+        """Whether a mutant is not explained yet, where only such are asked for."""
+        return not (self.options.unexplained and survivor(name, path, REASONS)["reason"])
+
     def choose(self, function: str) -> list[str]:
-        """Tests that reach a function: first those that killed most, then the quick ones, up to a sum of seconds."""
+        """Tests that reach a function, up to a sum of seconds: first those that killed most of its mutants, then the
+        quick ones that reach little else.
+        """
         seconds, deaths = self.seconds[function], self.deaths[function]
         chosen, total = [], 0.0
-        for test in sorted(seconds, key=lambda test: (-deaths[test], seconds[test])):
+        for test in sorted(seconds, key=lambda test: (-deaths[test], seconds[test] * self.reach[test])):
             total += seconds[test]
             if total <= self.options.seconds or not chosen:
                 chosen.append(test)
@@ -182,6 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", help="only these, in this order, e.g. modes _merging")
     parser.add_argument("--again", action="store_true", help="judge survivors again, after a test was added")
+    parser.add_argument("--unexplained", action="store_true", help="only mutants without a reason in reasons.toml")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="mutants at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="most processor time of tests for one mutant")
     parser.add_argument("--slow", type=float, default=10.0, help="tests that take longer are not used")

@@ -25,7 +25,7 @@ def results() -> dict[str, Any]:
 def test_the_page_states_the_verdicts(root: Path, report: dict[str, Any], results: dict[str, Any]) -> None:
     page = (root / "docs" / "explanation" / "mutation.md").read_text(encoding="utf-8")
     assert report["page"](results) == page
-    assert results["command"] in page
+    assert all(f"\n{command}\n" in page for command in results["commands"])
     assert f"mutmut {results['mutmut']}" in page
 
 
@@ -39,6 +39,10 @@ def test_every_survivor_has_a_reason(results: dict[str, Any]) -> None:
         noticed = counts.get("killed", 0) + counts.get("timeout", 0)
         listed = [one for one in results["survivors"] if one["function"].split(".")[0] == module]
         assert counts["mutants"] - noticed == len(listed)
+
+
+def test_every_reason_is_that_of_a_survivor(report: dict[str, Any], results: dict[str, Any]) -> None:
+    assert {one["why"] for one in report["read_reasons"]()} == {one["reason"] for one in results["survivors"]}
 
 
 def test_every_module_with_functions_was_judged(sources: dict[str, list[Path]], results: dict[str, Any]) -> None:

@@ -198,6 +198,9 @@ def test_evaluate_goes_on_where_it_was(tmp_path: Path, photo: np.ndarray, tiny_f
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(*options, "--output", whole) == 0
     assert run(*options, "--output", parts, "--limit", 1) == 0
+    text = (parts / "evaluation.json").read_text()
+    assert "NaN" not in text  # which JSON has not: the error of one photo is null
+    assert json.loads(text)["variants"][0]["methods"]["ddim_one"]["psnr_rgb"]["standard_error"] is None
     rows = (parts / "rows.jsonl").read_text()
     (parts / "rows.jsonl").write_text(rows + rows[: len(rows) // 5])  # as a kill in the middle of a line leaves it
     assert run(*options, "--output", parts) == 0

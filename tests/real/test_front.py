@@ -307,8 +307,6 @@ def test_what_does_not_fit_is_refused(
     for option in ("vae_tiling", "cpu_offload"):
         with pytest.raises(UserError, match=f"--{option.replace('_', '-')}"):
             open_model(None, **{option: True})
-    with pytest.raises(UserError, match="no bundled model"):
-        open_model(None, task="inpaint")
     with pytest.raises(UserError, match="--device"):
         open_model(None, device="abacus")
 

@@ -161,7 +161,7 @@ def test_out_of_memory_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["inpaint", "{photo}", "--center-box", "0.3"], "--model: inpainting has no bundled model"),
+        (["inpaint", "{photo}", "--center-box", "0.3", "--prompt", "a dog"], "prompt: models in LDM's shape"),
         (["inpaint", "{photo}", "--model", "{inpainter}"], "--mask"),
         (["inpaint", "{photo}", "--center-box", "0.3", "--mask", "{mask}"], "not allowed with"),
         (["inpaint", "{photo}", "--center-box", "2", "--model", "{inpainter}"], "center_box: got 2"),

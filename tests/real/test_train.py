@@ -1,5 +1,6 @@
 """Training: it learns, it resumes to the same numbers, it refuses what does not fit."""
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -15,7 +16,7 @@ from real.degrade import Degradation  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
-from real.train.latents import Batches, Pair, encode_photos  # noqa: E402
+from real.train.latents import Batches, Pair, draw_timesteps, encode_photos  # noqa: E402
 from real.train.loop import Run, RunSettings  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
@@ -193,6 +194,8 @@ def test_settings_that_cannot_be_trained_are_refused(option: str, value: object)
     [
         (UNetSettings, "weight_cap", 0.5),
         (UNetSettings, "weight_cap", float("nan")),
+        (UNetSettings, "noisiest", 1.5),
+        (UNetSettings, "noisiest", float("nan")),
         (UNetSettings, "weight_power", -0.1),
         (UNetSettings, "weight_power", 1.1),
         (DecoderSettings, "predicted", 9),
@@ -491,3 +494,26 @@ def test_mistakes_are_one_line_and_status_2(
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "error" in last
     assert named in last
+
+
+@pytest.mark.parametrize("noisiest", [0.0, 0.25, 0.5, 1.0])
+def test_a_share_of_the_timesteps_is_from_the_noisiest_fifth(noisiest: float) -> None:
+    drawn = draw_timesteps(40_000, np.random.default_rng(0), noisiest=noisiest)
+    assert (drawn.dtype, drawn.min(), drawn.max()) == (np.int64, 800 if noisiest == 1.0 else 0, 999)
+    for low, high in ((0, 400), (400, 800), (800, 900), (900, 1000)):
+        expected = (1 - noisiest) * (high - low) / 1000 + noisiest * max(high - max(low, 800), 0) / 200
+        assert ((low <= drawn) & (drawn < high)).mean() == pytest.approx(expected, abs=2e-3)
+    few = draw_timesteps(8, np.random.default_rng(1), noisiest=noisiest)
+    assert (np.diff(few) >= 0).all()  # one in each of eight equally likely parts
+    assert abs((few >= 800).sum() - 8 * (0.2 + 0.8 * noisiest)) <= 1
+    assert np.array_equal(few, draw_timesteps(8, np.random.default_rng(1), noisiest=noisiest))
+
+
+def test_the_timesteps_of_inpainting_are_where_holes_are_decided(photos: list[np.ndarray]) -> None:
+    pairs = [Pair(photo, np.zeros((3, photo.shape[0] // 4, photo.shape[1] // 4), np.float16)) for photo in photos]
+    task = SuperResolutionTask(Degradation())
+    task.prepare(pairs, None, Path(), settings(1), 8)
+    with contextlib.closing(Batches(pairs, task, crop=8, batch=64, noisiest=1.0)) as batches:
+        assert int(batches(0)[3].min()) >= 800
+    with contextlib.closing(Batches(pairs, task, crop=8, batch=64)) as batches:
+        assert int(batches(0)[3].min()) < 100
