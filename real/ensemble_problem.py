@@ -1,6 +1,7 @@
-"""What all problems have in common that draw latents themselves: an ensemble, and pictures of any of its particles.
+"""What all problems have in common: an ensemble, and pictures of any of its particles.
 
-`EnsembleProblem` turns these two into a `Problem`. The studies need no more of one, so they take all its kinds alike.
+`EnsembleProblem` turns these two into a `Problem`. The studies need no more of one, so they take all its kinds alike:
+those of the core's samplers, of DiffBIR and SeeSR, and of whole pipelines of diffusers.
 """
 
 from __future__ import annotations

@@ -17,12 +17,13 @@ from real.backbones.model import BackboneModel
 from real.backbones.problem import BackboneProblem
 from real.backbones.recipes import RECIPES
 from real.cli import UserError
+from real.ensemble_problem import EnsembleProblem
 from real.images import LARGEST_SIDE, load_photo, to_rgb
 from real.inpainting import inpainting_problem
 from real.masks import load_mask
 from real.models import LatentModel
 from real.opening import Model, default_settings, open_model
-from real.problems import Problem, Progress, Restoration, restore_problem
+from real.problems import Progress, Restoration, restore_problem
 from real.ranks import Ranks
 from real.restore import LowResolution
 from real.sampling import Settings
@@ -133,7 +134,7 @@ def super_resolution_problem(
     noise_level: int | None = None,
     hints: Hints | None = None,
     ranks: Ranks | None = None,
-) -> Problem:
+) -> EnsembleProblem:
     """The problem of a super-resolution model of any family; see `super_resolve`.
 
     With ranks, processes that share the particles, the others call `real.restore.take_part`.

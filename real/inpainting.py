@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from real.backbones.model import BackboneModel
 from real.codec import encode
 from real.degrade import SCALE
+from real.ensemble_problem import EnsembleProblem
 from real.latent_problem import LatentProblem
 from real.masks import blank, check_mask, grow_to_cells, latent_mask
 from real.metrics import distortion, hole_distortion
 from real.models import LatentModel
-from real.pipelines import PipelineModel, check_text, draw
-from real.problems import Drawn, Problem, Progress, Which
-from real.sampling import Settings
+from real.pipeline_problem import PipelineProblem
+from real.pipelines import PipelineModel
 from real.scores import Score
 
 __all__ = ["Inpainting", "LatentInpainting", "inpainting_problem", "inpainting_score"]
 
 
-class Inpainting:
+class Inpainting(PipelineProblem):
     """A photo, a mask and an inpainting pipeline whose denoiser sees mask and known image; a `Problem`.
 
     Args:
@@ -52,38 +53,29 @@ class Inpainting:
         paste: bool = True,
     ) -> None:
         check_mask(mask, image)
-        self.image, self.mask, self.model, self.paste = image, mask, model, paste
-        self.prompt, self.negative_prompt = prompt, negative_prompt
+        super().__init__(model, prompt=prompt, negative_prompt=negative_prompt, shown=_hidden(image, mask))
+        self.image, self.mask, self.paste = image, mask, paste
         cell = model.pipe.vae_scale_factor
         whole, padded = _pad(image, mask, cell)  # the pipeline hides what the mask covers
         grown = grow_to_cells(padded, cell)
         self._whole = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255.0
         self._grown = torch.from_numpy(grown)[None, None].float()
 
-    def draw(
-        self, settings: Settings, *, steered: bool = True, which: Which = "chosen", progress: Progress | None = None
-    ) -> Drawn:
-        """See `Problem.draw`; progress gets a `real.plugin.StepRecord`.
+    def inputs(self, count: int) -> dict[str, Any]:
+        """See `PipelineProblem`."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt or "",
+            "image": self._whole,
+            "mask_image": self._grown,
+            "height": self._whole.shape[-2],
+            "width": self._whole.shape[-1],
+            "num_images_per_prompt": count,
+        }
 
-        Raises:
-            ValueError: See `real.pipelines.check_text`.
-        """
-        check_text(settings, self.negative_prompt)
-
-        def inputs(count: int) -> dict[str, Any]:
-            return {
-                "prompt": self.prompt,
-                "negative_prompt": self.negative_prompt or "",
-                "image": self._whole,
-                "mask_image": self._grown,
-                "height": self._whole.shape[-2],
-                "width": self._whole.shape[-1],
-                "num_images_per_prompt": count,
-            }
-
-        drawn = draw(self.model, settings, inputs, steered=steered, which=which, progress=progress)
-        drawn.images = [_finish(image, self.image, self.mask, paste=self.paste) for image in drawn.images]
-        return drawn
+    def finish(self, image: np.ndarray) -> np.ndarray:
+        """See `PipelineProblem`; with the known pixels, unless they are not to be pasted."""
+        return _finish(image, self.image, self.mask, paste=self.paste)
 
 
 class LatentInpainting(LatentProblem):
@@ -108,12 +100,17 @@ class LatentInpainting(LatentProblem):
         x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
         hole = latent_mask(padded)[None, None].to(model.device)
         condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
-        shown = np.where(mask[..., None], np.uint8(128), image)
-        super().__init__(model, condition, height=mask.shape[0], width=mask.shape[1], shown=shown)
+        size = {"height": mask.shape[0], "width": mask.shape[1]}
+        super().__init__(model, condition, **size, shown=_hidden(image, mask))
 
     def images(self, latents: torch.Tensor) -> list[np.ndarray]:
         """See `LatentProblem`; with the known pixels, unless they are not to be pasted."""
         return [_finish(image, self.image, self.mask, paste=self.paste) for image in super().images(latents)]
+
+
+def _hidden(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image with its hole in mid-grey."""
+    return np.where(mask[..., None], np.uint8(128), image)
 
 
 def _pad(image: np.ndarray, mask: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,18 +127,18 @@ def _finish(image: np.ndarray, known: np.ndarray, mask: np.ndarray, *, paste: bo
 def inpainting_problem(
     image: np.ndarray,
     mask: np.ndarray,
-    model: LatentModel | PipelineModel,
+    model: LatentModel | PipelineModel | BackboneModel,
     *,
     prompt: str | None = None,
     negative_prompt: str | None = None,
     paste: bool = True,
-) -> Problem:
+) -> EnsembleProblem:
     """The problem of an inpainting model of any family, told apart here; see `Inpainting` and `LatentInpainting`.
 
     Raises:
         ValueError: The model does not inpaint or takes no text, or the mask does not fit the image.
     """
-    if model.family not in ("ldm-inpaint", "sd-inpaint"):
+    if isinstance(model, BackboneModel) or model.family not in ("ldm-inpaint", "sd-inpaint"):
         raise ValueError(f"model: {model.name!r} does super-resolution; open one with task='inpaint'")
     if isinstance(model, LatentModel):
         for name, value in (("prompt", prompt), ("negative_prompt", negative_prompt)):

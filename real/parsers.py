@@ -76,9 +76,7 @@ def add_sr(commands: Any) -> None:
         )
     )
     add_backbones(parser)
-    add_text(parser, models="x4 upscaler, diffbir, seesr").add_argument(
-        "--noise-level", type=int, metavar="L", help="timestep of the noise that the photo gets, 0 to 350 (default 20)"
-    )
+    _add_noise_level(add_text(parser, models="x4 upscaler, diffbir, seesr"))
     _add_processes(parser)
 
 
@@ -160,11 +158,9 @@ def add_bench(commands: Any) -> None:
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
-    add_model(parser, what=f"{LDM_SR}; or diffbir, seesr: see docs/how-to/backbones.md").add_argument(
-        "--vae-tiling", action="store_true", help="diffbir, seesr: encode and decode in smaller tiles"
-    )
+    add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
-    add_text(parser, models="diffbir, seesr")
+    _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))
     group = parser.add_argument_group("the paper's numbers")
     group.add_argument(
         "--dataset",
@@ -177,6 +173,15 @@ def _add(commands: Any, name: str, what: str, description: str) -> argparse.Argu
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=description, formatter_class=raw)
     return parser
+
+
+def _add_noise_level(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--noise-level",
+        type=int,
+        metavar="L",
+        help="x4 upscaler: timestep of the noise that the photo gets, 0 to 350 (default 20)",
+    )
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:

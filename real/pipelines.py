@@ -1,34 +1,27 @@
-"""Pipelines of diffusers as models: loaded, put on a device, steered, run; none of them is edited.
+"""Pipelines of diffusers as models: loaded and put on a device, none of them edited.
 
-The x4 upscaler and Stable Diffusion inpainting run through here: their own `__call__` with a steered scheduler (see
-`real.plugin`), one generator a particle, and only the chosen particle decoded.
+The x4 upscaler and Stable Diffusion inpainting are loaded here; `real.pipeline_problem` runs them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from real.cli import UserError
 from real.families import Family
 from real.hub import Source
 from real.models import DTYPES, explain, kds_bandwidth, weights_options
-from real.plugin import choosing_callback, particle_generators
 from real.plugin.batching import split_batches
-from real.plugin.early import choose_early, unchoose_early
-from real.problems import Drawn, Progress, Which
 from real.sampling import Settings
-from real.steered import particles_of, steered_scheduler
 
-__all__ = ["PipelineModel", "check_packages", "check_text", "draw", "load_pipeline", "quiet"]
+__all__ = ["PipelineModel", "check_packages", "check_text", "load_pipeline", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,11 @@ class PipelineModel:
     def unet(self) -> Any:
         """The denoiser."""
         return self.pipe.unet
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T of the noise schedule."""
+        return int(self.scheduler["num_train_timesteps"])
 
 
 def load_pipeline(
@@ -138,64 +136,6 @@ def check_text(settings: Settings, negative_prompt: str | None) -> None:
         raise ValueError(f"guidance: got {settings.guidance:g}; a pipeline guides above 1 only (1: no guidance)")
     if negative_prompt and settings.guidance == 1.0:
         raise ValueError("negative_prompt: it acts through guidance only; give a guidance above 1 too")
-
-
-@torch.no_grad()
-def draw(
-    model: PipelineModel,
-    settings: Settings,
-    inputs: Callable[[int], dict[str, Any]],
-    *,
-    steered: bool,
-    which: Which,
-    progress: Progress | None,
-) -> Drawn:
-    """Run the pipeline on the particles of one photo; see `Problem.draw`.
-
-    Args:
-        model: The pipeline.
-        settings: Of the method.
-        inputs: N -> arguments of the pipeline for N particles.
-        steered: Whether to steer; without it the steered scheduler at strength 0 is the plain one, bit for bit.
-        which: Which particles to draw and decode.
-        progress: Called after every step with a `real.plugin.StepRecord`.
-    """
-    pipe, count = model.pipe, 1 if which == "first" else settings.particles
-    early = steered and settings.early_choice
-    alone = which != "all" or early
-    takes_callback = "callback_on_step_end" in inspect.signature(type(pipe).__call__).parameters
-    hand_on = "chosen" if alone and not takes_callback else "all"
-    scheduler = pipe.scheduler = steered_scheduler(
-        model.scheduler, settings, count, bandwidth=model.bandwidth, steered=steered, hand_on=hand_on
-    )
-
-    def tick(*_: Any) -> dict[str, Any]:
-        if progress is not None:
-            progress(scheduler.kds.trace[-1])
-        return {}
-
-    if takes_callback:
-        hooks: dict[str, Any] = {"callback_on_step_end": choosing_callback(tick) if alone else tick}
-    else:
-        hooks = {"callback": tick}
-    if early:
-        choose_early(pipe.unet, scheduler)
-    try:
-        with quiet():
-            images, flagged = pipe(
-                **inputs(count),
-                **hooks,
-                num_inference_steps=settings.steps,
-                guidance_scale=settings.guidance,
-                generator=particle_generators(count, seed=settings.seed),
-                output_type="np",
-                return_dict=False,
-            )
-    finally:
-        unchoose_early(pipe.unet)
-    if flagged and any(flagged):
-        raise UserError("--model: the safety checker that belongs to this model blacked a picture out")
-    return Drawn(particles_of(scheduler.kds), [np.rint(image * 255.0).astype(np.uint8) for image in images], alone)
 
 
 def check_packages(device: str, *, cpu_offload: bool = False) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
 
-from kds_ref import select_particle
+from kds_ref import SamplerState, select_particle
 from real.plugin import SteeringState, steer_scheduler
 from real.sampling import Particles, Settings
 
-__all__ = ["SOLVER", "particles_of", "steered_scheduler"]
+__all__ = ["SOLVER", "particles_of", "sampler_state", "steered_scheduler"]
 
 # The solver of KDS Algorithms 4 and 5 (CR), as `kds_ref.dpm_solver_pp_2s` has it.
 SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
@@ -56,6 +56,24 @@ def steered_scheduler(
             kernel=settings.kernel,
             hand_on=hand_on,
         )
+
+
+def sampler_state(scheduler: Any, t: int) -> SamplerState:
+    """What the last step of a steered scheduler saw, at timestep t, in the words of the core's samplers."""
+    kds = scheduler.kds
+    steered = kds.trace[-1].strength > 0.0
+    return SamplerState(
+        step=len(kds.trace) - 1,
+        num_steps=len(scheduler.timesteps),
+        t=t,
+        alpha_bar=float(scheduler.alphas_cumprod[t]),
+        x_t=kds.x_t,
+        x0_pred=kds.x0_pred,
+        x0_steered=kds.x0 if steered else kds.x0_pred,
+        x_next=kds.latents,
+        info=kds.info if steered else None,
+        num_model_evaluations=len(kds.trace),
+    )
 
 
 def particles_of(state: SteeringState) -> Particles:

@@ -6,14 +6,12 @@ Photo -> size that the model knows -> condition -> N start latents -> loop [netw
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
-from kds_ref import SamplerState, predict_x0, predict_x0_from_v
 from real.backbones.cleaner import BICUBIC, clean
 from real.backbones.colour import adain_colour, wavelet_colour
 from real.backbones.grids import DiffBIRDDIMScheduler
@@ -29,7 +27,7 @@ from real.pipelines import check_text
 from real.plugin.early import choose_early, unchoose_early
 from real.problems import Progress
 from real.sampling import Particles, Settings, initial_noise
-from real.steered import particles_of, steered_scheduler
+from real.steered import particles_of, sampler_state, steered_scheduler
 
 __all__ = ["BackboneProblem", "scheduler_for"]
 
@@ -108,12 +106,17 @@ class BackboneProblem(EnsembleProblem):
         rows, columns = self.latent.shape[-2:]
         noise = initial_noise(count, rows, columns, seed=settings.seed, channels=self.latent.shape[1])
         start = start_latents(recipe.start, noise.to(model.device), scheduler, self.latent)
-        predict = _Watched(self._predictor(settings.guidance), scheduler, progress)
+        predict = self._predictor(settings.guidance)
+
+        def report(t: int, x_next: torch.Tensor) -> None:
+            if progress is not None:
+                progress(sampler_state(scheduler, t))
+
         early = [model.controlnet, model.unet] if steered and settings.early_choice else []
         for network in early:
             choose_early(network, scheduler)
         try:
-            sample(predict, start, scheduler, progress=predict.report)
+            sample(predict, start, scheduler, progress=report)
         finally:
             for network in early:
                 unchoose_early(network)
@@ -180,42 +183,3 @@ def scheduler_for(model: BackboneModel, settings: Settings, count: int, *, steer
 def _with_tags(prompt: str, tags: str | None) -> str:
     """Joined as SeeSR's authors join them."""
     return ", ,".join(part for part in (tags, prompt) if part)
-
-
-class _Watched:
-    """A predictor whose every evaluation is told to a progress callback, as the core's samplers do."""
-
-    def __init__(
-        self, predict: Callable[[torch.Tensor, int], torch.Tensor], scheduler: Any, progress: Progress | None
-    ) -> None:
-        self.predict, self.scheduler, self.progress = predict, scheduler, progress
-        self.evaluations = 0
-
-    def __call__(self, x_t: torch.Tensor, t: int) -> torch.Tensor:
-        self.x_t, self.output = x_t, self.predict(x_t, t)
-        self.evaluations += 1
-        return self.output
-
-    def report(self, t: int, x_next: torch.Tensor) -> None:
-        """After a step of the scheduler: a `kds_ref.SamplerState` for the callback."""
-        if self.progress is None:
-            return
-        scheduler, kds = self.scheduler, self.scheduler.kds
-        alpha_bar = float(scheduler.alphas_cumprod[t])
-        recover = predict_x0_from_v if scheduler.config.prediction_type == "v_prediction" else predict_x0
-        x0 = recover(self.x_t, self.output, alpha_bar)
-        steered = kds.trace[-1].strength > 0.0
-        self.progress(
-            SamplerState(
-                step=self.evaluations - 1,
-                num_steps=len(scheduler.timesteps),
-                t=t,
-                alpha_bar=alpha_bar,
-                x_t=self.x_t,
-                x0_pred=x0,
-                x0_steered=kds.x0 if steered else x0,
-                x_next=x_next,
-                info=kds.info if steered else None,
-                num_model_evaluations=self.evaluations,
-            )
-        )

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from real.backbones.command import hint_places_of, recipe_of
 from real.backbones.hints import HintPlaces
+from real.backbones.recipes import Recipe
 from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
-from real.bench.runner import Task
 from real.bench.studies import STUDIES
+from real.bench.task import Task
 from real.cli import UserError
 from real.degrade import SCALE
 from real.sampling import Settings
@@ -40,8 +41,6 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    if recipe is None and (text := [name for name in ("prompt", "negative_prompt") if getattr(options, name)]):
-        raise UserError(f"--{text[0].replace('_', '-')}: it belongs to --model diffbir or seesr; leave it out")
     known = HOLES if study.task == "inpaint" else DEGRADATIONS
     if unknown := [name for name in grid.degradation if name not in known]:
         raise UserError(f"--degradation: got {unknown[0]!r}; known to this study: {', '.join(known)}")
@@ -64,7 +63,15 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         metrics=tuple(options.metrics),
         command=command,
         hints=hints,
+        noise_level=options.noise_level,
+        **_text(options, recipe),
     )
+
+
+def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
+    """Prompts that are given and not empty; those of DiffBIR and SeeSR are in the recipe."""
+    given = {name: getattr(options, name) for name in ("prompt", "negative_prompt")}
+    return {} if recipe is not None else {name: value for name, value in given.items() if value}
 
 
 def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:

@@ -124,6 +124,8 @@ def render(report: Mapping[str, Any]) -> str:
     )
     if "backbone" in report:
         parts.append(_backbone(report["backbone"], s))
+    if "prompt" in report:
+        parts.append(_text(report))
     parts.append(f"```text\n{report['command']}\n```")
     if report["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
@@ -152,6 +154,15 @@ def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
         f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
     )
+
+
+def _text(report: Mapping[str, Any]) -> str:
+    """What a pipeline was told beside the photo."""
+    text = f'Prompt "{report["prompt"]}", negative prompt "{report["negative_prompt"]}"'
+    text += f", noise level {report['noise_level']}" if "noise_level" in report else ""
+    if report["prompt"] == report["negative_prompt"] and max(report["grid"]["guidance"]) > 1.0:
+        text += "; the two are the same, so guidance changes nothing"
+    return f"{text}."
 
 
 def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -8,72 +8,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from real.backbones.hints import HintPlaces
-from real.backbones.model import BackboneModel
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
-from real.bench.photos import HOLES, Photo, describe_degradations, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, Study, describe_grid, draws
+from real.bench.photos import HOLES, Photo, load
+from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
+from real.bench.task import Task, check_model, identity_of, text_of
 from real.cli import UserError
 from real.ensemble_problem import EnsembleProblem
 from real.files import write_atomically
 from real.front import super_resolution_problem
 from real.images import save_png
-from real.inpainting import LatentInpainting
+from real.inpainting import inpainting_problem
 from real.masks import center_box
-from real.models import LatentModel
+from real.opening import Model
+from real.pipeline_problem import BlackedOutError
 from real.records import describe
 from real.rows import Rows, locked
 from real.sampling import Settings
 from real.scores import Score
 
-__all__ = ["Task", "run_study"]
+__all__ = ["run_study"]
 
 
-StudyModel = LatentModel | BackboneModel
-
-
-@dataclass(frozen=True)
-class Task:
-    """What `python -m real bench` was asked for.
-
-    Attributes:
-        name: Of the study.
-        study: The study.
-        grid: Its grid, as asked for; see `fill_grid`.
-        settings: Of every run, where the grid says nothing: strength and seed.
-        photos: All photos or pairs of the folder.
-        crop: Side of the centre crop of the truth in pixels; None: the whole.
-        limit: Only the first photos by name.
-        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score` and `real.bench.sets`.
-        command: For the record.
-        hints: Where more is known of the photos, for DiffBIR and SeeSR.
-    """
-
-    name: str
-    study: Study
-    grid: Grid
-    settings: Settings
-    photos: Sequence[Photo]
-    crop: int | None = None
-    limit: int | None = None
-    metrics: tuple[str, ...] = ()
-    command: str = ""
-    hints: HintPlaces | None = None
-
-
-def run_study(task: Task, model: StudyModel, folder: Path) -> dict[str, Any]:
+def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -88,14 +55,18 @@ def run_study(task: Task, model: StudyModel, folder: Path) -> dict[str, Any]:
         The content of `report.json`.
 
     Raises:
-        UserError: No photo can be read, or the folder holds something else.
+        UserError: No photo can be read, the folder holds something else, or the model cannot do what is asked for.
         ValueError: An option is out of range.
+
+    Warns:
+        UserWarning: If guidance has nothing to guide by.
     """
     grid = _with_bandwidth(task.grid, model)
     settings = _first(task.settings, grid)
+    check_model(task, grid, model)
     lines = task.study.lines(settings, grid)
     plan = draws(lines, timed=task.study.timed)
-    identity = _identity(task, settings, grid, model)
+    identity = identity_of(task, settings, grid, model)
     with locked(folder):
         rows = Rows(folder, identity)
         photos = list(task.photos[: task.limit])
@@ -109,7 +80,7 @@ def run_study(task: Task, model: StudyModel, folder: Path) -> dict[str, Any]:
         report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
         report["versions"] |= identity["versions"]
         report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
-        report |= {"degradation": identity["degradation"]}
+        report |= {"degradation": identity["degradation"], **text_of(task, model)}
         report |= summarise(task.study, lines, plan, rows, [photo.name for photo in done])
         write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
         write_atomically(folder / "report.md", lambda p: p.write_text(render(report)))
@@ -125,7 +96,7 @@ class _Job:
         task: Task,
         lines: Sequence[Line],
         plan: Mapping[str, Draw],
-        model: StudyModel,
+        model: Model,
         rows: Rows,
         folder: Path,
     ) -> None:
@@ -150,11 +121,14 @@ class _Job:
                     left_out[photo.name] = str(error).removeprefix("IMAGE: ")
                     bar.total -= self._evaluations(photo, missing=True)
                     continue
-                for key, draw in self.draws.items():
-                    if (photo.name, key) not in self.rows:
-                        self._add_row(
-                            photo, draw, truth, self._problem(photo, truth, make_low, draw.run.degradation), bar
-                        )
+                for draw in [draw for key, draw in self.draws.items() if (photo.name, key) not in self.rows]:
+                    problem = self._problem(photo, truth, make_low, draw.run.degradation)
+                    try:
+                        self._add_row(photo, draw, truth, problem, bar)
+                    except BlackedOutError as error:
+                        left_out[photo.name] = str(error).removeprefix("--model: ")
+                        bar.total -= self._evaluations(photo, missing=True) - draw.run.evaluations
+                        break
         return left_out
 
     def _evaluations(self, photo: Photo, *, missing: bool) -> int:
@@ -164,12 +138,19 @@ class _Job:
     def _problem(
         self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
     ) -> EnsembleProblem:
-        if self.task.study.task == "inpaint" and isinstance(self.model, LatentModel):
-            return LatentInpainting(truth, center_box(*truth.shape[:2], **HOLES[name]), self.model)
-        hints = None if self.task.hints is None else self.task.hints.read(photo.stems)
-        problem = super_resolution_problem(make_low(name), self.model, hints=hints)
-        assert isinstance(problem, EnsembleProblem)  # as all are of these models
-        return problem
+        task = self.task
+        prompt, negative_prompt = task.prompt, task.negative_prompt
+        if task.study.task == "inpaint":
+            hole = center_box(*truth.shape[:2], **HOLES[name])
+            return inpainting_problem(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
+        return super_resolution_problem(
+            make_low(name),
+            self.model,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            noise_level=task.noise_level,
+            hints=None if task.hints is None else task.hints.read(photo.stems),
+        )
 
     def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: EnsembleProblem, bar: Any) -> None:
         settings = draw.run.settings
@@ -208,7 +189,7 @@ class _Job:
                 save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
 
 
-def _with_bandwidth(grid: Grid, model: StudyModel) -> Grid:
+def _with_bandwidth(grid: Grid, model: Model) -> Grid:
     values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
     if len(set(values)) < len(values):
         raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
@@ -222,24 +203,6 @@ def _first(settings: Settings, grid: Grid) -> Settings:
         for value in getattr(grid, name):
             replace(settings, **{name: value})  # raises by name what is out of range
     return replace(settings, **{name: getattr(grid, name)[0] for name in names})
-
-
-def _identity(task: Task, settings: Settings, grid: Grid, model: StudyModel) -> dict[str, Any]:
-    """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added."""
-    identity = {"study": task.name, **describe(settings, model, "")}
-    identity["versions"] |= {
-        "scipy": version("scipy"),
-        "scikit-image": version("scikit-image"),
-        "matplotlib": version("matplotlib"),
-    }
-    if task.hints is not None:
-        identity["hints"] = task.hints.describe()
-    return identity | {
-        "grid": describe_grid(grid),
-        "crop": task.crop,
-        "metrics": sorted(task.metrics),
-        "degradation": describe_degradations(grid.degradation),
-    }
 
 
 def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:

@@ -59,7 +59,7 @@ STUDIES: dict[str, Study] = {
     ),
     "table6": Study(
         title="weights of classifier-free guidance, with and without KDS (Table 6)",
-        about="The condition that guidance is measured against is a mid-grey photo.",
+        about="What guidance is measured against is a mid-grey photo, or the negative prompt where a model reads text.",
         lines=tables.table6,
         pairs=tables.against_plain,
         grid=Grid(guidance=(1.0, 2.0, 4.0, 6.0)),

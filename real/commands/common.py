@@ -16,7 +16,6 @@ import torch
 from tqdm import tqdm
 
 from real.backbones.command import recipe_of
-from real.backbones.model import BackboneModel
 from real.backbones.recipes import RECIPES
 from real.cli import UserError
 from real.distributed import launcher
@@ -42,7 +41,6 @@ __all__ = [
     "restoration_panels",
     "restoration_record",
     "settings_of",
-    "study_model_of",
     "write_json",
 ]
 
@@ -125,19 +123,6 @@ def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentM
     model = model_of(options, task=task)
     if not isinstance(model, LatentModel):
         raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM's shape")
-    return model
-
-
-def study_model_of(options: argparse.Namespace, *, task: str) -> LatentModel | BackboneModel:
-    """The model of a study: networks in LDM's shape, DiffBIR or SeeSR.
-
-    Raises:
-        UserError: It is of another family.
-    """
-    if options.model not in RECIPES:
-        return latent_model_of(options, task=task)
-    model = model_of(options, task=task)
-    assert isinstance(model, BackboneModel)
     return model
 
 

@@ -54,7 +54,7 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         return 0
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    model = common.study_model_of(options, task=task.study.task)
+    model = common.model_of(options, task=task.study.task)
     with common.memory_errors():
         report = run_study(task, model, folder)
     for pair in report["pairs"]:

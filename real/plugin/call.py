@@ -12,9 +12,10 @@ import torch
 
 from real.plugin.ensemble import Ensemble
 from real.plugin.families import Family, family_of
-from real.plugin.rewrite import rewrite_output
+from real.plugin.records import StepRecord
+from real.plugin.rewrite import predict_clean, rewrite_output
 from real.plugin.sharing import check_run
-from real.plugin.state import SteeringState, StepRecord
+from real.plugin.state import SteeringState
 
 __all__ = ["steer_call"]
 
@@ -49,12 +50,15 @@ def steer_call(scheduler: Any, state: SteeringState, arguments: dict[str, Any]) 
         check_run(state.ranks, scheduler, state, sample)
     ensemble = state.ensemble(sample, family.axes)
     images = len(ensemble.split(sample))
+    name, a, b = "model_output", coefficients.a, coefficients.b
+    if arguments.get("pred_original_sample") is not None:  # EDM Euler: the pipeline has predicted x0 itself
+        name, a, b = "pred_original_sample", 0.0, 1.0
+    output, x, ensemble = _unfold(scheduler, family, arguments[name], sample, ensemble)
+    bound = _bound(scheduler, family)
+    state.x_t = sample.detach()
+    state.x0_pred = predict_clean(output.detach(), x.detach(), a, b, ensemble=ensemble, bound=bound)
     info = None
     if strength > 0.0:
-        name, a, b = "model_output", coefficients.a, coefficients.b
-        if arguments.get("pred_original_sample") is not None:  # EDM Euler: the pipeline has predicted x0 itself
-            name, a, b = "pred_original_sample", 0.0, 1.0
-        output, x, ensemble = _unfold(scheduler, family, arguments[name], sample, ensemble)
         output, info = rewrite_output(
             output,
             x,
@@ -62,7 +66,7 @@ def steer_call(scheduler: Any, state: SteeringState, arguments: dict[str, Any]) 
             b,
             steer_x0=lambda x0: state.steer_x0(x0, strength, ensemble),
             ensemble=ensemble,
-            bound=_bound(scheduler, family),
+            bound=bound,
         )
         arguments[name] = output.reshape(arguments[name].shape)
     state.trace.append(_record(len(state.trace), timestep, position, strength, info))

@@ -15,7 +15,7 @@ import torch
 from kds_ref import SteeringInfo
 from real.plugin.ensemble import Ensemble
 
-__all__ = ["SteerX0", "rewrite_output"]
+__all__ = ["SteerX0", "predict_clean", "rewrite_output"]
 
 SteerX0 = Callable[[torch.Tensor], tuple[torch.Tensor, SteeringInfo]]
 _SMALLEST_B = 1e-6
@@ -54,11 +54,7 @@ def rewrite_output(
     Notes:
         Computed in float32 (float64 if one of the arrays is), also for half precision.
     """
-    channels = 1 + ensemble.axes.index("C")
-    size = sample.shape[channels]
-    output, rest = model_output, None
-    if model_output.shape[channels] == 2 * size:
-        output, rest = model_output.split(size, dim=channels)
+    output, rest = _without_variance(model_output, sample, ensemble)
     if isinstance(b, float) and math.isinf(b):
         raise ValueError(
             "prediction_type 'epsilon' says nothing about x0 where alpha_bar is 0 (rescale_betas_zero_snr); "
@@ -66,8 +62,7 @@ def rewrite_output(
         )
     if isinstance(b, float) and abs(b) < _SMALLEST_B:
         return model_output, None
-    wide = torch.promote_types(torch.promote_types(sample.dtype, output.dtype), torch.float32)
-    x, o = sample.to(wide), output.to(wide)
+    x, o = _widened(sample, output)
     x0 = a * x + b * o
     used = x0 if bound is None else bound(x0)
     steered, info = steer_x0(ensemble.to_steer(used))
@@ -81,4 +76,50 @@ def rewrite_output(
         moved = moved & (b.abs() >= _SMALLEST_B)
         b = torch.where(b.abs() >= _SMALLEST_B, b, torch.ones_like(b))
     changed = torch.where(moved, o + (rows - x0) / b, o).to(output.dtype)
-    return (changed if rest is None else torch.cat([changed, rest], dim=channels)), info
+    return (changed if rest is None else torch.cat([changed, rest], dim=1 + ensemble.axes.index("C"))), info
+
+
+def predict_clean(
+    model_output: torch.Tensor,
+    sample: torch.Tensor,
+    a: float | torch.Tensor,
+    b: float | torch.Tensor,
+    *,
+    ensemble: Ensemble,
+    bound: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor | None:
+    """The clean latent that a scheduler makes of a model output, x0 = a * sample + b * output, as it would use it.
+
+    Args:
+        model_output: As for `rewrite_output`, and so are all others.
+        sample: Noisy latents.
+        a: Factor of the sample.
+        b: Factor of the model output.
+        ensemble: How rows and axes are meant.
+        bound: What the scheduler does to its predicted clean latent.
+
+    Returns:
+        (B * N, *axes), in float32 or wider; None where b is infinite.
+    """
+    if isinstance(b, float) and math.isinf(b):
+        return None
+    x, o = _widened(sample, _without_variance(model_output, sample, ensemble)[0])
+    x0 = a * x + b * o
+    return x0 if bound is None else bound(x0)
+
+
+def _without_variance(
+    model_output: torch.Tensor, sample: torch.Tensor, ensemble: Ensemble
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(the prediction, the learned variance behind it in the channels, if there is one)."""
+    channels = 1 + ensemble.axes.index("C")
+    size = sample.shape[channels]
+    if model_output.shape[channels] != 2 * size:
+        return model_output, None
+    output, rest = model_output.split(size, dim=channels)
+    return output, rest
+
+
+def _widened(sample: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    wide = torch.promote_types(torch.promote_types(sample.dtype, output.dtype), torch.float32)
+    return sample.to(wide), output.to(wide)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,50 +16,14 @@ import torch
 from kds_ref import Kernel, KernelDensitySteering, SteeringInfo, select_particle, steer, steering_strength
 from real.plugin.coefficients import Coefficients
 from real.plugin.ensemble import LAYOUTS, Ensemble, check_axes
+from real.plugin.records import Choice, StepRecord
 from real.plugin.sharing import gather_rows
 from real.ranks import Ranks
 
-__all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
+__all__ = ["CUTOFF_SCALES", "HAND_ON", "SteeringState"]
 
 CUTOFF_SCALES = ("timestep", "noise", "step")
 HAND_ON = ("all", "chosen")
-
-
-class StepRecord(NamedTuple):
-    """One call of `step`.
-
-    Attributes:
-        step: Number of the call in the run, from 0.
-        timestep: As the pipeline gave it.
-        position: What `cutoff` is compared with: t/T, the noise level, or the part of the steps to come.
-        strength: delta of this call; 0 where nothing was steered.
-        effective_particles: Mean over particles and locations of 1 / sum_k w_k^2, from 1 (every particle keeps to
-            itself: the bandwidth is too small to steer) to N; None where nothing was steered.
-        shift_norm: Mean length of the mean shift, before the strength, in units of the latent; None likewise.
-        bandwidth: Mean of the h that was used, in units of the latent; None likewise.
-    """
-
-    step: int
-    timestep: float
-    position: float
-    strength: float
-    effective_particles: float | None = None
-    shift_norm: float | None = None
-    bandwidth: float | None = None
-
-
-class Choice(NamedTuple):
-    """The particle nearest to the mean of its ensemble, for each image: KDS Eq. 9 (v1).
-
-    Attributes:
-        particle: Which one, (B,), integers from 0 to N - 1.
-        rows: Which row of the batch, (B,); of the whole ensemble's batch where several processes share it.
-        latents: The chosen latents, (B, *sample).
-    """
-
-    particle: torch.Tensor
-    rows: torch.Tensor
-    latents: torch.Tensor
 
 
 @dataclass(kw_only=True)
@@ -86,6 +50,9 @@ class SteeringState:
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
         latents: All rows that the last call of `step` returned; where processes share the ensemble, its rows of all of
             them after the last step of a run, and those of this one before.
+        x_t: Noisy latents that the last call of `step` got, a row a particle of this process.
+        x0_pred: Clean latents that its model output predicted, before steering, likewise; None where the output says
+            nothing of them (noise prediction at alpha_bar = 0).
         x0: Steered clean latents of the last steered call, a row a particle of this process; None: no call was steered.
         early: Particle of each image that `choose_early` lets go on, (B,); None: all still do.
     """
@@ -108,6 +75,8 @@ class SteeringState:
     trace: list[StepRecord] = field(default_factory=list, init=False)
     info: SteeringInfo | None = field(default=None, init=False)
     latents: torch.Tensor | None = field(default=None, init=False)
+    x_t: torch.Tensor | None = field(default=None, init=False)
+    x0_pred: torch.Tensor | None = field(default=None, init=False)
     x0: torch.Tensor | None = field(default=None, init=False)
     early: torch.Tensor | None = field(default=None, init=False)
     generators: list[torch.Generator] | None = field(default=None, init=False)
@@ -146,7 +115,8 @@ class SteeringState:
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
         self.trace, self.whole = [], False
-        self.info = self.latents = self.generators = self.x0 = self.early = None
+        self.info = self.latents = self.generators = self.early = None
+        self.x_t = self.x0_pred = self.x0 = None
 
     def remember(self, rows: torch.Tensor, last: bool) -> None:
         """Keep what `step` returned; after the last step of a run, of the whole ensemble."""

@@ -19,8 +19,9 @@ from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
 from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
-from real.bench.runner import Task, run_study  # noqa: E402
+from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
+from real.bench.task import Task  # noqa: E402
 from real.cli import UserError  # noqa: E402
 from real.codec import decode, padded_condition  # noqa: E402
 from real.front import inpaint  # noqa: E402

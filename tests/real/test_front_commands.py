@@ -152,7 +152,7 @@ def test_out_of_memory_is_one_line(
     def full(*_: object, **__: object) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("real.inpainting.draw", full)
+    monkeypatch.setattr("real.inpainting.Inpainting.particles", full)
     options = ["--center-box", 0.3, "--model", inpainter_folder, "--output", tmp_path / "out"]
     assert run("inpaint", photo_file, *options, *QUICK) == 2
     assert "--max-batch" in capsys.readouterr().err.strip().splitlines()[-1]

@@ -243,10 +243,14 @@ def same_bits(first: Any, second: Any) -> bool:
 def test_without_a_shift_every_bit_is_that_of_the_plain_scheduler(one: Case) -> None:
     """Strength 0, and a bandwidth so small that steering is computed and moves nothing."""
     plain = path(make(one), one)
-    off = path(make(one, strength=0.0), one)
+    unmoved = make(one, strength=0.0)
+    off = path(unmoved, one)
     nothing = make(one, bandwidth=1e-6, cutoff=0.0)
     assert all(same_bits(a, b) for a, b in zip(plain, off, strict=True))
     assert all(same_bits(a, b) for a, b in zip(plain, path(nothing, one), strict=True))
+    assert same_bits(unmoved.kds.x_t, off[-2])
+    predicted = unmoved.kds.x0_pred, nothing.kds.x0_pred  # also where nothing is steered
+    assert predicted == (None, None) or same_bits(*predicted)
     trace = nothing.kds.trace
     assert any(record.effective_particles == 1.0 for record in trace)
     by_steps = [record.position == pytest.approx(1.0 - i / len(trace)) for i, record in enumerate(trace)]
@@ -376,6 +380,7 @@ def test_the_solver_uses_the_steered_x0(one: Case, monkeypatch: pytest.MonkeyPat
         rounding = 1e-6 * float(abs(a) * x.abs().max() + abs(b) * out.abs().max()) + 3e-6 * size
         used = limit(scheduler, one, x0)
         want = shaped(scheduler, one, used)
+        torch.testing.assert_close(scheduler.kds.x0_pred, used, rtol=0, atol=20 * rounding)
         before, after = (v if v.ndim == want.ndim else v.flatten(-2) for v in seen[-1])
         assert float((before - want).abs().max()) < 20 * rounding, f"t = {float(t)}"
         assert float((after - before).abs().max()) > 1e-3 * float(before.std())

@@ -1,0 +1,125 @@
+"""What a study was asked for: whether a model can do it, and what its rows depend on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from real.backbones.hints import HintPlaces
+from real.bench.photos import Photo, describe_degradations
+from real.bench.plan import Grid, Study, describe_grid
+from real.cli import UserError
+from real.models import LatentModel
+from real.opening import Model
+from real.pipelines import PipelineModel
+from real.records import describe
+from real.sampling import Settings
+from real.upscaling import NOISE_LEVEL, check_noise_level
+
+__all__ = ["Task", "check_model", "identity_of", "text_of"]
+
+UPSCALER = "x4-upscaler"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `python -m real bench` was asked for.
+
+    Attributes:
+        name: Of the study.
+        study: The study.
+        grid: Its grid, as asked for; see `fill_grid`.
+        settings: Of every run, where the grid says nothing: strength and seed.
+        photos: All photos or pairs of the folder.
+        crop: Side of the centre crop of the truth in pixels; None: the whole.
+        limit: Only the first photos by name.
+        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score` and `real.bench.sets`.
+        command: For the record.
+        hints: Where more is known of the photos, for DiffBIR and SeeSR.
+        prompt: What is to be seen, for pipelines; None: empty. DiffBIR and SeeSR have their texts in the recipe.
+        negative_prompt: What to move away from, likewise; needs guidance above 1.
+        noise_level: Of the x4 upscaler; None: its default.
+    """
+
+    name: str
+    study: Study
+    grid: Grid
+    settings: Settings
+    photos: Sequence[Photo]
+    crop: int | None = None
+    limit: int | None = None
+    metrics: tuple[str, ...] = ()
+    command: str = ""
+    hints: HintPlaces | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    noise_level: int | None = None
+
+
+def check_model(task: Task, grid: Grid, model: Model) -> None:
+    """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
+
+    Raises:
+        UserError: The model takes no text or noise; guidance below 1, or a negative prompt and no guidance.
+        ValueError: The noise level is out of range.
+
+    Warns:
+        UserWarning: If prompt and negative prompt are the same, so that guidance above 1 changes nothing.
+    """
+    reads_text, upscales = isinstance(model, PipelineModel), model.family == UPSCALER
+    for name, taken, who in (
+        ("prompt", reads_text, "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
+        ("negative_prompt", reads_text, "models that read text, as --prompt does"),
+        ("noise_level", upscales, "the x4 upscaler"),
+    ):
+        if getattr(task, name) is not None and not taken:
+            raise UserError(f"--{name.replace('_', '-')}: it belongs to {who}; leave it out")
+    if upscales and isinstance(model, PipelineModel) and task.noise_level is not None:
+        check_noise_level(task.noise_level, model)
+    if not isinstance(model, LatentModel) and min(grid.guidance) < 1.0:
+        raise UserError(f"--guidance: got {min(grid.guidance):g}; this model guides above 1 only (1: no guidance)")
+    if task.negative_prompt and 1.0 in grid.guidance:
+        raise UserError("--negative-prompt: it acts through guidance alone; give --guidance above 1 only, without 1")
+    text = text_of(task, model)
+    if text and text["prompt"] == text["negative_prompt"] and max(grid.guidance) > 1.0:
+        warnings.warn("--guidance: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
+
+
+def text_of(task: Task, model: Model) -> dict[str, Any]:
+    """What a pipeline is told beside the photo, as used; of other models nothing."""
+    if not isinstance(model, PipelineModel):
+        return {}
+    text: dict[str, Any] = {"prompt": task.prompt or "", "negative_prompt": task.negative_prompt or ""}
+    if model.family == UPSCALER:
+        text["noise_level"] = NOISE_LEVEL if task.noise_level is None else task.noise_level
+    return text
+
+
+def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dict[str, Any]:
+    """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added.
+
+    Args:
+        task: What was asked for.
+        settings: With the first values of the grid.
+        grid: With the model's bandwidth.
+        model: The model.
+    """
+    identity = {"study": task.name, **describe(settings, model, ""), **text_of(task, model)}
+    identity["versions"] |= {
+        "scipy": version("scipy"),
+        "scikit-image": version("scikit-image"),
+        "matplotlib": version("matplotlib"),
+    }
+    if isinstance(model, PipelineModel):
+        identity["vae_tiling"] = bool(model.pipe.vae.use_tiling)
+    if task.hints is not None:
+        identity["hints"] = task.hints.describe()
+    return identity | {
+        "grid": describe_grid(grid),
+        "crop": task.crop,
+        "metrics": sorted(task.metrics),
+        "degradation": describe_degradations(grid.degradation),
+    }
