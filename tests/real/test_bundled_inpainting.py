@@ -140,6 +140,14 @@ def test_the_model_card_says_what_the_evaluation_says() -> None:
     tables = [line for line in (DOCS / "replication" / "table3" / "report.md").read_text().splitlines() if "[" in line]
     assert len(tables) > 8
     assert all(line in card for line in tables if line.startswith("| D"))
+    gains = [pair["scores"]["psnr_rgb"]["mean"] for pair in report["pairs"] if pair["b"].startswith("plain")]
+    assert f"gains {gains[0]:.2f} dB over a random plain particle with DDIM" in card
+    assert f"and {gains[1]:.2f} dB with" in card
+    sweep = json.loads((BUNDLED_INPAINTING / "bandwidth_sweep.json").read_text())["bandwidths"]
+    *first, last = [f"{one['gain']['mean']:.2f}" for one in sweep]
+    assert f"KDS gained {', '.join(first)} and {last} dB" in card
+    *first, last = [f"{one['bandwidth']:g}" for one in sweep]
+    assert f"of {', '.join(first)} and {last} (" in card.replace("\n", " ")
 
 
 def test_it_meets_what_the_project_asks_of_it() -> None:
