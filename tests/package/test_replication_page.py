@@ -57,6 +57,12 @@ def test_the_table_names_every_table_and_figure_of_the_paper_with_numbers() -> N
         assert re.search(rf"Figures? (\d+ and )?{number}\b", sources), number
 
 
+def test_what_the_page_says_of_the_front() -> None:
+    best = [key for budget in REPORTS["front"]["budgets"] for key in map(budget["best"].get, ("psnr_rgb", "lpips_hed"))]
+    assert len(best) == 8
+    assert all(re.fullmatch(r"plain-[\w-]+-average", key) for key in best)
+
+
 def test_every_claim_says_why() -> None:
     for claim in CLAIMS["claims"]:
         assert len(claim["why"]) > 20, claim["claim"]
