@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import NoReturn
 
 __all__ = ["ReportedElsewhereError", "UserError", "launched_rank", "launched_size", "leave", "refuse", "run_command"]
@@ -67,7 +71,8 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
     plain = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {message}\n"
     try:
-        return command()
+        with _interrupts_by_name():
+            return command()
     except (UserError, ValueError, TypeError, OSError, FloatingPointError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"{prog}: error: {text}", file=sys.stderr)
@@ -79,3 +84,31 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
         return 130
     finally:
         warnings.formatwarning = plain
+
+
+@contextlib.contextmanager
+def _interrupts_by_name() -> Iterator[None]:
+    """Context manager: an error after Ctrl-C is a KeyboardInterrupt.
+
+    Libraries turn one that reaches them at a bad moment into errors of their own: weights that "cannot be loaded".
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

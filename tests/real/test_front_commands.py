@@ -1,6 +1,7 @@
 """`sr` and `inpaint` with pipelines on the command line: what they write, and one clear line for every mistake."""
 
 import json
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,25 @@ def test_a_warning_is_one_line() -> None:
     assert run_command(command, prog="kds-restore") == 0
     assert lines == ["kds-restore: warning: look out\n"]
     assert warnings.formatwarning is before
+
+
+def test_an_error_after_an_interruption_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    """Loading of weights, for one, turns a KeyboardInterrupt at a bad moment into an OSError."""
+
+    def command(*, interrupted: bool) -> int:
+        try:
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise OSError("cannot load the weights")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        assert run_command(lambda: command(interrupted=True), prog="kds-restore") == 130
+        assert capsys.readouterr().err == "kds-restore: interrupted\n"
+        assert run_command(lambda: command(interrupted=False), prog="kds-restore") == 2
+        assert "cannot load" in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

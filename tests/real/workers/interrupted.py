@@ -33,6 +33,8 @@ def start(study: str, model: str, photos: str, folder: Path) -> int:
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         status = main(["bench", study, "--model", model, "--photos", photos, "--output", str(folder), *QUICK])
+    except KeyboardInterrupt:  # before the command was there to handle it
+        status = 130
     finally:
         os._exit(status)
 
