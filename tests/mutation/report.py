@@ -128,11 +128,11 @@ def survivors(results: dict[str, Any]) -> str:
     """Every survivor with its change and the reason why it behaves as the original does, module by module."""
     lines = []
     for module, of_module in groupby(results["survivors"], key=lambda one: one["function"].partition(".")[0]):
-        lines += [f"### {module}", "", "| function | original | mutant | why no test can tell |", "|---|---|---|---|"]
+        lines += [f"### {module}", ""]
         for one in of_module:
             before, after = shortened(one["before"], one["after"])
             function = one["function"].partition(".")[2]
-            lines.append(f"| `{function}` | {code(before)} | {code(after)} | {one['reason']} |")
+            lines.append(f"- `{function}`: {code(before)} becomes {code(after)}. {one['reason']}")
         lines.append("")
     return "\n".join(lines[:-1])
 
@@ -150,8 +150,8 @@ def shortened(before: str, after: str, around: int = 24) -> tuple[str, str]:
 
 
 def code(text: str) -> str:
-    """Text as code inside a table of Markdown."""
-    return "`` " + text.replace("|", "\\|") + " ``" if text else ""
+    """Text as code in Markdown."""
+    return f"`` {text} ``" if text else "nothing"
 
 
 def page(results: dict[str, Any]) -> str:
