@@ -63,6 +63,13 @@ def test_what_the_page_says_of_the_front() -> None:
     assert all(re.fullmatch(r"plain-[\w-]+-average", key) for key in best)
 
 
+@pytest.mark.parametrize(("study", "two"), [("table1", {"0", "4"}), ("table3", {"0", "8"})])
+def test_nearly_always_one_of_two_particles_is_chosen(study: str, two: set[str]) -> None:
+    rows = [json.loads(line) for line in (FOLDER / study / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    chosen = [str(row["picked"]["10"]["choice"]) for row in rows if row["picked"]]
+    assert sum(index in two for index in chosen) >= 0.95 * len(chosen) >= 38
+
+
 def test_every_claim_says_why() -> None:
     for claim in CLAIMS["claims"]:
         assert len(claim["why"]) > 20, claim["claim"]
