@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     output = Path(options.output)
     degradation = Degradation()
     if options.stage != "inpainting":
-        degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg))
+        degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg), options.skip)
     common = (degradation, run_settings, data)
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
@@ -72,16 +72,12 @@ def _run(arguments: list[str]) -> int:
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
         restoration: Task = SuperResolutionTask(degradation)
-        teacher = Path(options.teacher) if options.teacher else None
-        shared = ("weight_power", "weight_cap", "stride", "substeps")
-        weight = {name: getattr(options, name) for name in shared}
-        unet = UNetSettings(**weight, **task)
+        unet = UNetSettings(**task)
         if options.stage == "inpainting":
             restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
-            weight["noisiest"] = options.noisiest
-            unet = UNetSettings(crop=options.crop, attention=True, **weight, **{"batch": 8, **task})
+            unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
-        train_unet(photos, autoencoder, output, *run, start_from=start_from, teacher=teacher, command=command)
+        train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0
     if options.batch:
         task["predicted"] = options.batch // 2

@@ -10,7 +10,6 @@ import torch
 from real.degrade import Degradation
 from real.models import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
-from real.train.unet import UNetSettings
 
 __all__ = ["build_parser"]
 
@@ -61,8 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
     _add_start_from(unet)
-    _add_loss_weight(unet)
-    _add_teacher(unet)
     _add_degradation(unet)
     inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
     inpainting.add_argument(
@@ -70,16 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
-    _add_loss_weight(inpainting)
-    inpainting.add_argument(
-        "--noisiest",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="share of the timesteps that is drawn from the noisiest fifth alone, where the content of a hole is "
-        "decided (default %(default)s)",
-    )
-    _add_teacher(inpainting)
     _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -157,44 +144,6 @@ def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of 
     parser.add_argument("--start-from", metavar="FOLDER", help=f"{of} whose network is trained on (default: none)")
 
 
-def _add_loss_weight(parser: argparse.ArgumentParser) -> None:
-    default = UNetSettings()
-    parser.add_argument(
-        "--weight-power",
-        type=float,
-        default=default.weight_power,
-        metavar="P",
-        help="the squared error of the noise is weighted by min(1 / alpha_bar, cap)^P: 1 counts the error of the clean "
-        "latents, 0 that of the noise, which is sharper but off in colour (default %(default)s)",
-    )
-    parser.add_argument(
-        "--weight-cap", type=float, default=default.weight_cap, metavar="CAP", help="default %(default)s"
-    )
-
-
-def _add_teacher(parser: argparse.ArgumentParser) -> None:
-    default = UNetSettings()
-    parser.add_argument(
-        "--teacher",
-        metavar="FOLDER",
-        help="finished run of this stage: learn to make in one step of DDIM what its network makes in several",
-    )
-    parser.add_argument(
-        "--stride",
-        type=int,
-        default=default.stride,
-        metavar="TIMESTEPS",
-        help="with --teacher: of that step; 1000 / sampling steps (default %(default)s)",
-    )
-    parser.add_argument(
-        "--substeps",
-        type=int,
-        default=default.substeps,
-        metavar="K",
-        help="with --teacher: its steps in that one (default %(default)s)",
-    )
-
-
 def _add_holes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
     parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
@@ -220,3 +169,11 @@ def _add_degradation(parser: argparse.ArgumentParser) -> None:
             metavar=("LOW", "HIGH"),
             help=f"range of the degradation's {name}, {unit} (default {low} {high})",
         )
+    parser.add_argument(
+        "--skip",
+        type=float,
+        default=0.3,
+        metavar="P",
+        help="probability with which blur, noise and JPEG are each left out, so that clean photos are learned, too "
+        "(default %(default)s)",
+    )
