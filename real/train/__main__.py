@@ -17,6 +17,7 @@ from real.train.loop import RunSettings
 from real.train.normalised import AutoencoderSettings
 from real.train.parsers import build_parser
 from real.train.photos import load_photos
+from real.train.regression import RegressionSettings, train_regression
 from real.train.rescale import rescale_latents
 from real.train.tasks import InpaintingTask, SuperResolutionTask
 from real.train.unet import UNetSettings, train_unet
@@ -60,6 +61,9 @@ def _run(arguments: list[str]) -> int:
     if options.stage != "inpainting":
         degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg), options.skip)
     common = (degradation, run_settings, data)
+    if options.stage == "regression":
+        train_regression(photos, output, RegressionSettings(**task), *common, command=command)
+        return 0
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:

@@ -21,6 +21,7 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
   inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
+  regression    a network that guesses the photo at once, for comparison
   export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
@@ -80,6 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
         "sharper, but a consensus of particles is decoded worse (default: half of the batch)",
     )
     _add_degradation(decoder)
+    regression = stages.add_parser("regression", help="train the regression network")
+    _add_common(regression, steps=20000)
+    _add_degradation(regression)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
