@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_degradation(decoder)
     regression = stages.add_parser("regression", help="train the regression network")
-    _add_common(regression, steps=20000)
+    _add_common(regression, steps=12000, learning_rate=0.003)  # without normalisation 0.02 diverges
     _add_degradation(regression)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
@@ -98,14 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
+def _add_common(parser: argparse.ArgumentParser, *, steps: int, learning_rate: float = 0.02) -> None:
     parser.add_argument(
         "--photos", action="append", required=True, metavar="FOLDER", help="photos, searched recursively; repeatable"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="checkpoint, curve and trained network")
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
     parser.add_argument("--batch", type=int, help="crops a step")
-    parser.add_argument("--learning-rate", type=float, default=0.02, help="of Muon (default %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=learning_rate, help="of Muon (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
     parser.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
