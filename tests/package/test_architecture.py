@@ -59,7 +59,7 @@ def test_toy_and_real_are_built_on_kds_ref(package: str, sources: dict[str, list
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", "kds_ref"),
         ("import importlib\nimportlib.import_module('torch')", "kds_ref"),
         ("import toy", "kds_ref"),
-        ("from real.degrade import degrade", "toy"),
+        ("from real.degradations.simple import degrade", "toy"),
         ("import toy.mixture", "real"),
     ],
 )
