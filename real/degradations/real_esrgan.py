@@ -2,7 +2,7 @@
 
 Two stages of blur, resizing, noise and JPEG, the last resize with a sinc filter before or after the last JPEG. What is
 drawn (`draw`) and what is done with it (`apply`) are apart, so that a degradation can be looked at, kept and repeated.
-`PRESETS` holds the two of the literature, by name; `degradation_ranges` has their numbers.
+`PRESETS` holds the two of the literature, by name; `ranges` has their numbers.
 
 Two things are not as in the original code: JPEG is Pillow's, not a differentiable stand-in for it, and resized images
 have at least one pixel a side.
