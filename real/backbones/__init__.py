@@ -1,8 +1,8 @@
 """The paper's own backbones, DiffBIR and SeeSR, in diffusers' classes.
 
 A photo goes one way. `recipes` has the authors' settings and where parts are looked for, `sources` finds the parts,
-`model` loads them. `hints` is what a user knows of a photo, `cleaner` DiffBIR's first stage; `problem` puts photo, hints
-and model together, with `pictures` between pixels and latents.
+`model` loads them. `hints` is what a user knows of a photo, `cleaner` DiffBIR's first stage; `problem` puts photo,
+hints and model together, with `pictures` between pixels and latents.
 
 Below that, `diffbir` and `seesr` build and load the networks, `diffbir_keys` and `seesr_keys` know the names in the
 authors' files, `weights` reads those files. `control` is one evaluation of a UNet with its control net; `guidance`,
