@@ -8,8 +8,10 @@ import io
 import sys
 from collections.abc import Sequence
 
-from real.cli import UserError, launched_rank, launched_size, leave, refuse, run_command
-from real.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.run import leave, run_command
+from real.errors import UserError
+from real.parallel.environment import launched_rank, launched_size, refuse
 
 __all__ = ["main"]
 
@@ -50,7 +52,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         refuse(f"{options.command} runs in one process, and {launched_size()} were started; start it without torchrun")
     # Imported here, so that --help and wrong options answer at once.
     try:
-        from real import commands
+        from real.cli import commands
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name} is not installed; install the extra: pip install "kds-ref[real]"') from error
     return commands.COMMANDS[options.command](options, arguments)

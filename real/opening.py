@@ -1,7 +1,7 @@
 """Any model that there is, loaded by one call: bundled, a folder, an id on the hub, or the name of a backbone.
 
 DiffBIR and SeeSR, which are no folders of diffusers, are known by name; `real.backbones.recipes` says what these names
-stand for. All others are told by their configuration (`real.families`).
+stand for. All others are told by their configuration (`real.models.families`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from os import PathLike
 
 from real.backbones.model import BackboneModel, load_backbone
 from real.backbones.recipes import RECIPES, Recipe
-from real.cli import UserError
-from real.devices import pick_device
-from real.families import recognise
-from real.hub import locate
-from real.models import LatentModel, load_model
-from real.pipelines import PipelineModel, load_pipeline
-from real.sampling import Settings
+from real.errors import UserError
+from real.models.devices import pick_device
+from real.models.families import recognise
+from real.models.hub import locate
+from real.models.latent import LatentModel, load_model
+from real.models.pipeline import PipelineModel, load_pipeline
+from real.settings import Settings
 
 __all__ = ["LDM_SR", "Model", "default_settings", "open_model"]
 

@@ -15,10 +15,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import kds_ref
 from real import open_model
-from real.codec import decode, encode, padded_condition
-from real.degrade import Degradation
-from real.images import sample_photo
-from real.restore import bicubic
+from real.degradations.simple import Degradation
+from real.images.photos import sample_photo
+from real.models.codec import decode, encode, padded_condition
+from real.restorers.super_resolution import bicubic
 from real.sampling import initial_noise
 
 N, T = 10, 1000

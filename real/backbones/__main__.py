@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from real.cli import UserError, run_command
-from real.options import whole
+from real.cli.options import whole
+from real.cli.run import run_command
+from real.errors import UserError
 
 __all__ = ["main"]
 
@@ -35,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     import torch
 
-    from real.backbones.cost import measure_cost, random_model
+    from real.bench.cost import measure_cost, random_model
     from real.bench.paper import paper_rows
-    from real.commands.common import StepBar, make_output, memory_errors, write_json
-    from real.devices import pick_device
-    from real.records import describe
-    from real.sampling import Settings
+    from real.cli.common import StepBar, make_output, memory_errors, write_json
+    from real.models.devices import pick_device
+    from real.records.provenance import describe
+    from real.settings import Settings
 
     if options.side % 64:
         raise UserError(f"--side: got {options.side}; give a multiple of 64 pixels")

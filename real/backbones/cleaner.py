@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from real.backbones.weights import read_weights
-from real.cli import UserError
-from real.tiles import map_tiles
+from real.errors import UserError
+from real.images.tiles import map_tiles
 
 __all__ = ["BICUBIC", "clean", "load_cleaner"]
 

@@ -15,8 +15,8 @@ import torch
 
 from real.backbones.control import TOKEN_WIDTH
 from real.backbones.weights import read_weights
-from real.cli import UserError
-from real.images import SUFFIXES, load_photo
+from real.errors import UserError
+from real.images.photos import SUFFIXES, load_photo
 
 __all__ = ["HintPlaces", "Hints", "check_hints", "read_image_tokens"]
 

@@ -15,10 +15,10 @@ from real.backbones.grids import ddim_options
 from real.backbones.pictures import FACTOR
 from real.backbones.recipes import Recipe
 from real.backbones.sources import find_file, find_folder, find_seesr, place_of
-from real.cli import UserError
-from real.hub import Source, read_config
-from real.models import DTYPES, PICKLES, explain, kds_bandwidth, weights_options
-from real.pipelines import check_packages, quiet
+from real.errors import UserError
+from real.models.hub import Source, read_config
+from real.models.latent import DTYPES, PICKLES, explain, kds_bandwidth, weights_options
+from real.models.pipeline import check_packages, quiet
 from real.plugin.batching import split_batches
 
 __all__ = ["BackboneModel", "load_backbone"]
@@ -67,7 +67,7 @@ class BackboneModel:
 
     @property
     def family(self) -> str:
-        """As `real.families` has it."""
+        """As `real.models.families` has it."""
         return self.recipe.family
 
     @property
@@ -110,7 +110,7 @@ def load_backbone(
         device: Where to put it.
         dtype: Of UNet, control net and text encoder: "float32", "bfloat16" or "float16". Sampler, steering, autoencoder
             and cleaner compute in float32.
-        pickled_weights: Also accept weights in pickle files; see `real.models.load_model`.
+        pickled_weights: Also accept weights in pickle files; see `real.models.latent.load_model`.
         max_batch: Most rows that go through UNet and control net at once; with guidance a particle is two. None: all.
         vae_tiling: Encode and decode in smaller tiles.
 

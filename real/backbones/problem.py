@@ -21,13 +21,14 @@ from real.backbones.model import BackboneModel
 from real.backbones.pictures import FACTOR, as_tensor, decode, encode, enlarge, pad_to, resize, work_size
 from real.backbones.predictor import Predictor
 from real.backbones.starts import start_latents
-from real.cli import UserError
-from real.ensemble_problem import EnsembleProblem
-from real.pipelines import check_text
+from real.errors import UserError
+from real.models.pipeline import check_text
 from real.plugin.early import choose_early, unchoose_early
-from real.problems import Progress
-from real.sampling import Particles, Settings, initial_noise
-from real.steered import particles_of, sampler_state, steered_scheduler
+from real.restorers.base import Progress
+from real.restorers.ensemble import EnsembleProblem
+from real.restorers.steered import particles_of, sampler_state, steered_scheduler
+from real.sampling import Particles, initial_noise
+from real.settings import Settings
 
 __all__ = ["BackboneProblem", "scheduler_for"]
 

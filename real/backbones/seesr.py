@@ -19,7 +19,7 @@ from diffusers.models import Transformer2DModel
 from real.backbones.control import IMAGE_TOKENS, TOKEN_WIDTH
 from real.backbones.seesr_keys import network_weights
 from real.backbones.weights import load_exactly, read_weights
-from real.cli import UserError
+from real.errors import UserError
 
 __all__ = ["TOKEN_WIDTH", "TextThenImage", "add_image_transformers", "build_network", "load_network"]
 

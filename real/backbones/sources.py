@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from real.backbones.weights import refuse_pickle
-from real.cli import UserError
-from real.hub import Source, fetch_file, locate
+from real.errors import UserError
+from real.models.hub import Source, fetch_file, locate
 
 __all__ = ["find_file", "find_folder", "find_seesr", "place_of"]
 

@@ -1,7 +1,7 @@
 """Latents in overlapping tiles blended by Gaussian weights, as in StableSR, DiffBIR and SeeSR.
 
-`real.tiles` spreads its tiles evenly and lets weights fall linearly; these have a fixed stride and weights that are
-off centre by half a row, so that results are those of the official code.
+`real.images.tiles` spreads its tiles evenly and lets weights fall linearly; these have a fixed stride and weights that
+are off centre by half a row, so that results are those of the official code.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from real.cli import UserError
-from real.models import PICKLES
+from real.errors import UserError
+from real.models.latent import PICKLES
 
 __all__ = ["check_keys", "load_exactly", "read_weights", "refuse_pickle"]
 

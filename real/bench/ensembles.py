@@ -13,8 +13,8 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.ensemble_problem import EnsembleProblem
-from real.scores import Score, make_score
+from real.metrics.score import Score, make_score
+from real.restorers.ensemble import EnsembleProblem
 
 __all__ = ["Ensemble", "make_bench_score", "sharpness"]
 
@@ -28,7 +28,7 @@ def sharpness(image: np.ndarray) -> float:
 
 
 def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
-    """What `real.scores.make_score` gives, and the blur effect."""
+    """What `real.metrics.score.make_score` gives, and the blur effect."""
     score = make_score(metrics, device=device)
     return lambda image, truth: {**score(image, truth), "blur_effect": sharpness(image)}
 

@@ -16,9 +16,9 @@ from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
 from real.bench.plan import Draw, Run
 from real.early_choice import in_window
-from real.ensemble_problem import EnsembleProblem
-from real.restore import bicubic
-from real.scores import Score
+from real.metrics.score import Score
+from real.restorers.ensemble import EnsembleProblem
+from real.restorers.super_resolution import bicubic
 
 __all__ = ["Meter", "measure"]
 

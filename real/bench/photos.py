@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from real.cli import UserError
-from real.degrade import SCALE, Degradation
-from real.images import SUFFIXES, center_crop, load_photo
-from real.second_order import PRESETS, SecondOrderDegradation
+from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
+from real.degradations.simple import SCALE, Degradation
+from real.errors import UserError
+from real.images.photos import SUFFIXES, center_crop, load_photo
 
 __all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from real.cli import UserError
-from real.sampling import Settings
+from real.errors import UserError
+from real.settings import Settings
 
 __all__ = ["MODELS_BANDWIDTH", "Draw", "Grid", "Line", "Pair", "Run", "Study", "draws", "fill_grid"]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from real.api import super_resolution_problem
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
 from real.bench.photos import HOLES, Photo, load
@@ -23,19 +24,18 @@ from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
 from real.bench.task import Task, check_model, identity_of, text_of
-from real.cli import UserError
-from real.ensemble_problem import EnsembleProblem
-from real.files import write_atomically
-from real.front import super_resolution_problem
-from real.images import save_png
-from real.inpainting import inpainting_problem
-from real.masks import center_box
+from real.errors import UserError
+from real.images.files import write_atomically
+from real.images.masks import center_box
+from real.images.photos import save_png
+from real.metrics.score import Score
 from real.opening import Model
-from real.pipeline_problem import BlackedOutError
-from real.records import describe
-from real.rows import Rows, locked
-from real.sampling import Settings
-from real.scores import Score
+from real.records.journal import Rows, locked
+from real.records.provenance import describe
+from real.restorers.ensemble import EnsembleProblem
+from real.restorers.inpainting import inpainting_problem
+from real.restorers.pipeline import BlackedOutError
+from real.settings import Settings
 
 __all__ = ["run_study"]
 

@@ -11,13 +11,13 @@ from typing import Any
 from real.backbones.hints import HintPlaces
 from real.bench.photos import Photo, describe_degradations
 from real.bench.plan import Grid, Study, describe_grid
-from real.cli import UserError
-from real.models import LatentModel
+from real.errors import UserError
+from real.models.latent import LatentModel
+from real.models.pipeline import PipelineModel
 from real.opening import Model
-from real.pipelines import PipelineModel
-from real.records import describe
-from real.sampling import Settings
-from real.upscaling import NOISE_LEVEL, check_noise_level
+from real.records.provenance import describe
+from real.restorers.upscaling import NOISE_LEVEL, check_noise_level
+from real.settings import Settings
 
 __all__ = ["Task", "check_model", "identity_of", "text_of"]
 
@@ -36,7 +36,7 @@ class Task:
         photos: All photos or pairs of the folder.
         crop: Side of the centre crop of the truth in pixels; None: the whole.
         limit: Only the first photos by name.
-        metrics: Names of perceptual metrics to score by too; see `real.scores.make_score` and `real.bench.sets`.
+        metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score` and `real.bench.sets`.
         command: For the record.
         hints: Where more is known of the photos, for DiffBIR and SeeSR.
         prompt: What is to be seen, for pipelines; None: empty. DiffBIR and SeeSR have their texts in the recipe.

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from kds_ref import Kernel
+from real.parallel.ranks import Ranks
 from real.plugin.call import steer_call
 from real.plugin.families import checked_family
 from real.plugin.generators import particle_generators
 from real.plugin.state import SteeringState
-from real.ranks import Ranks
 
 __all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
 

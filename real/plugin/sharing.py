@@ -1,7 +1,7 @@
 """Steering over several processes: what they compare before a run, and how rows of all of them come together.
 
 Each process's batch holds its share of the particles of every image. `call`, `carrier` and `state` come here only where
-a scheduler has ranks; the exchange itself is `real.exchange`.
+a scheduler has ranks; the exchange itself is `real.parallel.collectives`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from real.exchange import fingerprint
+from real.parallel.collectives import fingerprint
+from real.parallel.ranks import Ranks
 from real.plugin.ensemble import Ensemble
-from real.ranks import Ranks
 
 if TYPE_CHECKING:
     from real.plugin.state import SteeringState

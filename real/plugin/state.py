@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from kds_ref import Kernel, KernelDensitySteering, SteeringInfo, select_particle, steer, steering_strength
+from real.parallel.ranks import Ranks
 from real.plugin.coefficients import Coefficients
 from real.plugin.ensemble import LAYOUTS, Ensemble, check_axes
 from real.plugin.records import Choice, StepRecord
 from real.plugin.sharing import gather_rows
-from real.ranks import Ranks
 
 __all__ = ["CUTOFF_SCALES", "HAND_ON", "SteeringState"]
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from real.cli import UserError, run_command
-from real.degrade import Degradation
+from real.cli.run import run_command
+from real.degradations.simple import Degradation
+from real.errors import UserError
 from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model

@@ -42,7 +42,7 @@ import scipy.cluster.vq
 import torch
 from diffusers import VQModel
 
-from real.degrade import Degradation
+from real.degradations.simple import Degradation
 from real.train.loop import Run, RunSettings, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler

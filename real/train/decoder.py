@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel, VQModel
 
-from real.degrade import Degradation
+from real.degradations.simple import Degradation
 from real.train.loop import Run, RunSettings, autocast
 from real.train.normalised import joined, parted
 from real.train.photos import CropSampler

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import diffusers
 
-from real.models import PAPER_BANDWIDTH
+from real.models.latent import PAPER_BANDWIDTH
 from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 

@@ -17,8 +17,8 @@ import torch
 from diffusers import VQModel
 from tqdm import tqdm
 
-from real.degrade import SCALE
-from real.files import write_atomically
+from real.degradations.simple import SCALE
+from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
 
 __all__ = ["Batches", "Crop", "Pair", "Task", "draw_timesteps", "encode", "encode_photos"]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from real.files import remove_leftovers, write_atomically
+from real.images.files import remove_leftovers, write_atomically
 from real.train.optimizer import Muon, split_parameters
 
 __all__ = ["Run", "RunSettings", "autocast"]

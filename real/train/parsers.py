@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from real.degrade import Degradation
-from real.models import PAPER_BANDWIDTH
+from real.degradations.simple import Degradation
+from real.models.latent import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
 
 __all__ = ["build_parser"]

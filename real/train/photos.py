@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from real.images import SUFFIXES
+from real.images.photos import SUFFIXES
 
 __all__ = ["CropSampler", "load_photos"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
-from real.files import write_atomically
+from real.images.files import write_atomically
 from real.train.loop import RunSettings
 
 __all__ = ["latent_settings", "read_record", "short", "write_record"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from diffusers import VQModel
 
-from real.files import write_atomically
+from real.images.files import write_atomically
 from real.train.record import latent_settings, read_record
 
 __all__ = ["rescale_latents"]

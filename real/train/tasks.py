@@ -17,9 +17,9 @@ import torch
 from diffusers import VQModel
 from tqdm import tqdm
 
-from real.degrade import SCALE, Degradation
-from real.files import write_atomically
-from real.masks import blank, latent_mask
+from real.degradations.simple import SCALE, Degradation
+from real.images.files import write_atomically
+from real.images.masks import blank, latent_mask
 from real.train.latents import Crop, Pair, encode
 from real.train.loop import RunSettings
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
-from real.degrade import SCALE
+from real.degradations.simple import SCALE
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record

@@ -27,11 +27,12 @@ import torch
 
 import real.sampling
 from kds_ref import KernelDensitySteering
-from real.codec import padded_condition
-from real.degrade import Degradation
-from real.images import sample_photo
-from real.models import LatentModel, load_model
-from real.sampling import Settings, sample
+from real.degradations.simple import Degradation
+from real.images.photos import sample_photo
+from real.models.codec import padded_condition
+from real.models.latent import LatentModel, load_model
+from real.sampling import sample
+from real.settings import Settings
 
 SIDES = (32, 48)  # of the latents; photos of 128 and 192 pixels
 MEMORY = ((8, 8), (64, 8), (64, 64))  # N, most particles in the network at once

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from real.codec import padded_condition
-from real.degrade import Degradation
-from real.images import sample_photo
-from real.metrics import distortion
-from real.models import load_model
-from real.restore import LowResolution
-from real.sampling import Settings
+from real.degradations.simple import Degradation
+from real.images.photos import sample_photo
+from real.metrics.distortion import distortion
+from real.models.codec import padded_condition
+from real.models.latent import load_model
+from real.restorers.super_resolution import LowResolution
+from real.settings import Settings
 
 RUNS = (("ddim", 25), ("ddim", 50), ("ddim", 100), ("ddim", 200), ("dpmpp-2s", 50))
 

@@ -17,11 +17,8 @@ PAGES_WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encod
 MARK = "PAPER-GAP"
 COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
-    "real.commands",
-    "real.options",
-    "real.parsers",
+    "real.cli",
     "real.backbones.__main__",
-    "real.bench.command",
     "real.train.__main__",
     "real.train.parsers",
     "real.plugin.table",

@@ -59,7 +59,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path):
     """The tiny model, loaded."""
-    from real.models import load_model
+    from real.models.latent import load_model
 
     return load_model(str(tiny_folder))
 

@@ -7,17 +7,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.bench.ensembles import Ensemble  # noqa: E402
+from real.bench.evaluate import summarise, table  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import Run  # noqa: E402
-from real.codec import padded_condition  # noqa: E402
-from real.degrade import Degradation  # noqa: E402
-from real.evaluate import summarise, table  # noqa: E402
-from real.metrics import distortion  # noqa: E402
-from real.models import LatentModel  # noqa: E402
-from real.problems import METHODS  # noqa: E402
-from real.restore import LowResolution, compare, restore  # noqa: E402
-from real.sampling import Settings, sample  # noqa: E402
+from real.degradations.simple import Degradation  # noqa: E402
+from real.metrics.distortion import distortion  # noqa: E402
+from real.models.codec import padded_condition  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
+from real.restorers.base import METHODS  # noqa: E402
+from real.restorers.super_resolution import LowResolution, compare, restore  # noqa: E402
+from real.sampling import sample  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 N = 4
 SETTINGS = Settings(particles=N, steps=7, bandwidth=20.0)

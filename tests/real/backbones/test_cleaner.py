@@ -16,7 +16,7 @@ from safetensors.torch import save_file  # noqa: E402
 from real.backbones.cleaner import clean, load_cleaner  # noqa: E402
 from real.backbones.hints import Hints  # noqa: E402
 from real.backbones.problem import BackboneProblem  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.opening import open_model  # noqa: E402
 
 

@@ -14,7 +14,7 @@ from huggingface_hub import constants  # noqa: E402
 
 from real.backbones.recipes import RECIPES  # noqa: E402
 from real.backbones.sources import find_file, find_folder, find_seesr  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.errors import UserError  # noqa: E402
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

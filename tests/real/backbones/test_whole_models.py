@@ -21,10 +21,10 @@ from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.predictor import Predictor  # noqa: E402
 from real.backbones.problem import BackboneProblem  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
-from real.sampling import Settings  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 N, STEPS = 3, 4
 SETTINGS = {"diffbir": Settings(particles=N, steps=STEPS, guidance=4.0, bandwidth=6.0, seed=2)}

@@ -1,0 +1,72 @@
+"""What a restoration depends on, besides the photo and the model: the options of the method, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kds_ref import KernelDensitySteering
+
+__all__ = ["SAMPLERS", "Settings"]
+
+SAMPLERS = ("ddim", "dpmpp-2s")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a restoration depends on, besides the photo and the model; the defaults are the paper's.
+
+    Attributes:
+        particles: N.
+        bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none); or the name of a rule
+            that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
+        strength: delta in [0, 1] of KDS Eq. 10 (v1).
+        cutoff: t/T at which steering stops; 0 steers to the end.
+        patch_size: Side of the patches in latent pixels.
+        steps: Sampling steps (dpmpp-2s: model evaluations).
+        sampler: "ddim" or "dpmpp-2s".
+        guidance: Weight of classifier-free guidance; 1 switches it off.
+        seed: Particle i's noise depends on the seed and i alone.
+        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
+            particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
+    """
+
+    particles: int = 10
+    bandwidth: float | str | None = None
+    strength: float = 0.3
+    cutoff: float = 0.3
+    patch_size: int = 1
+    steps: int = 50
+    sampler: str = "ddim"
+    guidance: float = 1.0
+    seed: int = 0
+    kernel: str = "gaussian"
+    early_choice: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what no function further down checks by its own name."""
+        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
+        if not np.isfinite(self.guidance):
+            raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
+        if not isinstance(self.early_choice, bool):
+            raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
+        self.steering(num_train_timesteps=1000, bandwidth=0.3)
+
+    def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
+        """The steering callable, with `bandwidth` where the settings have none; it checks its options by name."""
+        return KernelDensitySteering(
+            num_train_timesteps=num_train_timesteps,
+            bandwidth=bandwidth if self.bandwidth is None else self.bandwidth,
+            strength=self.strength,
+            cutoff=self.cutoff,
+            patch_size=self.patch_size,
+            kernel=self.kernel,
+        )
