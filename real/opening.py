@@ -11,7 +11,7 @@ from os import PathLike
 from real.backbones.model import BackboneModel, load_backbone
 from real.backbones.recipes import RECIPES, Recipe
 from real.errors import UserError
-from real.models.devices import pick_device
+from real.models.devices import pick_device, pick_dtype
 from real.models.families import recognise
 from real.models.hub import locate
 from real.models.latent import LatentModel, load_model
@@ -29,7 +29,7 @@ def open_model(
     *,
     task: str = "sr",
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     revision: str | None = None,
     pickled_weights: bool = False,
     max_batch: int | None = None,
@@ -46,7 +46,8 @@ def open_model(
             shape that `python -m real.train inpainting` trains, 7 channels).
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first of cuda, mps and cpu that there is.
         dtype: "float32", "bfloat16" or "float16": of all networks of a pipeline, of LDM-SR's denoiser, of all but the
-            autoencoder of DiffBIR and SeeSR. Steering computes in float32.
+            autoencoder of DiffBIR and SeeSR; "auto": half precision where the device computes in it, on a CPU for
+            models in LDM's shape alone. Steering computes in float32.
         revision: Commit, tag or branch of an id. What was loaded is in the `commit` of the result.
         pickled_weights: Also accept weights in pickle files. A pickle can run code that its author put into it while it
             is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only pickles.
@@ -75,6 +76,8 @@ def open_model(
     if recipe is not None and recipe.family != name:
         raise ValueError(f"recipe: it is of {recipe.family}; the model is {name!r}")
     device = pick_device(device)
+    latent_dtype = pick_dtype(dtype, device)
+    dtype = "float32" if (dtype, device) == ("auto", "cpu") else latent_dtype  # of large networks, autoencoders among them
     if name in RECIPES:
         _refuse_for_backbones(str(name), task=task, revision=revision, cpu_offload=cpu_offload)
         return load_backbone(
@@ -98,7 +101,7 @@ def open_model(
             name,
             task=task,
             device=device,
-            dtype=dtype,
+            dtype=latent_dtype,
             revision=revision,
             pickled_weights=pickled_weights,
             max_batch=max_batch or 16,

@@ -123,7 +123,7 @@ def sample(
             progress(state)
 
     steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
-    spacing = "leading" if settings.sampler == "ddim" else "dpm"
+    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
     denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
         early.denoiser(denoise) if chooses_early else denoise,
@@ -173,7 +173,7 @@ def _denoiser(
             parts = tile.to(model.unet.dtype).split(max_batch)
             return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
 
-        return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP)
+        return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP, multiple=model.divisor)
 
     def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
         conditions = condition.expand(len(x_t), -1, -1, -1)

@@ -8,9 +8,10 @@ import numpy as np
 
 from kds_ref import KernelDensitySteering
 
-__all__ = ["SAMPLERS", "Settings"]
+__all__ = ["SAMPLERS", "SPACINGS", "Settings"]
 
 SAMPLERS = ("ddim", "dpmpp-2s")
+SPACINGS = ("leading", "trailing")
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,11 @@ class Settings:
         patch_size: Side of the patches in latent pixels.
         steps: Sampling steps (dpmpp-2s: model evaluations).
         sampler: "ddim" or "dpmpp-2s".
+        spacing: Grid of DDIM's timesteps: "trailing" starts at the last timestep of training (Lin et al. 2023, "Common
+            diffusion noise schedules and sample steps are flawed"), "leading" below it, as the public LDM-SR does; None:
+            that of the model's scheduler. Models in LDM's shape only.
         guidance: Weight of classifier-free guidance; 1 switches it off.
-        seed: Particle i's noise depends on the seed and i alone.
+        seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
         kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
         early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
             particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
@@ -40,6 +44,7 @@ class Settings:
     patch_size: int = 1
     steps: int = 50
     sampler: str = "ddim"
+    spacing: str | None = None
     guidance: float = 1.0
     seed: int = 0
     kernel: str = "gaussian"
@@ -52,6 +57,8 @@ class Settings:
                 raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
         if self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
+        if self.spacing not in (None, *SPACINGS):
+            raise ValueError(f"spacing must be one of {', '.join(SPACINGS)} or None, got {self.spacing!r}")
         if not np.isfinite(self.guidance):
             raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
         if not 0 <= self.seed < 2**63:

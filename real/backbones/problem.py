@@ -22,6 +22,7 @@ from real.backbones.pictures import FACTOR, as_tensor, decode, encode, enlarge, 
 from real.backbones.predictor import Predictor
 from real.backbones.starts import start_latents
 from real.errors import UserError
+from real.images.seeds import photo_seed
 from real.models.pipeline import check_text
 from real.plugin.early import choose_early, unchoose_early
 from real.restorers.base import Progress
@@ -105,7 +106,8 @@ class BackboneProblem(EnsembleProblem):
         count = 1 if first else settings.particles
         scheduler = scheduler_for(model, settings, count, steered=steered)
         rows, columns = self.latent.shape[-2:]
-        noise = initial_noise(count, rows, columns, seed=settings.seed, channels=self.latent.shape[1])
+        seed = photo_seed(settings.seed, self.shown)
+        noise = initial_noise(count, rows, columns, seed=seed, channels=self.latent.shape[1])
         start = start_latents(recipe.start, noise.to(model.device), scheduler, self.latent)
         predict = self._predictor(settings.guidance)
 

@@ -1,6 +1,6 @@
 """The comparison on a folder of photos: rows that survive a kill, means, standard errors and paired tests.
 
-Every photo is degraded with a generator of its own (seed and position in the sorted list), the plain ensemble is drawn
+Every photo is degraded and restored with random numbers of its own (`real.images.seeds`), the plain ensemble is drawn
 once, and each steered variant starts from the same noise.
 """
 
@@ -21,6 +21,7 @@ from real.degradations.real_esrgan import SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.images.files import write_atomically
 from real.images.photos import center_crop, load_photo
+from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
 from real.records.journal import Rows, locked
@@ -108,11 +109,11 @@ def _measure(
     score: Score,
 ) -> None:
     """Add the rows that are missing."""
-    for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
+    for path in tqdm(paths, desc="photos", unit="photo"):
         missing = [v for v in variants if (path.name, _name(v)) not in rows]
         if missing:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
-            low = degradation(truth, np.random.default_rng([settings.seed, index]))
+            low = degradation(truth, degradation_rng(settings.seed, truth))
             plain = compare_plain(truth, low, model, settings, score=score)
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:

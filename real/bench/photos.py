@@ -20,6 +20,7 @@ from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.photos import SUFFIXES, center_crop, load_photo
+from real.images.seeds import degradation_rng
 
 __all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
 
@@ -118,7 +119,7 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Call
         raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {max(SMALLEST, crop or 0)} on a side")
     if low is None:
         truth = np.ascontiguousarray(center_crop(whole, side=crop))
-        return truth, lambda name: DEGRADATIONS[name](truth, np.random.default_rng([seed, photo.index]))
+        return truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth))
     side = min(size) if crop is None else crop // SCALE
     height, width = size if crop is None else (side, side)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2

@@ -15,17 +15,17 @@ import numpy as np
 from PIL import Image
 
 from real.bench.calibration import distances, exchangeability, rank_counts, truth_ranks
+from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures, set_scores
-from real.codec import encode_photo
-from real.degrade import SCALE, Degradation
-from real.problems import Drawn
-from real.records import mean_with_error
-from real.regression import RegressionNetwork, regress
-from real.restore import LowResolution, bicubic
-from real.reconstruction import reconstruct
-from real.sampling import Settings
-from real.scores import Score
-from real.models import LatentModel
+from real.degradations.simple import SCALE, Degradation
+from real.metrics.score import Score
+from real.models.codec import encode_photo
+from real.models.latent import LatentModel
+from real.models.regression import RegressionNetwork, regress
+from real.records.provenance import mean_with_error
+from real.restorers.base import Drawn
+from real.restorers.super_resolution import LowResolution, bicubic
+from real.settings import Settings
 
 __all__ = ["LOOKS", "QualityRun", "quality_row", "quality_summary"]
 

@@ -21,6 +21,7 @@ from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.panels import Panel, save_panels
 from real.images.photos import center_crop, load_photo, sample_photo, save_png
+from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
 from real.parallel.environment import launched_size, refuse
 from real.parallel.launch import device_of_process, launched
@@ -112,13 +113,13 @@ def _hints(options: argparse.Namespace) -> tuple[HintPlaces | None, Hints | None
 
 
 def _degraded(options: argparse.Namespace, truth: np.ndarray) -> np.ndarray:
-    return degradation_of(options)(truth, np.random.default_rng(options.seed))
+    return degradation_of(options)(truth, degradation_rng(options.seed, truth))
 
 
 def _photo(options: argparse.Namespace) -> np.ndarray:
     if options.image is None:
         photo = sample_photo()
-        return photo if options.degrade else Degradation()(photo, np.random.default_rng(options.seed))
+        return photo if options.degrade else Degradation()(photo, degradation_rng(options.seed, photo))
     if options.degrade:
         photo = load_photo(options.image)
         if min(photo.shape[:2]) < 64 or max(photo.shape[:2]) > 4 * LARGEST_LOW:

@@ -19,6 +19,7 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from kds_ref import NoiseSchedule
 from real.errors import UserError
+from real.models.devices import DTYPES
 from real.models.families import recognise
 from real.models.hub import Source, locate, read_config
 
@@ -41,7 +42,6 @@ PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
     "restricted unpickler refuses most of that, but load one only from an author you trust"
 )
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class LatentModel:
         unet: The denoiser.
         schedule: Noise schedule that the denoiser was trained with.
         prediction_type: What the denoiser predicts.
-        steps_offset: Of DDIM's timesteps.
+        timestep_spacing: Of DDIM's timesteps, "leading" or "trailing".
+        steps_offset: Of "leading" timesteps.
         bandwidth: h that fits the scale of its latents.
         max_batch: Most particles that go through the denoiser at once: the memory that sampling takes.
         revision: Of a hub id, as it was asked for.
@@ -68,6 +69,7 @@ class LatentModel:
     unet: UNet2DModel
     schedule: NoiseSchedule
     prediction_type: str
+    timestep_spacing: str
     steps_offset: int
     bandwidth: float
     max_batch: int = 16
@@ -78,6 +80,11 @@ class LatentModel:
     def num_train_timesteps(self) -> int:
         """T of the noise schedule."""
         return self.schedule.num_train_timesteps
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of latents must be multiples of: the denoiser halves them so often."""
+        return int(2 ** (len(self.unet.config.block_out_channels) - 1))
 
     @property
     def device(self) -> torch.device:
@@ -146,6 +153,7 @@ def load_model(
         unet=unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False),
         schedule=NoiseSchedule(scheduler.alphas_cumprod.double().numpy()),
         prediction_type=scheduler.config.prediction_type,
+        timestep_spacing=scheduler.config.timestep_spacing,
         steps_offset=scheduler.config.steps_offset,
         bandwidth=kds_bandwidth(source),
         max_batch=max_batch,

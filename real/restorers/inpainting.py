@@ -96,7 +96,7 @@ class LatentInpainting(LatentProblem):
     def __init__(self, image: np.ndarray, mask: np.ndarray, model: LatentModel, *, paste: bool = True) -> None:
         check_mask(mask, image)
         self.image, self.mask, self.paste = image, mask, paste
-        whole, padded = _pad(image, mask, SCALE * 2 ** (len(model.unet.config.block_out_channels) - 1))
+        whole, padded = _pad(image, mask, SCALE * model.divisor)
         x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
         hole = latent_mask(padded)[None, None].to(model.device)
         condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from real.images.seeds import photo_seed
 from real.models.codec import decode
 from real.models.latent import LatentModel
 from real.parallel.ranks import Ranks
@@ -50,7 +53,7 @@ class LatentProblem(EnsembleProblem):
         return sample(
             self.model,
             self.condition,
-            settings,
+            replace(settings, seed=photo_seed(settings.seed, self.shown)),
             steered=steered,
             particles=[0] if first else None,
             progress=progress,

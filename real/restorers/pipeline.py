@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from real.errors import UserError
+from real.images.seeds import photo_seed
 from real.models.pipeline import PipelineModel, check_text, quiet
 from real.plugin import particle_generators
 from real.plugin.early import choose_early, unchoose_early
@@ -78,7 +79,7 @@ class PipelineProblem(EnsembleProblem):
                     **_hook(model.pipe, progress),
                     num_inference_steps=settings.steps,
                     guidance_scale=settings.guidance,
-                    generator=particle_generators(count, seed=settings.seed),
+                    generator=particle_generators(count, seed=photo_seed(settings.seed, self.shown)),
                     output_type="latent",
                     return_dict=False,
                 )

@@ -121,7 +121,7 @@ def compare_plain(
 
 def take_part(low: np.ndarray, model: LatentModel, settings: Settings, *, ranks: Ranks, compared: bool) -> None:
     """What every process but the first does while that one calls `restore`, or `compare` if compared: it samples."""
-    condition = padded_condition(low, model)
+    problem = LowResolution(low, model, ranks)
     if compared:
-        sample(model, condition, settings, steered=False, ranks=ranks)
-    sample(model, condition, settings, ranks=ranks)
+        problem.particles(settings, steered=False)
+    problem.particles(settings)

@@ -1,4 +1,4 @@
-"""The regression network (`real.regression`): the squared error of the pixels, and nothing else."""
+"""The regression network (`real.models.regression`): the squared error of the pixels, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from real.degrade import Degradation
-from real.regression import RegressionNetwork, save_regression
+from real.degradations.simple import Degradation
+from real.models.regression import RegressionNetwork, save_regression
 from real.train.loop import Run, RunSettings, autocast
 from real.train.photos import CropSampler
 from real.train.record import write_record

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from real.degrade import SCALE
+from real.degradations.simple import SCALE
 
 __all__ = ["RegressionNetwork", "load_regression", "regress", "save_regression"]
 
