@@ -28,8 +28,8 @@ class Settings:
         steps: Sampling steps (dpmpp-2s: model evaluations).
         sampler: "ddim" or "dpmpp-2s".
         spacing: Grid of DDIM's timesteps: "trailing" starts at the last timestep of training (Lin et al. 2023, "Common
-            diffusion noise schedules and sample steps are flawed"), "leading" below it, as the public LDM-SR does; None:
-            that of the model's scheduler. Models in LDM's shape only.
+            diffusion noise schedules and sample steps are flawed"), "leading" below it, as the public LDM-SR does;
+            None: that of the model's scheduler. Models in LDM's shape only.
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
         kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).

@@ -17,7 +17,7 @@ from PIL import Image
 from real.bench.calibration import distances, exchangeability, rank_counts, truth_ranks
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures, set_scores
-from real.degradations.simple import SCALE, Degradation
+from real.degradations.simple import SCALE
 from real.metrics.score import Score
 from real.models.codec import encode_photo
 from real.models.latent import LatentModel
@@ -27,7 +27,7 @@ from real.restorers.base import Drawn
 from real.restorers.super_resolution import LowResolution, bicubic
 from real.settings import Settings
 
-__all__ = ["LOOKS", "QualityRun", "quality_row", "quality_summary"]
+__all__ = ["LOOKS", "QualityRun", "chroma", "colour_errors", "quality_summary", "quality_table"]
 
 LOOKS = ("plain", "dpmpp-2s", "clean", "grey")
 BOX = 4  # side of the boxes whose colours are compared, in pixels
@@ -97,8 +97,9 @@ class QualityRun:
         return row | self._calibration(truth, drawn)
 
     def _calibration(self, truth: np.ndarray, drawn: Drawn) -> dict[str, Any]:
-        latents = drawn.particles.latents.float().cpu().numpy()
-        encoded = encode_photo(self.model, truth)
+        encoded = encode_photo(self.model, truth).float().cpu().numpy()
+        height, width = encoded.shape[-2:]  # what is beyond is padding
+        latents = drawn.particles.latents.float().cpu().numpy()[..., :height, :width]
         pixels = np.stack(drawn.images).astype(np.float64)
         return {
             "latents": distances(latents, encoded),
@@ -121,7 +122,8 @@ class QualityRun:
         grey = Image.fromarray(truth).convert("L")
         low = np.asarray(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
         drawn = self._draw(low, "ddim")
-        return {"chroma": {"one": chroma(drawn.images[0]), "autoencoder": chroma(reconstruct(self.model, np.asarray(grey.convert("RGB"))))}}
+        alone = reconstruct(self.model, np.asarray(grey.convert("RGB")))
+        return {"chroma": {"one": chroma(drawn.images[0]), "autoencoder": chroma(alone)}}
 
 
 def _average(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -205,3 +207,26 @@ def _gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float 
     return mean_with_error(
         np.array([row["scores"][a]["psnr_rgb"] - row["scores"][b]["psnr_rgb"] for row in rows])
     )
+
+
+def quality_table(quality: Mapping[str, Any]) -> str:
+    """The section as text, for the terminal and the model's card."""
+    lines = [f"Without steering, {quality['photos']} photos"]
+    sets = {name: "".join(f"  {key} {value:.1f}" for key, value in found.items()) for name, found in quality["sets"].items()}
+    for name, scores in quality["scores"].items():
+        numbers = "  ".join(f"{metric} {score['mean']:.4g}" for metric, score in scores.items())
+        lines.append(f"{name:15}{numbers}{sets.get(name, '')}")
+    for name, gain in quality["gains"].items():
+        error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
+        lines.append(f"{name}: {gain['mean']:+.2f} +- {error} dB")
+    for sampler, found in quality["calibration"].items():
+        ratios = ", ".join(
+            f"{found[space]['ratio']:.2f} +- {found[space]['standard_error']:.2f} in {space}" for space in ("latents", "pixels")
+        )
+        lines.append(f"distance between samples over distance to the truth, {sampler}: {ratios}")
+    colour = quality["colour"]
+    casts = ", ".join(f"{name} {cast['mean']:.2f}" for name, cast in colour["cast"].items())
+    boxes = ", ".join(f"{name} {error:.2f}" for name, error in colour["boxes"].items())
+    grey = ", ".join(f"{name} {value['mean']:.2f}" for name, value in colour["chroma of grey photos"].items())
+    lines += [f"colour cast, of 255: {casts}", f"error of boxes of 4 x 4 pixels, of 255: {boxes}"]
+    return "\n".join([*lines, f"colour of grey photos, of 255: {grey}"])

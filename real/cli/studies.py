@@ -41,6 +41,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
         metrics=options.metrics,
+        quality=options.quality,
         command=common.command_line(arguments),
     )
     print(summary)

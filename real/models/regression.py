@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
 
-__all__ = ["RegressionNetwork", "load_regression", "regress", "save_regression"]
+__all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
+
+BUNDLED_REGRESSION = Path(__file__).parents[1] / "weights" / "regression"
 
 
 class RegressionNetwork(torch.nn.Module):
@@ -38,6 +40,7 @@ class RegressionNetwork(torch.nn.Module):
         self.blocks = torch.nn.ModuleList(_Block(width) for _ in range(blocks))
         self.conv_out = _convolution(width, 3 * SCALE**2)
         torch.nn.init.zeros_(self.conv_out.weight)  # starts as the bicubic interpolation
+        assert self.conv_out.bias is not None
         torch.nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, low: torch.Tensor) -> torch.Tensor:
@@ -73,7 +76,7 @@ def save_regression(model: RegressionNetwork, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
 
 
-def load_regression(folder: Path, *, device: str | torch.device = "cpu") -> RegressionNetwork:
+def load_regression(folder: Path = BUNDLED_REGRESSION, *, device: str | torch.device = "cpu") -> RegressionNetwork:
     """Read what `save_regression` wrote, as float32, ready for use.
 
     Raises:

@@ -36,11 +36,13 @@ METHODS = {
     "ddim_mean": "plain sampler: mean over the particles (what one random particle gives on average)",
     "ddim_worst": "plain sampler: the particle of lowest PSNR (needs the truth)",
     "ddim_choice": "plain sampler: the particle nearest the ensemble mean",
+    "ddim_halfway": "plain sampler: halfway from that particle to the ensemble mean, in latents",
     "ddim_average": "plain sampler: pixel average of the particles",
     "kds_mean": "KDS: mean over the particles (what one random particle gives on average)",
     "kds_worst": "KDS: the particle of lowest PSNR (needs the truth)",
     "kds_choice": "KDS: the particle nearest the ensemble mean: the method of the paper",
     "kds_early": "KDS: the particle that was nearest the ensemble mean at the cut-off: what an early choice gives",
+    "kds_halfway": "KDS: halfway from the chosen particle to the ensemble mean, in latents",
     "kds_average": "KDS: pixel average of the particles",
 }
 Progress = Callable[[Any], object]
@@ -55,11 +57,13 @@ class Drawn:
         particles: The ensemble.
         images: RGB uint8 (H, W, 3): of every particle, or of the chosen one alone.
         alone: Whether it is the chosen one alone.
+        halfway: A picture of the latents halfway from the chosen particle to the ensemble mean; None if `alone`.
     """
 
     particles: Particles
     images: list[np.ndarray]
     alone: bool
+    halfway: np.ndarray | None = None
 
 
 class Problem(Protocol):
@@ -142,6 +146,7 @@ def plain_comparison(
     *,
     score: Score,
     baselines: Mapping[str, np.ndarray],
+    drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """The part of a comparison that no steering changes: the plain sampler, and images that need no model.
@@ -152,11 +157,13 @@ def plain_comparison(
         settings: Of the sampler.
         score: Metrics of an image against the truth, by name; `psnr_rgb` must be among them.
         baselines: Images by name, names of `METHODS`.
+        drawn: The plain ensemble with all its pictures, where it is there already.
         progress: Called after every step.
     """
     result = Comparison(images=dict(baselines))
     result.scores = {name: score(image, truth) for name, image in baselines.items()}
-    _add_ensemble(result, "ddim", problem.draw(settings, steered=False, which="all", progress=progress), truth, score)
+    drawn = drawn or problem.draw(settings, steered=False, which="all", progress=progress)
+    _add_ensemble(result, "ddim", drawn, truth, score)
     return result
 
 
@@ -206,4 +213,6 @@ def _add_ensemble(result: Comparison, name: str, drawn: Drawn, truth: np.ndarray
     if drawn.particles.chosen_at_cutoff is not None:
         result.chosen[f"{name}_early"] = drawn.particles.chosen_at_cutoff
         result.scores[f"{name}_early"] = scores[drawn.particles.chosen_at_cutoff]
+    if drawn.halfway is not None:
+        result.scores[f"{name}_halfway"] = score(drawn.halfway, truth)
     result.scores[f"{name}_average"] = score(result.images[f"{name}_average"], truth)

@@ -65,4 +65,7 @@ class EnsembleProblem(ABC):
         """See `Problem.draw`; progress gets a `kds_ref.SamplerState`."""
         particles = self.particles(settings, steered=steered, first=which == "first", progress=progress)
         alone = which != "all" or particles.early
-        return Drawn(particles, self.images(particles.best[None] if alone else particles.latents), alone)
+        if alone:
+            return Drawn(particles, self.images(particles.best[None]), alone)
+        halfway = (particles.best + particles.latents.mean(0)) / 2
+        return Drawn(particles, self.images(particles.latents), alone, self.images(halfway[None])[0])

@@ -23,7 +23,6 @@ from real.restorers.base import (
     restore_problem,
 )
 from real.restorers.latent import LatentProblem
-from real.sampling import sample
 from real.settings import Settings
 
 __all__ = [
