@@ -77,7 +77,8 @@ def open_model(
         raise ValueError(f"recipe: it is of {recipe.family}; the model is {name!r}")
     device = pick_device(device)
     latent_dtype = pick_dtype(dtype, device)
-    dtype = "float32" if (dtype, device) == ("auto", "cpu") else latent_dtype  # of large networks, autoencoders among them
+    # The autoencoders of pipelines are half precision as well, which costs quality: on a CPU not unasked.
+    dtype = "float32" if (dtype, device) == ("auto", "cpu") else latent_dtype
     if name in RECIPES:
         _refuse_for_backbones(str(name), task=task, revision=revision, cpu_offload=cpu_offload)
         return load_backbone(

@@ -2,8 +2,8 @@
 
 Samples x_1 ... x_N of a calibrated posterior p(x | y) are exchangeable with the truth x: nothing tells it from them.
 
-- *Distances.* E||x_i - x_j||^2 = E||x_i - x||^2. A ratio below 1 means overconfident samples, which differ less from each
-  other than from the truth; above 1 they differ too much.
+- *Distances.* E||x_i - x_j||^2 = E||x_i - x||^2. A ratio below 1 means overconfident samples, which differ less from
+  each other than from the truth; above 1 they differ too much.
 - *Ranks.* Among the N + 1 values that a linear feature takes on samples and truth, the truth's rank is uniform on
   0 ... N (Talagrand et al. 1997; Hamill 2001, "Interpretation of rank histograms for verifying ensemble forecasts"). A
   histogram shaped like a U means samples that differ too little, like a hill too much, a slope a bias.

@@ -195,11 +195,10 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    first = rows[0]["scores"]
-    return {
-        name: {metric: mean_with_error(np.array([row["scores"][name][metric] for row in rows])) for metric in first[name]}
-        for name in first
-    }
+    means = {}
+    for name, first in rows[0]["scores"].items():
+        means[name] = {key: mean_with_error(np.array([row["scores"][name][key] for row in rows])) for key in first}
+    return means
 
 
 def _gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float | None]:
@@ -212,17 +211,16 @@ def _gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float 
 def quality_table(quality: Mapping[str, Any]) -> str:
     """The section as text, for the terminal and the model's card."""
     lines = [f"Without steering, {quality['photos']} photos"]
-    sets = {name: "".join(f"  {key} {value:.1f}" for key, value in found.items()) for name, found in quality["sets"].items()}
     for name, scores in quality["scores"].items():
-        numbers = "  ".join(f"{metric} {score['mean']:.4g}" for metric, score in scores.items())
-        lines.append(f"{name:15}{numbers}{sets.get(name, '')}")
+        numbers = [f"{metric} {score['mean']:.4g}" for metric, score in scores.items()]
+        numbers += [f"{key} {value:.1f}" for key, value in quality["sets"].get(name, {}).items()]
+        lines.append(f"{name:15}{'  '.join(numbers)}")
     for name, gain in quality["gains"].items():
         error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
         lines.append(f"{name}: {gain['mean']:+.2f} +- {error} dB")
     for sampler, found in quality["calibration"].items():
-        ratios = ", ".join(
-            f"{found[space]['ratio']:.2f} +- {found[space]['standard_error']:.2f} in {space}" for space in ("latents", "pixels")
-        )
+        pairs = [(found[space]["ratio"], found[space]["standard_error"], space) for space in ("latents", "pixels")]
+        ratios = ", ".join(f"{ratio:.2f} +- {error:.2f} in {space}" for ratio, error, space in pairs)
         lines.append(f"distance between samples over distance to the truth, {sampler}: {ratios}")
     colour = quality["colour"]
     casts = ", ".join(f"{name} {cast['mean']:.2f}" for name, cast in colour["cast"].items())

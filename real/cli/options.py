@@ -64,8 +64,8 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--spacing",
         choices=SPACINGS,
-        help="grid of DDIM's timesteps: trailing starts at the last timestep of training, leading below it (default: as "
-        "the model's scheduler says; models in LDM's shape)",
+        help="grid of DDIM's timesteps: trailing starts at the last timestep of training, leading below it (default: "
+        "as the model's scheduler says; models in LDM's shape)",
     )
     group.add_argument(
         "--early-choice",

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a photo: neither its name, nor its place among others, nor their number changes them."""
+"""Random numbers that belong to a photo: its name, its place among others and their number do not matter."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def pick_dtype(name: str, device: str) -> str:
         device: Where the networks are to run, as `pick_device` returns it.
 
     Returns:
-        "bfloat16" on a CPU with instructions for it, on CUDA "bfloat16" or on older cards "float16", else "float32"; any
-        other name as it is.
+        "bfloat16" on a CPU with instructions for it, on CUDA "bfloat16" or on older cards "float16", else "float32";
+        any other name as it is.
 
     Raises:
         ValueError: There is no such precision.
