@@ -19,7 +19,6 @@ from real.train.normalised import AutoencoderSettings
 from real.train.parsers import build_parser
 from real.train.photos import load_photos
 from real.train.regression import RegressionSettings, train_regression
-from real.train.rescale import rescale_latents
 from real.train.tasks import InpaintingTask, SuperResolutionTask
 from real.train.unet import UNetSettings, train_unet
 
@@ -39,10 +38,6 @@ def _run(arguments: list[str]) -> int:
         export_model(*folders, bandwidth=options.bandwidth)
         return 0
     command = "python -m real.train " + shlex.join(arguments)
-    if options.stage == "rescale":
-        autoencoder, output = Path(options.autoencoder), Path(options.output)
-        rescale_latents(autoencoder, output, latent_std=options.latent_std, command=command)
-        return 0
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
@@ -69,8 +64,8 @@ def _run(arguments: list[str]) -> int:
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:
             task["mixed"] = options.batch // 2
-        shape = {"latent_std": options.latent_std, "mixed_weight": options.mixed_weight}
-        settings = AutoencoderSettings(channels=tuple(options.channels), **shape, **task)
+        channels, weight = tuple(options.channels), options.mixed_weight
+        settings = AutoencoderSettings(channels=channels, mixed_weight=weight, **task)
         train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
     autoencoder = Path(options.autoencoder)

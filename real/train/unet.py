@@ -23,7 +23,7 @@ from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import Run, RunSettings, autocast
 from real.train.record import read_record, write_record
 
-__all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
+__all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class UNetSettings:
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
-    """DDIM with the noise schedule and options of the public LDM-SR weights."""
+    """DDIM with the noise schedule of the public LDM-SR weights, from the last timestep of training on."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.0015,
@@ -49,6 +49,7 @@ def ldm_sr_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,
         steps_offset=1,
+        timestep_spacing="trailing",
     )
 
 
@@ -133,7 +134,7 @@ def train_unet(
         x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps  # KDS Eq. 3 (v1)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
-        return ((predicted.float() - eps).square() / alpha_bar).mean(), len(x0)
+        return noise_loss(predicted.float(), eps, alpha_bar), len(x0)
 
     model.train()
     try:
@@ -152,6 +153,17 @@ def train_unet(
         started_from=earlier,
     )
     return ema
+
+
+def noise_loss(predicted: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+    """Mean of (predicted - eps)^2 / alpha_bar, which is the squared error of v = sqrt(alpha_bar) eps - sigma x0.
+
+    Args:
+        predicted: Predicted noise (B, C, H, W).
+        eps: The noise, likewise.
+        alpha_bar: (B, 1, 1, 1).
+    """
+    return ((predicted - eps).square() / alpha_bar).mean()
 
 
 def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
