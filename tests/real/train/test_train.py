@@ -364,7 +364,7 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     export_model(stages[0], tmp_path / "i", tmp_path / "model")
     network = UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
     assert (network.config.in_channels, network.config.add_attention) == (7, True)
-    assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"bandwidth": 0.3, "task": "inpainting"}
+    assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"task": "inpainting"}
     assert not (tmp_path / "model" / "model_index.json").exists()
     start = UNet2DModel.from_config(network.config)
     _take_over(start, first)
