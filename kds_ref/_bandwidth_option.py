@@ -1,7 +1,4 @@
-"""The forms in which a caller may give a bandwidth: a number, an array, the name of a rule of `bandwidths`.
-
-Used by `_pairwise` for `density` and `mean_shift`, and by `steering`.
-"""
+"""The forms in which a caller may give a bandwidth: a number, an array, the name of a rule of `bandwidths`."""
 
 from __future__ import annotations
 
@@ -13,30 +10,32 @@ import array_api_compat
 from kds_ref._arrays import (
     Array,
     Namespace,
-    check_bandwidth,
-    check_number,
+    check_real_floating,
+    check_same_device,
     common_namespace,
     holds,
     to_compute,
     trailing,
 )
+from kds_ref._checks import check_positive, shown
 from kds_ref.bandwidths import RULES, rule_bandwidth
+
+_NO_STEERING = "; strength=0 switches steering off"
 
 
 def check_bandwidth_option(bandwidth: float | str | Array) -> None:
     """Check what can be checked of a bandwidth before the particles are known."""
     if isinstance(bandwidth, str):
         if bandwidth not in RULES:
-            raise ValueError(f"bandwidth is {bandwidth!r}; known rules: {', '.join(RULES)}; or pass a number")
+            raise ValueError(f"bandwidth must be a number or one of {', '.join(RULES)}, got {bandwidth!r}")
     elif isinstance(bandwidth, Real):
-        if check_number("bandwidth", bandwidth) <= 0.0:
-            raise ValueError(f"bandwidth is {bandwidth}; it must be positive (strength=0 switches steering off)")
+        check_positive("bandwidth", bandwidth, remedy=_NO_STEERING)
     elif array_api_compat.is_array_api_obj(bandwidth):
         _check_array(bandwidth, 0.0, math.inf)
     else:
         raise TypeError(
-            f"bandwidth is a {type(bandwidth).__name__}; pass a number, an array or the name of a rule: "
-            f"{', '.join(RULES)}"
+            f"bandwidth must be a number, an array or the name of a rule ({', '.join(RULES)}), got "
+            f"{type(bandwidth).__name__} ({shown(bandwidth)})"
         )
 
 
@@ -51,22 +50,23 @@ def resolve_bandwidth(
 
     A rule's h may hold zeros, a number or array of the caller may not.
     """
-    check_bandwidth_option(bandwidth)
     if isinstance(bandwidth, str):
+        check_bandwidth_option(bandwidth)
         return rule_bandwidth(bandwidth, particles, xp, dimensions)
-    if isinstance(bandwidth, Real):
-        return check_bandwidth(float(bandwidth), particles, xp)
+    if not array_api_compat.is_array_api_obj(bandwidth) or isinstance(bandwidth, Real):
+        check_bandwidth_option(bandwidth)
+        return _check_number(float(bandwidth), particles, xp)
+
     h: Array = bandwidth
     common_namespace(bandwidth=h, particles=particles)
-    if array_api_compat.device(h) != array_api_compat.device(particles):
-        raise ValueError(
-            f"bandwidth is on device {array_api_compat.device(h)} but the points are on "
-            f"{array_api_compat.device(particles)}; move one to the other's device"
-        )
+    check_same_device("bandwidth", h, "the points", particles)
     shape = tuple(h.shape)
     if len(shape) > len(lead) or any(a not in (1, b) for a, b in zip(shape[::-1], lead[::-1], strict=False)):
-        raise ValueError(f"bandwidth has shape {shape}; it needs the axes {lead} of the ensembles, each equal or 1")
+        raise ValueError(f"bandwidth must have the axes {lead} of the ensembles, each equal or 1, got {shape}")
+
+    # Cast up before the limits are checked, and down after it: a number that would become 0 or infinite is refused.
     info = xp.finfo(particles.dtype)
+    check_real_floating("bandwidth", h, xp)
     h = xp.astype(h, particles.dtype) if xp.finfo(h.dtype).bits < info.bits else h
     _check_array(h, float(info.smallest_normal), float(info.max))
     return xp.astype(h, particles.dtype, copy=False)
@@ -74,28 +74,38 @@ def resolve_bandwidth(
 
 def per_location(bandwidth: float | str | Array, lead: tuple[int, ...]) -> float | str | Array:
     """Give an array with one bandwidth per ensemble the axis of locations; `lead` is (..., L)."""
-    if isinstance(bandwidth, Real | str):
+    if isinstance(bandwidth, Real | str) or not array_api_compat.is_array_api_obj(bandwidth):
         return bandwidth
-    check_bandwidth_option(bandwidth)
     h: Array = bandwidth
     if h.ndim not in (0, len(lead) - 1, len(lead)):
         raise ValueError(
-            f"bandwidth has shape {tuple(h.shape)}; one per ensemble needs the axes {lead[:-1]}, one per location "
-            f"{lead}, each equal or 1"
+            f"bandwidth must have the axes {lead[:-1]}, one per ensemble, or {lead}, one per location, each equal or "
+            f"1, got shape {tuple(h.shape)}"
         )
     return trailing(h, 1, common_namespace(bandwidth=h)) if h.ndim < len(lead) else h
 
 
+def _check_number(bandwidth: float, particles: Array, xp: Namespace) -> float:
+    """A positive number must be a normal one of the maths' dtype."""
+    info = xp.finfo(particles.dtype)
+    smallest, largest = float(info.smallest_normal), float(info.max)
+    if not smallest <= bandwidth <= largest:
+        raise ValueError(
+            f"bandwidth must be in [{smallest:.3g}, {largest:.3g}], the normal numbers of {particles.dtype}, got "
+            f"{bandwidth}{_NO_STEERING}"
+        )
+    return bandwidth
+
+
 def _check_array(bandwidth: Array, smallest: float, largest: float) -> None:
     xp = common_namespace(bandwidth=bandwidth)
-    if not xp.isdtype(bandwidth.dtype, "real floating"):
-        raise TypeError(f"bandwidth has dtype {bandwidth.dtype}; a real floating dtype is needed: convert it first")
+    check_real_floating("bandwidth", bandwidth, xp)
     if 0 in bandwidth.shape:
-        raise ValueError(f"bandwidth has shape {tuple(bandwidth.shape)}; no axis may be empty")
+        raise ValueError(f"bandwidth must have no empty axis, got shape {tuple(bandwidth.shape)}")
     h = to_compute("bandwidth", bandwidth, xp)
     if not holds(lambda v: (v > 0.0) & (v >= smallest) & (v <= largest), h, xp):
         low, high = float(xp.min(h)), float(xp.max(h))
         raise ValueError(
-            f"bandwidth of shape {tuple(h.shape)} holds values from {low:.3g} to {high:.3g}; all must be positive and "
-            f"in [{smallest:.3g}, {largest:.3g}]; where particles are equal any positive number will do"
+            f"bandwidth must be positive and in [{smallest:.3g}, {largest:.3g}], got values from {low:.3g} to "
+            f"{high:.3g} in shape {tuple(h.shape)}; where particles are equal any positive number will do"
         )
