@@ -93,8 +93,8 @@ def to_compute(name: str, x: Array, xp: Namespace) -> Array:
     most = float(xp.finfo(x.dtype).max) / _HEADROOM
     if not holds(lambda v: (xp.max(v) <= most) & (xp.min(v) >= -most), x, xp):
         raise ValueError(
-            f"{name} must hold finite numbers in [-{most:.2g}, {most:.2g}], got NaN, infinity or a larger number in "
-            f"shape {tuple(x.shape)}"
+            f"{name} must hold finite numbers (at most {most:.2g} in size), got NaN, infinity or more in shape "
+            f"{tuple(x.shape)}"
         )
     return x
 
@@ -115,7 +115,7 @@ def trailing(values: float | Array, count: int, xp: Namespace) -> float | Array:
 def root(squares: Array, xp: Namespace) -> Array:
     """Square roots whose gradient at 0 is 0, not the infinity that turns into NaN one step further back."""
     zero = squares == 0.0
-    return xp.where(zero, squares, xp.sqrt(xp.where(zero, 1.0, squares)))
+    return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squares)))
 
 
 def holds(condition: Callable[[Array], Array], x: Array, xp: Namespace, *, unseen: bool = True) -> bool:

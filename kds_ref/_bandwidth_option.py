@@ -14,7 +14,6 @@ from kds_ref._arrays import (
     check_same_device,
     common_namespace,
     holds,
-    to_compute,
     trailing,
 )
 from kds_ref._checks import check_positive, shown
@@ -102,10 +101,11 @@ def _check_array(bandwidth: Array, smallest: float, largest: float) -> None:
     check_real_floating("bandwidth", bandwidth, xp)
     if 0 in bandwidth.shape:
         raise ValueError(f"bandwidth must have no empty axis, got shape {tuple(bandwidth.shape)}")
-    h = to_compute("bandwidth", bandwidth, xp)
-    if not holds(lambda v: (v > 0.0) & (v >= smallest) & (v <= largest), h, xp):
+    h = xp.astype(bandwidth, xp.float32) if xp.finfo(bandwidth.dtype).bits < 32 else bandwidth
+    if not holds(lambda v: (v > 0.0) & (v >= smallest) & (v <= largest) & (v < math.inf), h, xp):
         low, high = float(xp.min(h)), float(xp.max(h))
+        limits = f" and in [{smallest:.3g}, {largest:.3g}]" if smallest > 0.0 else " and finite"
         raise ValueError(
-            f"bandwidth must be positive and in [{smallest:.3g}, {largest:.3g}], got values from {low:.3g} to "
-            f"{high:.3g} in shape {tuple(h.shape)}; where particles are equal any positive number will do"
+            f"bandwidth must be positive{limits}, got values from {low:.3g} to {high:.3g} in shape {tuple(h.shape)}; "
+            "where particles are equal any positive number will do"
         )

@@ -36,7 +36,7 @@ class Problem(NamedTuple):
         query: Points, (..., M, D).
         particles: The ensemble, (..., N, D); the same object as query where every particle is moved.
         bandwidth: A positive float, or an array that broadcasts to the leading axes; a rule may give 0.
-        extreme: Whether squares of distances may leave the range of the dtype, see `is_extreme`.
+        extreme: Whether squares of distances in bandwidths may leave the range of the dtype.
     """
 
     xp: Namespace
@@ -48,8 +48,8 @@ class Problem(NamedTuple):
 
 
 def problem_of(xp: Namespace, dtype: DType, query: Array, particles: Array, bandwidth: float | Array) -> Problem:
-    """Put checked inputs together."""
-    return Problem(xp, dtype, query, particles, bandwidth, is_extreme(bandwidth, xp))
+    """Put checked inputs together; the values of h say whether it is extreme."""
+    return Problem(xp, dtype, query, particles, bandwidth, _is_extreme(bandwidth, xp))
 
 
 def check_problem(query: Array, particles: Array, bandwidth: float | str | Array) -> Problem:
@@ -74,11 +74,16 @@ def check_problem(query: Array, particles: Array, bandwidth: float | str | Array
             )
         lead.append(max(a, b))
     h = resolve_bandwidth(bandwidth, particles_, tuple(lead[::-1]), xp)
-    return problem_of(xp, dtype, query_, particles_, h)
+
+    # A query that is no particle may be so far from all of them that only the limit h -> 0 is left.
+    points = (query_,) if same else (query_, particles_)
+    near = all(holds(lambda x: xp.abs(x) <= _FARTHEST, x, xp, unseen=False) for x in points)
+    problem = problem_of(xp, dtype, query_, particles_, h)
+    return problem if near else problem._replace(extreme=True)
 
 
-def is_extreme(bandwidth: float | Array, xp: Namespace) -> bool:
-    """Whether distances have to be divided by h before they are squared, so that nothing leaves the dtype's range.
+def _is_extreme(bandwidth: float | Array, xp: Namespace) -> bool:
+    """Whether distances have to be divided by h before they are squared.
 
     True too where an array's values cannot be seen: then the result is right whatever they are.
     """
@@ -94,15 +99,6 @@ def above_zero(problem: Problem) -> Problem:
     h: Array = problem.bandwidth
     xp = problem.xp
     return problem._replace(bandwidth=xp.where(h > 0.0, h, float(xp.finfo(h.dtype).smallest_normal)))
-
-
-def needs_limit(problem: Problem) -> bool:
-    """Whether some query may be so far from all particles, in bandwidths, that only the limit h -> 0 is left."""
-    xp = problem.xp
-    if problem.query is problem.particles:
-        return False  # each finds itself
-    points = (problem.query, problem.particles)
-    return problem.extreme or not all(holds(lambda x: xp.abs(x) <= _FARTHEST, x, xp, unseen=False) for x in points)
 
 
 def pairwise_blocks(problem: Problem, *, limit: bool = False) -> Iterator[tuple[Array, Array]]:

@@ -85,7 +85,7 @@ def predict_x0(x_t: Array, eps: Array, alpha_bar: float | Array) -> Array:
         array([1.])
     """
     xp, dtype, x, e, a, s = _prepare("x_t", x_t, "eps", eps, alpha_bar)
-    _check_not_zero(a, "0 (pure noise)", "x0 from eps", xp)
+    _check_not_zero(a, "above 0", "0 (pure noise)", "x0 from eps", xp)
     return xp.astype(formulas.x0_from_eps(x, e, a, s), dtype, copy=False)
 
 
@@ -110,7 +110,7 @@ def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
         array([-1.])
     """
     xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
-    _check_not_zero(s, "1 (no noise)", "eps from x0", xp)
+    _check_not_zero(s, "below 1", "1 (no noise)", "eps from x0", xp)
     return xp.astype(formulas.eps_from_x0(x, clean, a, s), dtype, copy=False)
 
 
@@ -138,7 +138,7 @@ def predict_score(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
         array([1.25])
     """
     xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
-    _check_not_zero(s, "1 (no noise)", "the score", xp)
+    _check_not_zero(s, "below 1", "1 (no noise)", "the score", xp)
     return xp.astype(formulas.score_from_x0(x, clean, a, s), dtype, copy=False)
 
 
@@ -246,7 +246,7 @@ def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array
     return levels
 
 
-def _check_not_zero(root: Array, value: str, what: str, xp: Namespace) -> None:
+def _check_not_zero(root: Array, accepted: str, value: str, what: str, xp: Namespace) -> None:
     """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
     if root == 0.0 if isinstance(root, float) else not holds(lambda level: level != 0.0, root, xp):
-        raise ValueError(f"alpha_bar must not be {value}, where {what} is not defined, got it; leave that timestep out")
+        raise ValueError(f"alpha_bar must be {accepted} for {what}, got {value}; leave that timestep out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kds_ref._arrays import Array, Namespace
-from kds_ref._distances import Problem, above_zero, check_problem, finite_peak, needs_limit, pairwise_blocks
+from kds_ref._distances import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
 from kds_ref._fast_shift import own_weight_is_largest, shift_by_pairs, suits_pairs
 from kds_ref.kernels import Kernel, get_kernel, log_profile
 
@@ -72,7 +72,8 @@ def plain_shift(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
     """
     xp = problem.xp
     weighted = own_weighted_shift if own_weight_is_largest(problem, kernel) else weighted_shift
-    pairs = pairwise_blocks(problem, limit=needs_limit(problem))
+    # A particle finds itself; any other query may find nothing within reach, and takes the limit h -> 0 then.
+    pairs = pairwise_blocks(problem, limit=problem.extreme and problem.query is not problem.particles)
     blocks = [weighted(difference, log_profile(kernel, u), xp) for difference, u in pairs]
     if len(blocks) == 1:
         return blocks[0]
