@@ -140,8 +140,9 @@ class _Functions(TorchFunctionMode):
             self.fake.counts.waits[f"tolist {_line()}"] += 1
         if name in ("to", "cpu", "cuda"):
             return self._copy(func, name, args, kwargs)
-        if not _is_cuda(kwargs.get("device")):
-            return func(*args, **kwargs)
+        if not _is_cuda(device := kwargs.get("device")):
+            made = func(*args, **kwargs)
+            return self.fake.download(made) if here and _is_device(device) else made  # one like it, on the CPU
 
         kwargs["device"] = "meta" if any(_without_values(x) for x in tree_leaves(args)) else "cpu"
         made = func(*args, **kwargs)
@@ -173,10 +174,11 @@ class _Functions(TorchFunctionMode):
             x = self.fake.download(x)
         elif moves:
             options.pop("non_blocking", None)
-            if x.dtype == torch.float64 and not any(isinstance(a, torch.dtype) for a in (*left, *options.values())):
-                self.fake.counts.float64[f"copy {_line()}"] += 1
+            x = x.to(*left, **options) if left or options else x  # torch, too, converts on the CPU
             self.fake.counts.uploads[f"copy {_line()}"] += 1
-            x = self.fake.upload(x)
+            if x.dtype == torch.float64:
+                self.fake.counts.float64[f"copy {_line()}"] += 1
+            return self.fake.upload(x)
         return x.to(*left, **options) if left or options else x
 
 
