@@ -1,4 +1,4 @@
-"""CUDA tensors without a GPU: they say that they are on "cuda", refuse to meet tensors of the CPU, and count what is run.
+"""CUDA tensors without a GPU: they say that they are on "cuda", meet no tensor of the CPU, and count what is run.
 
 A `FakeCuda` is a context. Inside it `torch.ones(3, device="cuda")` and `x.to("cuda")` give tensors whose `device` is
 "cuda:0". Their values lie in the memory of the CPU, so that loops end where they should and results can be compared; or
@@ -37,6 +37,7 @@ READS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_
 NOT_ON_CUDA = {"numpy", "__array__", "__dlpack__"}  # errors there, too
 ROOT = Path(__file__).parents[2]
 OURS = tuple(str(ROOT / name) + "/" for name in ("kds_ref", "real"))
+DIFFUSERS = "/diffusers/"
 
 
 class CudaTensor(torch.Tensor):
@@ -56,7 +57,7 @@ class CudaTensor(torch.Tensor):
 
 @dataclass
 class Counts:
-    """What a piece of code asks of the GPU, by operation and, but for launches, the line of ours that does it.
+    """What a piece of code asks of the GPU, by operation and, but for launches, the line that does it.
 
     Attributes:
         launches: Operations that are no views.
@@ -211,7 +212,8 @@ class _Operations(TorchDispatchMode):
         if strangers and name == "copy_":
             self.fake.counts.uploads[f"copy_ {_line()}"] += 1
         elif strangers:
-            raise RuntimeError(f"{name}: a tensor of the CPU, {tuple(strangers[0].shape)}, meets one of cuda ({_line()})")
+            shape = tuple(strangers[0].shape)
+            raise RuntimeError(f"{name}: a tensor of the CPU, {shape}, meets one of cuda ({_line()})")
         picks = name in ("index", "index_put", "index_put_") and any(
             x.dtype in (torch.bool, torch.uint8) for x in tensors[1:]
         )
@@ -252,11 +254,13 @@ def _forget(x: Any) -> Any:
 
 
 def _line() -> str:
-    """The innermost line of ours that is at work."""
+    """The innermost line of ours, or of diffusers, that is at work."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(OURS):
             return f"{file[len(str(ROOT)) + 1 :]}:{frame.f_lineno}"
+        if DIFFUSERS in file:
+            return f"{file[file.rindex(DIFFUSERS) + 1 :]}:{frame.f_lineno}"
         frame = frame.f_back
     return "elsewhere"
