@@ -23,7 +23,8 @@ def _loops() -> Any:
     """The module of the plug-in's tests; tests are no package."""
     path = Path(__file__).parents[1] / "real" / "plugin" / "test_schedulers.py"
     spec = importlib.util.spec_from_file_location("scheduler_loops", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
