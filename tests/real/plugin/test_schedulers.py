@@ -19,9 +19,9 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 from kds_ref import steer  # noqa: E402
-from real.plugin import state as state_module  # noqa: E402
+from real.plugin import step as step_module  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
-from real.plugin.families import REFUSED, SUPPORTED, family_of  # noqa: E402
+from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
 
 
 class Brownian:
@@ -354,7 +354,7 @@ def test_the_solver_uses_the_steered_x0(one: Case, monkeypatch: pytest.MonkeyPat
         seen.append((x0, result[0]))
         return result
 
-    monkeypatch.setattr(state_module, "steer", spy)
+    monkeypatch.setattr(step_module, "steer", spy)
     scheduler = make(one, bandwidth="median", cutoff=0.0, cutoff_in="step")
     base = type(scheduler).kds_base
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from real.plugin.carrier import is_steered
+from real.plugin.scheduler import is_steered
 
 __all__ = ["choosing_callback"]
 
