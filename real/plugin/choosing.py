@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+
 from real.plugin.scheduler import is_steered
 
 __all__ = ["choosing_callback"]
@@ -20,9 +22,11 @@ def choosing_callback(other: Callback | None = None) -> Callback:
 
     `pipe(..., callback_on_step_end=choosing_callback())` decodes one picture an image instead of N. It sees the latents
     as the pipeline has them, also where the pipeline changed them after `step` (inpainting without a mask channel).
+    With `hand_on="chosen"` they are chosen already and stay as they are.
 
     Args:
-        other: A callback of yours, called before at every step; what it returns counts.
+        other: Callback of yours, called before at every step; what it returns counts. An official one of diffusers
+            (`SDCFGCutoffCallback`, ...) still gets the tensors that it asks for.
 
     Returns:
         The callback; it needs "latents" among callback_on_step_end_tensor_inputs, where they are by default.
@@ -36,19 +40,41 @@ def choosing_callback(other: Callback | None = None) -> Callback:
         >>> callable(callback)
         True
     """
+    if isinstance(other, PipelineCallback | MultiPipelineCallbacks):
+        # Pipelines ask these for the names of their tensors, and a plain function for none.
+        first = [other] if isinstance(other, PipelineCallback) else list(other.callbacks)
+        return MultiPipelineCallbacks([*first, _Choosing()])
 
     def callback(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> Mapping[str, Any]:
         changed = dict(other(pipeline, step, timestep, tensors)) if other is not None else {}
-        if step != pipeline.num_timesteps - 1:
-            return changed
-        if not is_steered(pipeline.scheduler):
-            raise TypeError(
-                f"pipeline.scheduler is a {type(pipeline.scheduler).__name__} that is not steered; set it to "
-                "steer_scheduler(pipeline.scheduler, ...) first"
-            )
-        latents = changed.get("latents", tensors.get("latents"))
-        if latents is None:
-            raise ValueError("the callback got no latents; leave callback_on_step_end_tensor_inputs at ['latents']")
-        return {**changed, "latents": pipeline.scheduler.kds.select(latents).latents}
+        return {**changed, **_chosen(pipeline, step, {**tensors, **changed})}
 
     return callback
+
+
+class _Choosing(PipelineCallback):
+    """The choice among official callbacks, each of which gets the tensors of all and hands them on."""
+
+    tensor_inputs = ("latents",)
+
+    def callback_fn(self, pipeline: Any, step_index: int, timestep: Any, callback_kwargs: dict[str, Any]) -> Any:
+        return {**callback_kwargs, **_chosen(pipeline, step_index, callback_kwargs)}
+
+
+def _chosen(pipeline: Any, step: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen latents of each image after the last step; nothing before."""
+    if step != pipeline.num_timesteps - 1:
+        return {}
+    scheduler = pipeline.scheduler
+    if not is_steered(scheduler):
+        raise TypeError(
+            f"pipeline.scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered; "
+            "set it to steer_scheduler(pipeline.scheduler, ...) first"
+        )
+    if tensors.get("latents") is None:
+        raise ValueError(
+            f"callback_on_step_end_tensor_inputs must hold 'latents', got {sorted(tensors)}; leave it at its default"
+        )
+    if scheduler.kds.hand_on == "chosen":
+        return {}
+    return {"latents": scheduler.kds.select(tensors["latents"]).latents}

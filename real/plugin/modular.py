@@ -60,7 +60,7 @@ class SteeringLoopBlock(ModularPipelineBlocks):
         """
         scheduler = components.scheduler
         if is_steered(scheduler):
-            raise ValueError("components.scheduler must be a plain one, got a steered one; use one of the two, not both")
+            raise ValueError("components.scheduler must be a plain one, got a steered one; use one, not both")
         if i == 0:
             self.state.reset()
 
@@ -77,7 +77,7 @@ class SteeringLoopBlock(ModularPipelineBlocks):
         if not isinstance(value, torch.Tensor):
             tensors = [key for key, one in vars(block_state).items() if isinstance(one, torch.Tensor)]
             raise ValueError(
-                f"{option} must name a tensor of the loop's state, got {name!r}; it holds {', '.join(tensors) or 'none'}: "
-                f"pass SteeringLoopBlock(state, {option}=...)"
+                f"{option} must name a tensor of the loop's state, which holds {', '.join(tensors) or 'none'}, got "
+                f"{name!r}; pass SteeringLoopBlock(state, {option}=...)"
             )
         return value

@@ -1,96 +1,69 @@
-"""Many particles in the memory of a few: a model's forward pass in parts of the batch, without editing a pipeline.
+"""What `batching` and `early` have in common: hooks around a pipeline's networks, and rows of nested arguments.
 
-The scheduler still sees the whole ensemble; only the network, where the memory goes, sees parts of it.
+The hooks are those of diffusers, so that they go with its own; two faults of the registry are put right here. A copy of
+a hooked network has a copy of its hooks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 
-__all__ = ["SHARED", "map_tensors", "split_batches", "unsplit_batches"]
+__all__ = ["EARLY", "SHARED", "SPLIT", "batch_size", "map_tensors", "part_of", "register", "remove"]
 
-_NAME = "kds_split_batches"
-SHARED = ("img_ids", "txt_ids", "image_rotary_emb")
-
-
-def split_batches(model: torch.nn.Module, max_batch: int, *, shared: Collection[str] = SHARED) -> None:
-    """Make a model run its forward pass on at most max_batch rows at a time.
-
-    Every tensor among the arguments (also in lists, tuples and mappings) whose first axis is as long as the batch is
-    cut, the parts run one after another, and their outputs are put together again. The batch is the first axis of
-    the first tensor argument: with classifier-free guidance twice the number of particles and images.
-
-    Args:
-        model: A diffusers model, such as `pipe.unet`, `pipe.transformer` or `pipe.controlnet`; changed in place, also
-            for the pipelines that share it. A second call replaces the size of the first.
-        max_batch: Most rows at a time, at least 1.
-        shared: Names of arguments that belong to all rows and are never cut, whatever their length.
-
-    Raises:
-        TypeError: If model is not a torch module, or returns what cannot be put together.
-        ValueError: If max_batch is less than 1.
-
-    Notes:
-        Not for models whose rows see each other or whose caches remember the batch: attention processors that mix rows
-        (PAG, style-aligned, cross-frame), block caches. Rows may differ from an uncut pass by rounding, as other
-        batch sizes take other kernels. `unsplit_batches` takes it back.
-
-    Example:
-        >>> layer = torch.nn.Linear(2, 2)
-        >>> whole = layer(torch.ones(5, 2))
-        >>> split_batches(layer, 2)
-        >>> torch.allclose(layer(torch.ones(5, 2)), whole)
-        True
-        >>> unsplit_batches(layer)
-    """
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; pass a torch module such as pipe.unet")
-    if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
-        raise ValueError(f"max_batch is {max_batch!r}; give a whole number of at least 1")
-    unsplit_batches(model)
-    HookRegistry.check_if_exists_or_initialize(model).register_hook(_SplitHook(max_batch, frozenset(shared)), _NAME)
+SPLIT, EARLY = "kds_split_batches", "kds_choose_early"
+SHARED = ("img_ids", "txt_ids", "image_rotary_emb")  # arguments of diffusers' networks that belong to all rows
 
 
-def unsplit_batches(model: torch.nn.Module) -> None:
-    """Take back `split_batches`; does nothing to a model that is not split.
+class _Forward:
+    """A hooked forward pass, as an object: the closure of `HookRegistry` runs the original network in a copy of it."""
 
-    Args:
-        model: A torch module.
-    """
+    def __init__(self, hook: ModelHook) -> None:
+        self.hook = hook
+
+    def __call__(self, module: torch.nn.Module, *args: Any, **options: Any) -> Any:
+        reference = self.hook.fn_ref
+        args, options = reference.pre_forward(module, *args, **options)
+        return reference.post_forward(module, reference.forward(*args, **options))
+
+
+def register(model: torch.nn.Module, hook: ModelHook, name: str) -> None:
+    """Put a hook on a model, as the outermost."""
+    HookRegistry.check_if_exists_or_initialize(model).register_hook(hook, name)
+    model.forward = functools.update_wrapper(functools.partial(_Forward(hook), model), hook.fn_ref.original_forward)
+
+
+def remove(model: torch.nn.Module, name: str) -> None:
+    """Take a hook off. Ours that came after it are taken off first and put back: diffusers would skip the next one."""
     registry = HookRegistry.check_if_exists_or_initialize(model)
-    if registry.get_hook(_NAME) is not None:
-        registry.remove_hook(_NAME, recurse=False)
+    names = list(registry.hooks)
+    if name not in names:
+        return
+    later = [(one, registry.get_hook(one)) for one in names[names.index(name) + 1 :] if one in (SPLIT, EARLY)]
+    for one in (*(one for one, _ in reversed(later)), name):
+        registry.remove_hook(one, recurse=False)
+    for one, hook in later:
+        register(model, hook, one)
 
 
-class _SplitHook(ModelHook):
-    def __init__(self, max_batch: int, shared: frozenset[str]) -> None:
-        super().__init__()
-        self.max_batch, self.shared = max_batch, shared
-
-    def new_forward(self, module: torch.nn.Module, *args: Any, **options: Any) -> Any:
-        forward = self.fn_ref.original_forward
-        batch = _batch_size((*args, *options.values()))
-        if batch is None or batch <= self.max_batch:
-            return forward(*args, **options)
-        cut = {name: value for name, value in options.items() if name not in self.shared}
-        whole = {name: value for name, value in options.items() if name in self.shared}
-        outputs = []
-        for start in range(0, batch, self.max_batch):
-            rows = _rows(batch, start, start + self.max_batch)
-            outputs.append(forward(*map_tensors(rows, args), **map_tensors(rows, cut), **whole))
-        return _join(outputs)
-
-
-def _batch_size(values: tuple[Any, ...]) -> int | None:
+def batch_size(values: tuple[Any, ...]) -> int | None:
+    """Rows of the first tensor that has any."""
     return next((len(v) for v in values if isinstance(v, torch.Tensor) and v.ndim > 0), None)
 
 
-def _rows(batch: int, start: int, stop: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: x[start:stop] if x.ndim > 0 and len(x) == batch else x
+def part_of(batch: int, rows: slice | torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Takes rows of every tensor that has as many as the batch."""
+
+    def part(x: torch.Tensor) -> torch.Tensor:
+        if x.ndim == 0 or len(x) != batch:
+            return x
+        return x[rows] if isinstance(rows, slice) else x[rows.to(x.device)]
+
+    return part
 
 
 def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
@@ -102,16 +75,3 @@ def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) ->
     if isinstance(value, Mapping):
         return type(value)(**{name: map_tensors(function, one) for name, one in value.items()})
     return value
-
-
-def _join(parts: list[Any]) -> Any:
-    first = parts[0]
-    if first is None:
-        return None
-    if isinstance(first, torch.Tensor):
-        return torch.cat(parts)
-    if isinstance(first, list | tuple):
-        return type(first)(_join(list(entries)) for entries in zip(*parts, strict=True))
-    if isinstance(first, Mapping):  # diffusers' outputs are mappings
-        return type(first)(**{name: _join([part[name] for part in parts]) for name in first})
-    raise TypeError(f"the model returns a {type(first).__name__}, which cannot be put together from parts")

@@ -16,7 +16,7 @@ _SMALL = 1e-3  # so that clipping to [-1, 1] is not met
 
 
 def probe(call: Call) -> Coefficients:
-    """Read c_skip = x0(1, 0) and c_out = x0(0, 1) off the scheduler's step in its present state, which stays as it is."""
+    """Read c_skip = x0(1, 0) and c_out = x0(0, 1) off the scheduler's step in its present state, which stays."""
     scheduler = call.scheduler
     plain = getattr(type(scheduler), "kds_base", type(scheduler))
     given = {name: value for name, value in call.arguments.items() if name not in ("self", "generator")}
@@ -31,7 +31,9 @@ def probe(call: Call) -> Coefficients:
     c_skip, c_out = x0(_SMALL, 0.0) / _SMALL, x0(0.0, _SMALL) / _SMALL
     expected, found = (2.0 * c_skip + 3.0 * c_out) * _SMALL, x0(2.0 * _SMALL, 3.0 * _SMALL)
     if abs(found - expected) > 1e-4 * (abs(c_skip) + abs(c_out)) * _SMALL or x0(0.0, 0.0) != 0.0:
-        raise ValueError(f"pred_original_sample must be linear in sample and model_output, which it is not at t={call.t:g}")
+        raise ValueError(
+            f"pred_original_sample must be linear in sample and model_output, got other values at t={call.t:g}"
+        )
 
     total = getattr(call.config, "num_train_timesteps", None)
     time = None if total is None else call.t / total

@@ -87,8 +87,8 @@ def steer_scheduler(
         `kds.info`, `kds.select()`. Saving it saves the original class without steering.
 
     Raises:
-        TypeError: If the scheduler cannot be steered, or an option has the wrong type. From `batch_step_no_noise` of the
-            parallel schedulers, unless strength is 0: its rows of many timesteps are no ensemble.
+        TypeError: If the scheduler cannot be steered, or an option has the wrong type. From `batch_step_no_noise` of
+            the parallel schedulers, unless strength is 0: its rows of many timesteps are no ensemble.
         ValueError: If the scheduler is steered already or an option is out of range. From `step`: the batch is no
             multiple of N; axes that have to be named; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite
             latents (looked for on the CPU only); processes that share the ensemble differ in an option, the scheduler,
@@ -137,8 +137,8 @@ def steer_scheduler(
     )
     if family.jumps and state.hand_on == "chosen":
         raise ValueError(
-            f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that no "
-            "step is known to be the last: use kds.select() afterwards"
+            f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that "
+            "no step is known to be the last: use kds.select() afterwards"
         )
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
@@ -262,10 +262,10 @@ def _rebuild(base: type, attributes: dict[str, Any]) -> Any:
 
 @functools.cache
 def _steered_class(base: Any) -> type:
-    """The subclass; one for each base, so that copies are of the same type. Its methods have the original's signatures."""
+    """The subclass; one for each base, so that copies are of the same type. Methods have the original's signatures."""
     steered: Any = _SteeredParallel if hasattr(base, "batch_step_no_noise") else _Steered
 
-    class Steered(steered, base):  # type: ignore[misc]
+    class Steered(steered, base):
         __doc__ = base.__doc__
         kds_base, kds_family, kds_signature = base, family_of(base), inspect.signature(base.step)
 

@@ -7,7 +7,7 @@ is probed with its own step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -55,7 +55,8 @@ class Family:
         coefficients: Call of `step` -> its `Coefficients`.
         bounded: Whether `step` clips or thresholds x0 where the configuration asks for it.
         churns: Whether `step` adds noise to the sample before it predicts x0 (s_churn).
-        upcasts: Whether `step` computes in float32 whatever it gets, so that it takes a model output in float32 too.
+        upcasts: Whether `step` computes in float32 whatever precision it gets, so that the rewritten output may stay in
+            float32 (measured by tests/real/plugin/test_precision.py).
         start: Sets the step index as `step` would, where it is not set yet.
         position: Call of `step` -> its index in the run, and the number of calls.
         axes: Axes of one sample by their number; see `Layout`.
@@ -116,32 +117,36 @@ SUPPORTED: dict[str, Family] = {
     "TCDScheduler": _vp(),
     "UnCLIPScheduler": _vp(bounded=True),
     "RePaintScheduler": _vp(bounded=True, jumps=True),
-    "DDPMWuerstchenScheduler": Family(CONTINUOUS, "eps: 1/α, -σ/α", c.wuerstchen, position=position_before_the_end),
-    "DPMSolverMultistepScheduler": _SOLVER,
+    "DDPMWuerstchenScheduler": Family(
+        CONTINUOUS, "eps: 1/α, -σ/α", c.wuerstchen, upcasts=True, position=position_before_the_end
+    ),
+    "DPMSolverMultistepScheduler": replace(_SOLVER, upcasts=True),
     "DPMSolverSinglestepScheduler": _SOLVER,
     "DEISMultistepScheduler": _SOLVER,
     "UniPCMultistepScheduler": _SOLVER,
     "SASolverScheduler": _SOLVER,
-    "EulerDiscreteScheduler": _ve(churns=True),
-    "EulerAncestralDiscreteScheduler": _ve(),
+    "EulerDiscreteScheduler": _ve(churns=True, upcasts=True),
+    "EulerAncestralDiscreteScheduler": _ve(upcasts=True),
     "LMSDiscreteScheduler": _ve(),
     "HeunDiscreteScheduler": _ve(bounded=True),
     "KDPM2DiscreteScheduler": _ve(c.kdpm2),
     "KDPM2AncestralDiscreteScheduler": _ve(c.kdpm2_ancestral),
     "DPMSolverSDEScheduler": _ve(c.dpm_sde),
-    "EDMEulerScheduler": _edm(churns=True, scale="steps"),
+    "EDMEulerScheduler": _edm(churns=True, upcasts=True, scale="steps"),
     "EDMDPMSolverMultistepScheduler": _edm(bounded=True, scale="steps"),
     "CosineDPMSolverMultistepScheduler": _edm(c.cosine, axes=CHANNELS_FIRST),
-    "FlowMatchEulerDiscreteScheduler": _flow(),
-    "FlowMatchHeunDiscreteScheduler": _flow(churns=True),
-    "FlowMatchLCMScheduler": _flow(),
-    "FlowMapEulerDiscreteScheduler": _flow(c.flow_map),
-    "LTXEulerAncestralRFScheduler": _flow(),
+    "FlowMatchEulerDiscreteScheduler": _flow(upcasts=True),
+    "FlowMatchHeunDiscreteScheduler": _flow(churns=True, upcasts=True),
+    "FlowMatchLCMScheduler": _flow(upcasts=True),
+    "FlowMapEulerDiscreteScheduler": _flow(c.flow_map, upcasts=True),
+    "LTXEulerAncestralRFScheduler": _flow(upcasts=True),
     "HeliosScheduler": _flow(
-        c.helios, "1, -σ; UniPC as above", bounded=True, start=_start_at_zero, axes=CHANNELS_FIRST
+        c.helios, "1, -σ; UniPC as above", bounded=True, upcasts=True, start=_start_at_zero, axes=CHANNELS_FIRST
     ),
-    "HeliosDMDScheduler": _flow(c.helios_dmd, start=_no_start, position=given_position, axes=CHANNELS_FIRST),
-    "PiflowScheduler": _flow(start=_piflow_start, axes=CHANNELS_LAST, grid="n_grid"),
+    "HeliosDMDScheduler": _flow(
+        c.helios_dmd, upcasts=True, start=_no_start, position=given_position, axes=CHANNELS_FIRST
+    ),
+    "PiflowScheduler": _flow(start=_piflow_start, upcasts=True, axes=CHANNELS_LAST, grid="n_grid"),
     "SCMScheduler": Family("trigonometric", "cos t, -sin t", c.trig, position=position_before_the_end),
     "IPNDMScheduler": Family("trigonometric", "α, -β", c.ipndm, axes=CHANNELS_FIRST),
     "CMStochasticIterativeScheduler": Family(

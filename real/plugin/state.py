@@ -113,7 +113,7 @@ class SteeringState:
     ended: bool = field(default=False, init=False)
     host: HostTables = field(default_factory=dict, init=False, repr=False)
     _whole: bool = field(default=False, init=False, repr=False)  # whether latents are gathered from all ranks
-    _records: list[StepRecord] = field(default_factory=list, init=False, repr=False)
+    _records: list[tuple[Any, ...]] = field(default_factory=list, init=False, repr=False)  # may hold tensors
 
     def __post_init__(self) -> None:
         """Check the options now, not at the first step of a long run."""
@@ -160,10 +160,10 @@ class SteeringState:
         if waiting:
             numbers = iter(torch.stack(waiting).tolist())
             self._records = [
-                StepRecord(*(next(numbers) if isinstance(value, torch.Tensor) else value for value in record))
+                tuple(next(numbers) if isinstance(value, torch.Tensor) else value for value in record)
                 for record in self._records
             ]
-        return list(self._records)
+        return [StepRecord(*record) for record in self._records]
 
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
@@ -181,7 +181,7 @@ class SteeringState:
             width = h.float().mean() if isinstance(h, torch.Tensor) else float(h)
             means = info.effective_particles.float().mean(), info.shift_norm.float().mean(), width
             self.info = info
-        self._records.append(StepRecord(self.calls, timestep, position, strength if means else 0.0, *means))
+        self._records.append((self.calls, timestep, position, strength if means else 0.0, *means))
         self.index = index
 
     def remember(self, rows: torch.Tensor, last: bool) -> None:

@@ -123,7 +123,7 @@ def _position(state: SteeringState, factors: Coefficients, left: float) -> float
     position: float | torch.Tensor = left
     if state.cutoff_in == "noise":
         if factors.noise is None:
-            raise ValueError("cutoff_in must be 'step' or 'timestep' for a probed scheduler, got 'noise', not known of it")
+            raise ValueError("cutoff_in must be 'step' or 'timestep', got 'noise', not known of a probed scheduler")
         position = factors.noise
     elif state.cutoff_in == "timestep" and factors.time is not None:
         position = factors.time
@@ -146,9 +146,9 @@ def _layout(state: SteeringState, family: Family, sample: torch.Tensor) -> Layou
     shape = tuple(sample.shape)
     if axes is None or len(axes) != sample.ndim - 1:
         raise ValueError(
-            f"axes must name the {sample.ndim - 1} axes of a sample, here of shape {shape[1:]}, got {axes!r}; pass e.g. "
-            "axes='CHW', 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for audio or "
-            "'LC' for tokens"
+            f"axes must name the {sample.ndim - 1} axes of a sample, here of shape {shape[1:]}, got {axes!r}; pass "
+            "'CHW' for pictures, 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for "
+            "audio or 'LC' for tokens"
         )
     tokens = "L" in axes and axes.index("L") < axes.index("C")
     if tokens and state.steering.patch_size not in (1, None):
