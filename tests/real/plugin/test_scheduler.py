@@ -142,11 +142,11 @@ def test_steering_goes_and_state_does_not_stay(plain: Any) -> None:
 
 def test_wrapping_twice_or_nothing_is_refused(plain: Any) -> None:
     steered = steer_scheduler(plain, **OPTIONS)
-    with pytest.raises(ValueError, match="steered already"):
+    with pytest.raises(ValueError, match="must be a plain one"):
         steer_scheduler(steered, **OPTIONS)
     with pytest.raises(TypeError, match="not steered"):
         unsteer_scheduler(plain)
-    with pytest.raises(TypeError, match="scheduler is a str"):
+    with pytest.raises(TypeError, match="scheduler must be one of diffusers.*got str"):
         steer_scheduler("DDIMScheduler", **OPTIONS)
 
 
