@@ -47,11 +47,13 @@ def degradations() -> dict[str, Degradation]:
         {'average': (4, 64), 'hole': (48, 64), 'noise': (64, 64)}
     """
     line = np.kron(np.eye(PATCH // FACTOR), np.full((1, FACTOR), 1 / FACTOR))  # means of four along an axis
+    blocks: Array = np.kron(line, line)
+    whole: Array = np.eye(PATCH * PATCH)
     seen = np.ones((PATCH, PATCH), dtype=bool)
     seen[PATCH // 4 : -PATCH // 4, PATCH // 4 : -PATCH // 4] = False  # a quarter of the area
     listed = (
-        Degradation("average", np.kron(line, line), 0.05, "4x averaging, noise 0.05"),
-        Degradation("hole", np.eye(PATCH * PATCH)[seen.ravel()], 0.05, "a hole of 4 x 4 pixels, noise 0.05"),
-        Degradation("noise", np.eye(PATCH * PATCH), 0.5, "noise 0.5"),
+        Degradation("average", blocks, 0.05, "4x averaging, noise 0.05"),
+        Degradation("hole", whole[seen.ravel()], 0.05, "a hole of 4 x 4 pixels, noise 0.05"),
+        Degradation("noise", whole, 0.5, "noise 0.5"),
     )
     return {one.name: one for one in listed}

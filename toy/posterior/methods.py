@@ -85,7 +85,7 @@ def timesteps(method: Method) -> tuple[int, ...]:
     return kds_ref.time_grid(method.steps, NUM_TRAIN_TIMESTEPS, spacing="dpm")
 
 
-def run(method: Method, model: Model, noise: Array, *, channels: int = 1) -> Array:
+def run(method: Method, model: Model, noise: Array, *, channels: int = 1, group: int = 1) -> Array:
     """Sample particles.
 
     Args:
@@ -94,6 +94,7 @@ def run(method: Method, model: Model, noise: Array, *, channels: int = 1) -> Arr
         noise: (N_max, B, d), standard normal, N_max above the method's N if it renoises. The first N are used, so 5
             particles are the first 5 of 10, and every method starts from the same.
         channels: of a sample, whose d values are channels * side * side.
+        group: how many neighbouring cases make one sample for density guidance, which is made for many dimensions.
 
     Returns:
         Clean samples, (B, N, d), in the dtype of noise; (B, 1, d) after renoising.
@@ -105,19 +106,33 @@ def run(method: Method, model: Model, noise: Array, *, channels: int = 1) -> Arr
     def denoiser(x: Array, t: int) -> Array:
         return model.eps(x, alpha_bar=SCHEDULE.alpha_bar(t))
 
-    predict = denoiser
-    if method.hds is not None:
-        predict = kds_ref.high_density_sampling(predict, cutoff=method.hds)
     if method.dgs is not None:
-        predict = kds_ref.density_guidance(predict, quantile=method.dgs, sample_ndim=1)
-        x_T = kds_ref.median_norm(x_T, sample_ndim=1)
-    options = {"schedule": SCHEDULE, "timesteps": timesteps(method), "steering": steering}
+        return _guided(method, denoiser, x_T, method.dgs, group)
+    predict = denoiser if method.hds is None else kds_ref.high_density_sampling(denoiser, cutoff=method.hds)
+    options: dict[str, Any] = {"schedule": SCHEDULE, "timesteps": timesteps(method), "steering": steering}
     sampler = SAMPLERS[method.sampler]
-    if method.renoise is None:
-        return sampler(predict, x_T, **options).x0
-    fresh = noise[n : n + 1].swapaxes(0, 1)
-    options |= {"cutoff": method.renoise, "sample_ndim": 1}
-    return kds_ref.mean_then_renoise(sampler, predict, x_T, fresh, **options).x0
+    if method.renoise is not None:
+        fresh = noise[n : n + 1].swapaxes(0, 1)
+        options |= {"cutoff": method.renoise, "sample_ndim": 1}
+        x0: Array = kds_ref.mean_then_renoise(sampler, predict, x_T, fresh, **options).x0
+    else:
+        x0 = sampler(predict, x_T, **options).x0
+    return x0
+
+
+def _guided(method: Method, denoiser: Callable[[Array, int], Array], x_T: Array, quantile: float, group: int) -> Array:
+    """Sample with density guidance, for which neighbouring cases (B, N, d) are one sample (B / group, N, group d)."""
+    cases, n, dimension = x_T.shape
+
+    def join(x: Array) -> Array:
+        return x.reshape(-1, group, n, dimension).swapaxes(1, 2).reshape(-1, n, group * dimension)
+
+    def part(x: Array) -> Array:
+        return x.reshape(-1, n, group, dimension).swapaxes(1, 2).reshape(cases, n, dimension)
+
+    guided = kds_ref.density_guidance(lambda x, t: join(denoiser(part(x), t)), quantile=quantile, sample_ndim=1)
+    start = kds_ref.median_norm(join(x_T), sample_ndim=1)
+    return part(SAMPLERS[method.sampler](guided, start, schedule=SCHEDULE, timesteps=timesteps(method)).x0)
 
 
 def steer_cases(options: Steering, *, channels: int = 1) -> Callable[[Array, float], tuple[Array, Any]]:

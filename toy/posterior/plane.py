@@ -13,6 +13,7 @@ import numpy as np
 
 from toy.mixture import Array, GaussianMixture, three_modes
 from toy.posterior.answers import choose
+from toy.posterior.batch import PosteriorBatch
 from toy.posterior.conditioning import condition
 from toy.posterior.methods import Method, Model, Steering, run
 from toy.posterior.scores import summarise
@@ -39,6 +40,22 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """One mixture as the model of all ensembles, in the fast form of a batch of one."""
+
+    batch: PosteriorBatch
+
+    @classmethod
+    def of(cls, mixture: GaussianMixture) -> Shared:
+        """Return the mixture as such a model."""
+        return cls(PosteriorBatch(np.log(mixture.weights)[None], mixture.means[None], mixture.covariances))
+
+    def eps(self, x: Array, *, alpha_bar: float) -> Array:
+        """Noise prediction of the mixture."""
+        return self.batch.eps(x.reshape(1, -1, x.shape[-1]), alpha_bar=alpha_bar).reshape(x.shape)
+
+
+@dataclass(frozen=True)
 class Tempered:
     """A model whose score is too sharp (factor above 1) or too flat (below)."""
 
@@ -60,11 +77,10 @@ def posteriors() -> dict[str, GaussianMixture]:
         >>> {name: round(float(mixture.weights.max()), 2) for name, mixture in posteriors().items()}
         {'one mode': 1.0, 'two modes': 0.55, 'ridge': 1.0, 'arc': 0.14}
     """
-    three, round_one = three_modes(), GaussianMixture([1.0], [[0.0, 0.0]], [np.eye(2)])
+    three, round_one = three_modes(), GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
     angles = np.linspace(0, np.pi, 11)
-    arc = GaussianMixture(
-        np.full(11, 1 / 11), 1.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1), np.tile(0.03 * np.eye(2), (11, 1, 1))
-    )
+    places = 1.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    arc = GaussianMixture(np.full(11, 1 / 11), places, np.tile(0.03 * np.eye(2), (11, 1, 1)))
     first, second, total = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]) / np.sqrt(2)
     return {
         "one mode": condition(three, np.eye(2), np.array([-1.0, 0.6]), noise_covariance=0.25 * np.eye(2)),
@@ -76,7 +92,7 @@ def posteriors() -> dict[str, GaussianMixture]:
 
 def exact_cases() -> dict[str, Case]:
     """Return the posteriors with their own exact score as the model."""
-    return {name: Case(name, truth, truth, truth) for name, truth in posteriors().items()}
+    return {name: Case(name, truth, Shared.of(truth), truth) for name, truth in posteriors().items()}
 
 
 def spurious(weight: float, distance: float) -> Case:
@@ -89,24 +105,24 @@ def spurious(weight: float, distance: float) -> Case:
     truth = posteriors()["one mode"]
     place = truth.mean() + np.array([distance, 0.0])
     believed = GaussianMixture(
-        [*((1 - weight) * truth.weights), weight],
-        [*truth.means, place],
-        [*truth.covariances, SPURIOUS_VARIANCE * np.eye(2)],
+        np.append((1 - weight) * truth.weights, weight),
+        np.append(truth.means, place[None], axis=0),
+        np.append(truth.covariances, SPURIOUS_VARIANCE * np.eye(2)[None], axis=0),
     )
-    return Case(f"spurious {weight:g} at {distance:g}", truth, believed, believed)
+    return Case(f"spurious {weight:g} at {distance:g}", truth, Shared.of(believed), believed)
 
 
 def other_errors() -> dict[str, Case]:
     """Return models with a missing mode, a score too sharp or too flat, and a bias."""
     one, two = posteriors()["one mode"], posteriors()["two modes"]
     largest = int(two.weights.argmax())
-    lacking = GaussianMixture([1.0], two.means[[largest]], two.covariances[[largest]])
+    lacking = GaussianMixture(np.ones(1), two.means[[largest]], two.covariances[[largest]])
     biased = GaussianMixture(one.weights, one.means + np.array([0.3, 0.0]), one.covariances)
     listed = (
-        Case("missing mode", two, lacking, two),
-        Case("too sharp", two, Tempered(two, 1.2), two),
-        Case("too flat", two, Tempered(two, 0.8), two),
-        Case("biased", one, biased, one),
+        Case("missing mode", two, Shared.of(lacking), two),
+        Case("too sharp", two, Tempered(Shared.of(two), 1.2), two),
+        Case("too flat", two, Tempered(Shared.of(two), 0.8), two),
+        Case("biased", one, Shared.of(biased), one),
     )
     return {case.name: case for case in listed}
 
@@ -114,7 +130,7 @@ def other_errors() -> dict[str, Case]:
 def lines(particles: int = 10) -> dict[str, Method]:
     """Return the methods that are compared in the plane; the whole point is one patch."""
     wanted: dict[str, Steering | None] = {"plain": None}
-    for bandwidth in (0.1, 0.3, 1.0, 3.0):
+    for bandwidth in (0.3, 1.0, 3.0):
         for cutoff in (0.3, 0.0):
             wanted[f"h={bandwidth:g} to {cutoff:g}"] = Steering(bandwidth=bandwidth, cutoff=cutoff)
     return {name: Method(name=name, steering=steering, particles=particles) for name, steering in wanted.items()}
@@ -125,7 +141,7 @@ def initial_noise(ensembles: int, particles: int, seed: int) -> Array:
     return np.random.default_rng(seed).standard_normal((particles, ensembles, 2))
 
 
-def measure(case: Case, method: Method, noise: Array) -> dict[str, Any]:
+def measure_case(case: Case, method: Method, noise: Array) -> dict[str, Any]:
     """Run one method on one case and score its answers.
 
     Args:

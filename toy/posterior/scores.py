@@ -134,9 +134,37 @@ def summarise(values: Array) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
+def ratio_of_means(a: Array, b: Array) -> dict[str, float]:
+    """Ratio of two means over the same repetitions, and its 95% interval by the delta method.
+
+    Example:
+        >>> ratio_of_means(np.array([1.0, 3.0]), np.array([2.0, 6.0]))
+        {'mean': 0.5, 'low': 0.5, 'high': 0.5}
+    """
+    ratio = float(a.mean() / b.mean())
+    rest = summarise((a - ratio * b) / b.mean())
+    return {"mean": ratio, "low": ratio + rest["low"], "high": ratio + rest["high"]}
+
+
 def psnr(error: float, scale: float) -> float:
     """PSNR in dB of a mean squared error in the prior's units, for grey values in [0, 1]."""
     return -10 * math.log10(error * scale**2)
+
+
+def psnr_gain(errors: Array, reference: Array) -> dict[str, float]:
+    """PSNR of one mean squared error over that of another, in dB, with its 95% interval.
+
+    Args:
+        errors: squared errors of a method, one for each repetition.
+        reference: those of the other one, paired.
+
+    Example:
+        >>> psnr_gain(np.array([1.0, 2.0]), np.array([10.0, 20.0]))["mean"]
+        10.0
+    """
+    ratio = ratio_of_means(errors, reference)
+    # A smaller error is a larger PSNR, so the ends change places.
+    return {name: -10 * math.log10(ratio[end]) for name, end in (("mean", "mean"), ("low", "high"), ("high", "low"))}
 
 
 def _mean_apart(square: Any) -> Array:
