@@ -47,9 +47,9 @@ def degradations() -> dict[str, Degradation]:
         {'average': (4, 64), 'hole': (48, 64), 'noise': (64, 64)}
     """
     line = np.kron(np.eye(PATCH // FACTOR), np.full((1, FACTOR), 1 / FACTOR))  # means of four along an axis
-    blocks: Array = np.kron(line, line)
+    blocks = np.asarray(np.kron(line, line), dtype=np.float64)
     whole: Array = np.eye(PATCH * PATCH)
-    seen = np.ones((PATCH, PATCH), dtype=bool)
+    seen = np.ones((PATCH, PATCH)) > 0
     seen[PATCH // 4 : -PATCH // 4, PATCH // 4 : -PATCH // 4] = False  # a quarter of the area
     listed = (
         Degradation("average", blocks, 0.05, "4x averaging, noise 0.05"),

@@ -140,6 +140,8 @@ def draw_photos(results: dict[str, Any]) -> Figure:
         error = np.array([[p["mean"] - p["low"], p["high"] - p["mean"]] for p in part]).T
         choosing.errorbar(places, [p["mean"] for p in part], error, color=COLOURS[name], marker="o", label=name)
     choosing.set(xlabel="independent places in a picture (8 x 8 patches)", xscale="log", ylim=(0, 1))
+    choosing.set_xticks(places, labels=[str(n) for n in places])
+    choosing.minorticks_off()
     title = "part of the way from a random particle to the average\nthat choosing goes (squared error)"
     choosing.set_title(title, fontsize=10)
     choosing.legend(fontsize=8)

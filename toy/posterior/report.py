@@ -38,7 +38,7 @@ def collect(settings: dict[str, Any], found: dict[str, dict[str, Any]], *, scale
             reference = tasks["plain"]
             results[part] = {name: summarise_line(line, reference, scale) for name, line in tasks.items()}
         else:
-            results[part] = tasks
+            results[part] = _without_particles(tasks)
     rounded: dict[str, Any] = _round(results)
     return rounded
 
@@ -81,6 +81,13 @@ def format_table(results: dict[str, Any]) -> str:
         cells = (_cell(line[answer]) if answer in line else "" for answer in answers)
         rows.append((name.ljust(24) + "".join(cell.ljust(18) for cell in cells)).rstrip())
     return "\n".join(rows)
+
+
+def _without_particles(tree: Any) -> Any:
+    """Leave out the particles that only a figure shows."""
+    if isinstance(tree, dict):
+        return {key: _without_particles(value) for key, value in tree.items() if key != "shown"}
+    return tree
 
 
 def _cell(row: dict[str, Any]) -> str:
