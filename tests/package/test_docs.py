@@ -23,7 +23,11 @@ COMMAND_LINES = (  # what only the commands use: --help says it
     "real.train.parsers",
     "real.plugin.table",
     "toy.__main__",
+    "toy.errors",
     "toy.files",
+    "toy.posterior.command",
+    "toy.posterior.figures",
+    "toy.posterior.report",
     "toy.report",
 )
 

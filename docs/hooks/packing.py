@@ -1,4 +1,4 @@
-"""One small file of what `explorable` computed: whole numbers of 12 bits, each as two letters of base64.
+"""One small file of what `sweep` computed: whole numbers of 12 bits, each as two letters of base64.
 
 A position is its place on a square of 4096 by 4096 points, which is also the coordinate system of the picture,
 with y pointing down as on a screen. Pictures that are equal point for point are stored once: DDIM's serve all
@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from sweep import Sweep, Ways, explore, settings_of
 
-from toy.explorable import Sweep, Ways, explore, settings_of
 from toy.figure import GRID_POINTS, MASSES, contour_levels
 from toy.mixture import Array, GaussianMixture, three_modes
 

@@ -1,6 +1,8 @@
 """The data of the explorable page: the runs are the toy's own, the file holds them, and the page's text is true."""
 
 import base64
+import doctest
+import importlib
 import json
 import re
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy", reason="comes with the extra toy")
+pytest.importorskip("matplotlib", reason="comes with the extra toy")
+from packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, place
+from sweep import Sweep, Ways, explore, follow
+
 from toy.experiment import run_method
-from toy.explorable import Sweep, Ways, explore, follow
 from toy.figure import MASSES
 from toy.mixture import three_modes
-from toy.packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, place
 from toy.settings import Settings
 from toy.statistics import ensemble_statistics
 
@@ -243,3 +248,10 @@ def test_the_page_names_the_settings_of_its_data(text: str) -> None:
     for button in buttons:
         assert button.pop("cutoff") in SWEEP.cutoffs
         assert all(value in offered[name] for name, value in button.items())
+
+
+@pytest.mark.parametrize("name", ["packing", "sweep"])
+def test_the_examples_run(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0
