@@ -2,10 +2,12 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
-`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`.
+`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `denoisers`, `ode`,
+`modes`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref.denoisers import SteeredDenoiser, vp_denoiser
 from kds_ref.density import log_density, log_density_gradient
 from kds_ref.diffusion import (
     add_noise,
@@ -44,6 +46,7 @@ __all__ = [
     "ProbabilityFlowODE",
     "SamplerResult",
     "SamplerState",
+    "SteeredDenoiser",
     "SteeringInfo",
     "add_noise",
     "blurring_mean_shift",
@@ -77,4 +80,5 @@ __all__ = [
     "time_grid",
     "unpatchify",
     "velocity",
+    "vp_denoiser",
 ]
