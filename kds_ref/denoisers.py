@@ -22,7 +22,6 @@ from kds_ref._arrays import (
     check_number,
     check_same_shape,
     common_namespace,
-    to_numpy,
 )
 from kds_ref.diffusion import predict_x0, predict_x0_from_v
 from kds_ref.kernels import Kernel
@@ -190,13 +189,19 @@ def _noise_level(sigma: float | Array) -> float:
     """The one noise level that a number or an array holds."""
     if not hasattr(sigma, "shape"):
         return check_number("sigma", sigma, low=0.0)
-    values = to_numpy(sigma, common_namespace(sigma=sigma)).ravel()
-    if values.size == 0 or np.ptp(values) > 1e-6 * values[0]:
+    xp = common_namespace(sigma=sigma)
+    try:
+        low, high = (float(xp.min(sigma)), float(xp.max(sigma))) if 0 not in sigma.shape else (math.inf, -math.inf)
+    except TypeError as error:  # jax.jit
+        raise TypeError(
+            "sigma is hidden by a compiler; pass a Python number, since it decides whether to steer"
+        ) from error
+    if not low <= high <= low + 1e-6 * abs(low):
         raise ValueError(
-            f"sigma of shape {tuple(sigma.shape)} must hold one noise level, got {sorted(set(values.tolist()))[:3]}; "
-            "call the denoiser once per level"
+            f"sigma of shape {tuple(sigma.shape)} must hold one noise level, got {low:g} to {high:g}; call the "
+            "denoiser once per level"
         )
-    return check_number("sigma", float(values[0]), low=0.0)
+    return check_number("sigma", low, low=0.0)
 
 
 def _x0_itself(x_t: Array, x0: Array, alpha_bar: float) -> Array:

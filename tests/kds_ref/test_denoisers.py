@@ -176,7 +176,7 @@ def test_the_denoiser_gets_x_and_sigma_as_they_came(xp: Any) -> None:
         (
             lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([1.0, 2.0])),
             ValueError,
-            r"sigma of shape \(2,\) must hold one noise level, got \[1.0, 2.0\]; call the denoiser once per level",
+            r"sigma of shape \(2,\) must hold one noise level, got 1 to 2; call the denoiser once per level",
         ),
         (
             lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.zeros(0)),
@@ -187,7 +187,17 @@ def test_the_denoiser_gets_x_and_sigma_as_they_came(xp: Any) -> None:
         (
             lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([np.nan])),
             ValueError,
-            "sigma is nan",
+            r"sigma of shape \(1,\) must hold one noise level, got nan to nan",
+        ),
+        (
+            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([np.inf])),
+            ValueError,
+            "sigma is inf",
+        ),
+        (
+            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([-1.0])),
+            ValueError,
+            "sigma is -1",
         ),
         (lambda: vp_denoiser(None, schedule=SCHEDULE), TypeError, "model is a NoneType"),
         (lambda: vp_denoiser(shrink, schedule=0.5), TypeError, "schedule is a float"),
