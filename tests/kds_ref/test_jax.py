@@ -58,7 +58,8 @@ def test_a_steered_denoiser(compiled: bool) -> None:
     function = jax.jit(denoiser, static_argnums=1) if compiled else denoiser
     np.testing.assert_allclose(np.asarray(function(jnp.asarray(X), 0.7)), denoiser(X, 0.7), rtol=1e-5, atol=1e-5)
     if not compiled:
-        assert jnp.array_equal(denoiser(jnp.asarray(X), jnp.full((5, 1, 1, 1), 0.7)), denoiser(jnp.asarray(X), jnp.float32(0.7)))
+        rows = denoiser(jnp.asarray(X), jnp.full((5, 1, 1, 1), 0.7))
+        assert jnp.array_equal(rows, denoiser(jnp.asarray(X), jnp.float32(0.7)))
 
 
 def test_a_level_that_a_compiler_hides_is_refused_in_one_sentence() -> None:

@@ -57,20 +57,23 @@ def problem() -> type[Problem]:
 
 
 def _torchvision() -> None:
-    """The libraries import torchvision, whose compiled operators load beside its own build of torch only.
+    """The libraries import torchvision, whose compiled operators load only with the build of torch that they fit.
 
-    Where they do not, torchvision goes without them, except that it insists on the signatures of these two. The
-    libraries call neither.
+    Elsewhere it goes without them, except that it insists on the signatures of these two. The libraries call neither.
     """
     if importlib.util.find_spec("torchvision") is None:
         pytest.skip("torchvision is not installed")
-    if "torchvision" not in sys.modules:
-        try:
-            torch.ops.torchvision.nms  # noqa: B018
-        except AttributeError:
-            _library.append(torch.library.Library("torchvision", "FRAGMENT"))
-            for name in ("nms", "qnms"):
-                _library[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "operator torchvision::nms does not exist" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _library.append(torch.library.Library("torchvision", "FRAGMENT"))
+        for name in ("nms", "qnms"):
+            _library[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        importlib.import_module("torchvision")
 
 
 _library: list[torch.library.Library] = []
