@@ -3,10 +3,11 @@
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
 `mean_shift`, `patches`, `steering`, `strength_schedule`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`,
-`ode`, `modes`, `rivals`.
+`denoisers`, `ode`, `modes`, `rivals`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref.denoisers import SteeredDenoiser, vp_denoiser
 from kds_ref.density import log_density, log_density_gradient
 from kds_ref.diffusion import (
     add_noise,
@@ -47,6 +48,7 @@ __all__ = [
     "ProbabilityFlowODE",
     "SamplerResult",
     "SamplerState",
+    "SteeredDenoiser",
     "SteeringInfo",
     "add_noise",
     "blurring_mean_shift",
@@ -84,4 +86,5 @@ __all__ = [
     "time_grid",
     "unpatchify",
     "velocity",
+    "vp_denoiser",
 ]
