@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from real import open_model  # noqa: E402
 from real.bench.evaluate import table  # noqa: E402
 from real.bench.reconstruction import reconstruct  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
-from real.models.latent import BUNDLED, LatentModel, load_model  # noqa: E402
-from real.restorers.super_resolution import Comparison, compare  # noqa: E402
+from real.models.latent import BUNDLED, LatentModel  # noqa: E402
+from real.restorers.compare import Comparison  # noqa: E402
 from real.settings import Settings  # noqa: E402
 from real.train.record import latent_settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def model() -> LatentModel:
-    return load_model()
+    return open_model(device="cpu", dtype="float32")
 
 
 def test_it_has_the_shape_of_ldm_sr(model: LatentModel) -> None:
@@ -60,11 +61,11 @@ def test_its_latents_have_the_scale_that_they_were_trained_to(model: LatentModel
 
 
 @pytest.fixture(scope="module")
-def restored(model: LatentModel) -> tuple[np.ndarray, Comparison]:
+def restored(model: LatentModel, compared: Any) -> tuple[np.ndarray, Comparison]:
     """A photo outside the training data, with half as many particles as the paper."""
     truth = np.ascontiguousarray(sample_photo()[32:160, 64:192])
     low = Degradation()(truth, np.random.default_rng(0))
-    return truth, compare(truth, low, model, Settings(particles=5))
+    return truth, compared(truth, low, model, Settings(particles=5))
 
 
 def test_it_restores_a_photo(model: LatentModel, restored: tuple[np.ndarray, Comparison]) -> None:
