@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from real.errors import UserError
+
 __all__ = ["SCALE", "Degradation", "check_truth", "jpeg"]
 
 SCALE = 4
@@ -41,9 +43,9 @@ class Degradation:
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise ValueError(f"{name}: got ({low}, {high}); it needs {least} <= low <= high <= {most}")
+                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
         if not 0.0 <= self.skip <= 1.0:
-            raise ValueError(f"skip: got {self.skip}; give a probability from 0 to 1")
+            raise UserError(f"got {self.skip}; give a probability from 0 to 1", argument="skip")
 
     def __call__(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.

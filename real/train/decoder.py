@@ -18,6 +18,7 @@ import torch
 from diffusers import UNet2DModel, VQModel
 
 from real.degradations.simple import Degradation
+from real.errors import UserError
 from real.train.loop import Run, RunSettings, autocast
 from real.train.normalised import joined, parted
 from real.train.photos import CropSampler
@@ -39,7 +40,9 @@ class DecoderSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
         if not 0 <= self.predicted <= self.batch:
-            raise ValueError(f"predicted: got {self.predicted}; give a whole number from 0 to the batch, {self.batch}")
+            raise UserError(
+                f"got {self.predicted}; give a whole number from 0 to the batch, {self.batch}", argument="predicted"
+            )
 
 
 def train_decoder(

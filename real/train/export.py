@@ -8,6 +8,7 @@ from pathlib import Path
 
 import diffusers
 
+from real.errors import UserError
 from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 
@@ -39,10 +40,10 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         FileExistsError: `output` holds something already.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise ValueError(f"bandwidth: got {bandwidth}; give a positive finite number")
+        raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
-        raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
+        raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from real import open_model  # noqa: E402
 from real.bench.evaluate import table  # noqa: E402
 from real.bench.quality import quality_table  # noqa: E402
 from real.bench.reconstruction import reconstruct  # noqa: E402
@@ -14,14 +15,14 @@ from real.degradations.simple import Degradation  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import encode_photo  # noqa: E402
-from real.models.latent import BUNDLED, LatentModel, load_model  # noqa: E402
-from real.restorers.super_resolution import Comparison, compare  # noqa: E402
+from real.models.latent import BUNDLED, LatentModel  # noqa: E402
+from real.restorers.compare import Comparison  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def model() -> LatentModel:
-    return load_model()
+    return open_model(device="cpu", dtype="float32")
 
 
 def test_it_has_the_shape_of_ldm_sr(model: LatentModel) -> None:
@@ -78,11 +79,11 @@ def _corner(photo: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def restored(model: LatentModel) -> tuple[np.ndarray, Comparison]:
+def restored(model: LatentModel, compared: Any) -> tuple[np.ndarray, Comparison]:
     """A photo outside the training data, with half as many particles as the paper."""
     truth = np.ascontiguousarray(sample_photo()[32:160, 64:192])
     low = Degradation()(truth, np.random.default_rng(0))
-    return truth, compare(truth, low, model, Settings(particles=5, cutoff=0.0))
+    return truth, compared(truth, low, model, Settings(particles=5, cutoff=0.0))
 
 
 def test_it_restores_a_photo(model: LatentModel, restored: tuple[np.ndarray, Comparison]) -> None:

@@ -54,7 +54,7 @@ def test_orthogonalise_flattens_the_singular_values() -> None:
 
 
 def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_path: Path) -> None:
-    from real.models.latent import load_model
+    from real import open_model
     from real.train.export import export_model
 
     counts = {"used": 4}
@@ -65,7 +65,7 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
         rows = [json.loads(line) for line in (tmp_path / stage / "curve.jsonl").read_text().splitlines()]
         assert rows[-1]["loss"] < 0.8 * rows[0]["loss"], (name, rows[0], rows[-1])
     export_model(tmp_path / "a", tmp_path / "u", tmp_path / "model")
-    assert load_model(str(tmp_path / "model")).unet.config.in_channels == 6
+    assert open_model(str(tmp_path / "model"), device="cpu", dtype="float32").unet.config.in_channels == 6
     record = json.loads((tmp_path / "model" / "training.json").read_text())
     assert record["unet"]["command"] == "u"
     assert record["autoencoder"]["settings"]["codes"] == 16
@@ -77,7 +77,8 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
     assert not (tmp_path / "other").exists()
     export = ["export", "--autoencoder", tmp_path / "a", "--unet", tmp_path / "u", "--output", tmp_path / "other"]
     assert main([*map(str, export), "--bandwidth", "3"]) == 0
-    assert (load_model(str(tmp_path / "model")).bandwidth, load_model(str(tmp_path / "other")).bandwidth) == (0.3, 3.0)
+    models = [open_model(str(tmp_path / name), device="cpu", dtype="float32") for name in ("model", "other")]
+    assert [model.bandwidth for model in models] == [0.3, 3.0]
 
 
 def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:
