@@ -19,8 +19,8 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 from kds_ref import steer  # noqa: E402
-from real.plugin import step as step_module  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
+from real.plugin import step as step_module  # noqa: E402
 from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
 
 

@@ -33,7 +33,6 @@ from real.plugin import SteeringState, particle_generators, steer_scheduler  # n
 from real.plugin.call import Call  # noqa: E402
 from real.plugin.schedulers import SUPPORTED  # noqa: E402
 from real.plugin.step import steer_step  # noqa: E402
-
 from real.sampling import initial_noise  # noqa: E402
 
 

@@ -1,6 +1,5 @@
 """Training: it learns, it resumes to the same numbers, it refuses what does not fit."""
 
-import contextlib
 import json
 import math
 from dataclasses import replace
