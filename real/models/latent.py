@@ -2,9 +2,9 @@
 
 A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same paper's inpainting model: `vqvae/`
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
-super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present, carries the bandwidth
-that fits the scale of the model's latents. `real.models.families` recognises a model; whole pipelines are in
-`real.models.pipeline`.
+super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if
+present, carries the bandwidth that fits the scale of the model's latents. `real.models.families` recognises a model;
+whole pipelines are in `real.models.pipeline`.
 """
 
 from __future__ import annotations

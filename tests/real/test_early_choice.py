@@ -1,6 +1,7 @@
 """Early choice: the particle that the studies pick at the cut-off, and the network sees only that one from there on."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: LatentModel, l
 
 
 def test_the_plain_sampler_draws_every_particle_to_the_end(
-    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray, compared: Any
 ) -> None:
     settings = replace(SETTINGS, early_choice=True)
     plain = sample(tiny, padded_condition(low, tiny), settings, steered=False)
@@ -98,7 +99,7 @@ def test_the_plain_sampler_draws_every_particle_to_the_end(
 
 
 def test_a_comparison_scores_what_an_early_choice_would_have_given(
-    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray, compared: Any
 ) -> None:
     differs = False
     for seed in range(4):

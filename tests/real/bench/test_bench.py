@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 torch = pytest.importorskip("torch")
-from real import open_model
+from real import open_model  # noqa: E402
 from real.api import inpaint  # noqa: E402
 from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
@@ -29,8 +29,8 @@ from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
-from real.restorers import latent as latent_problem  # noqa: E402
-from real.restorers.super_resolution import bicubic  # noqa: E402
+from real.restorers import latent as latent_restorer  # noqa: E402
+from real.restorers.compare import bicubic  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -255,7 +255,7 @@ def test_all_lines_start_from_the_same_noise(
         conditions.append(condition)
         return particles
 
-    monkeypatch.setattr(latent_problem, "sample", spy)
+    monkeypatch.setattr(latent_restorer, "sample", spy)
     task = replace(task_of("fig6", photos), limit=1)
     run_study(task, tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h

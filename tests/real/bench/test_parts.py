@@ -177,9 +177,9 @@ def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
 def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel) -> None:
     assert fill_grid(STUDIES["fig6"], {"particles": [2, 3]}).particles == (2, 3)
     assert fill_grid(STUDIES["table1"], {"particles": [2]}).particles == (2,)
-    with pytest.raises(UserError, match="--particles: got 2 values"):
+    with pytest.raises(UserError, match="particles must have one value in this study, got 2"):
         fill_grid(STUDIES["table1"], {"particles": [2, 3]})
-    with pytest.raises(UserError, match="--guidance: got 1, 1"):
+    with pytest.raises(UserError, match="guidance must have each value once, got 1, 1"):
         fill_grid(STUDIES["table6"], {"guidance": [1, 1]})
     assert _with_bandwidth(Grid(), tiny).bandwidth == (0.4,)
     with pytest.raises(UserError, match=r"the model's own is 0\.4"):

@@ -328,13 +328,13 @@ def test_guidance_needs_something_to_guide_by(models: Callable[..., Any], photos
 @pytest.mark.parametrize(
     ("kind", "changes", "error", "named"),
     [
-        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "--guidance: got 0.5"),
-        ("upscaler", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it acts through guidance alone"),
-        ("upscaler", {"noise_level": 351}, ValueError, "noise_level: got 351"),
-        ("inpainter", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
-        ("tiny", {"prompt": "a cat"}, UserError, "--prompt: it belongs to models that read text"),
-        ("tiny", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it belongs to"),
-        ("tiny", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
+        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "guidance must be at least 1"),
+        ("upscaler", {"negative_prompt": "dog"}, UserError, "negative_prompt: it acts through guidance alone"),
+        ("upscaler", {"noise_level": 351}, UserError, "noise_level must be .*got 351"),
+        ("inpainter", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
+        ("tiny", {"prompt": "a cat"}, UserError, "prompt: it belongs to models that read text"),
+        ("tiny", {"negative_prompt": "dog"}, UserError, "negative_prompt: it belongs to"),
+        ("tiny", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -418,7 +418,7 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
         (["table1", "--model", "{upscaler}", "--noise-level", "400"], "noise_level: got 400"),
-        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance: got 0.5"),
+        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),
     ],

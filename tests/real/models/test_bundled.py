@@ -1,6 +1,7 @@
 """The model that the package carries: its shape, its size, and that it restores a photo it has never seen."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
