@@ -168,7 +168,7 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
     family = FAMILIES[model.family]
     if family.task != task:
         raise UserError(
-            f"{model.name!r} is for the task {family.task!r}; open one with task={task!r}", argument="model"
+            f"{model.name!r} is for the task {family.task!r}; open one for {task!r}", argument="model"
         )
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:

@@ -40,7 +40,7 @@ def of_a_bug() -> int:
 
 def test_the_core_is_believed_about_options_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(of_the_core, prog="p", options={"strength": 2.0}) == 2
-    assert capsys.readouterr().err.startswith("p: error: --strength must be")
+    assert capsys.readouterr().err.startswith("p: error: --strength ")
     for command, options in ((of_the_core, {"steps"}), (of_a_bug, {"strength"}), (lambda: len(3), {"strength"})):
         with pytest.raises((ValueError, TypeError)):  # with its traceback
             run_command(command, prog="p", options=options)
