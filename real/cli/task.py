@@ -11,7 +11,7 @@ from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.task import StudyTask
 from real.cli.backbones import hint_places_of, recipe_of
 from real.degradations.simple import SCALE
 from real.errors import UserError
@@ -20,7 +20,7 @@ from real.settings import Settings
 __all__ = ["task_of"]
 
 
-def task_of(options: argparse.Namespace, command: str) -> Task:
+def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     """What the options ask for.
 
     Args:
@@ -55,7 +55,7 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         grid = replace(grid, degradation=("pairs",))
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return Task(
+    return StudyTask(
         options.study,
         study,
         grid,

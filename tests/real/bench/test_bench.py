@@ -22,7 +22,7 @@ from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import Task  # noqa: E402
+from real.bench.task import StudyTask  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
@@ -57,11 +57,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path) -> Task:
+def task_of(name: str, photos: Path) -> StudyTask:
     study = STUDIES[name]
     small = {"steps": [2], "bandwidth": [20.0], "particles": [3]} | SMALL.get(name, {})
     grid = fill_grid(study, small)
-    return Task(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
+    return StudyTask(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
 
 
 @pytest.fixture(scope="session")
