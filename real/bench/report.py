@@ -11,7 +11,7 @@ from real.bench.figures import BUDGETS
 from real.bench.metrics import REPORTED
 from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
-from real.bench.plan import Draw, Line, Study
+from real.bench.plan import Line, PlannedDraw, Study
 from real.bench.sets import set_scores
 from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
 from real.records.journal import Rows
@@ -20,7 +20,7 @@ __all__ = ["render", "summarise"]
 
 
 def summarise(
-    study: Study, lines: Sequence[Line], plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]
+    study: Study, lines: Sequence[Line], plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
 ) -> dict[str, Any]:
     """Numbers of a report.
 
@@ -67,7 +67,7 @@ def summarise(
     return summary
 
 
-def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
+def _values(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
     """Every metric of a line, one number a photo."""
     run, n = plan[line.run.key].run.key, str(line.run.settings.particles)
     of_line = [rows[photo, run] for photo in photos]
@@ -82,14 +82,16 @@ def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[s
     return values
 
 
-def _of_sets(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _of_sets(
+    line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Metrics of all photos together: one number, without an interval."""
     of_line = [rows[photo, plan[line.run.key].run.key] for photo in photos]
     distances = set_scores(of_line, str(line.run.settings.particles), line.outcome)
     return {metric: {"mean": value, "low": None, "high": None} for metric, value in distances.items()}
 
 
-def _evaluations(line: Line, plan: Mapping[str, Draw], rows: Rows, photo: str) -> int:
+def _evaluations(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photo: str) -> int:
     row = rows[photo, plan[line.run.key].run.key]
     return evaluations_of(line.run, line.outcome, row["until_cutoff"])
 

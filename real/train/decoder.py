@@ -83,7 +83,8 @@ def train_decoder(
         module.requires_grad_(False)
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **vars(degradation)}.items()}
-    run = TrainingRun(vqvae, folder, run_settings, {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data})
+    identity = {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data}
+    run = TrainingRun(vqvae, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:

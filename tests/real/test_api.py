@@ -293,10 +293,10 @@ def test_what_does_not_fit_is_refused(
     ):
         with pytest.raises(ValueError, match=named):
             super_resolve(low, model=upscaler, **options)
-    with pytest.raises(ValueError, match="model: .* for the task 'inpaint'"):
+    with pytest.raises(ValueError, match=r"model: .* for the task 'inpaint'"):
         super_resolve(low, model=inpainter)
     for wrong in (upscaler, tiny):
-        with pytest.raises(ValueError, match="model: .* for the task 'sr'"):
+        with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
             inpaint(small, hole, model=wrong)
     for mask, named in ((hole[:5], "mask: got"), (hole.astype(int), "mask: got"), (~hole & hole, "no pixel")):
         with pytest.raises(ValueError, match=named):

@@ -13,7 +13,7 @@ from real.errors import UserError
         (UserError("no photo can be used"), "no photo can be used"),
         (UserError("must be at least 1, got 0", argument="patch_size"), "--patch-size must be at least 1, got 0"),
         (UserError("there is no\n file 'x'", argument="image"), "IMAGE: there is no file 'x'"),
-        (UserError("give `tile` or `dtype=float16`, or `vae_tiling=True`"), "give --tile or --dtype float16, or --vae-tiling"),
+        (UserError("`tile` or `dtype=float16`, or `vae_tiling=True`"), "--tile or --dtype float16, or --vae-tiling"),
         (UserError("run `hf download a/b`"), "run `hf download a/b`"),  # a command is no argument
     ],
 )

@@ -80,7 +80,10 @@ def test_a_process_that_dies_is_an_error_on_the_others(run_all: Any, tmp_path: P
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 20 s"]), ("fails", ["IMAGE: it cannot be read (rank 1 of 2)"])],
+    [
+        ("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 20 s"]),
+        ("fails", ["IMAGE: it cannot be read (rank 1 of 2)"]),
+    ],
 )
 def test_what_goes_wrong_in_one_process_is_one_message(what: str, words: list[str], run_all: Any) -> None:
     ((status, text),) = run_all([[*TORCHRUN, LOST, what]])

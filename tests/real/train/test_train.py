@@ -17,7 +17,7 @@ from real.models.regression import RegressionNetwork, load_regression, regress  
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
-from real.train.latents import Batches, LatentPair, draw_timesteps, encode_photos  # noqa: E402
+from real.train.latents import Batches, EncodedPhoto, draw_timesteps, encode_photos  # noqa: E402
 from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
@@ -293,7 +293,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
-    pairs = [LatentPair(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
+    pairs = [EncodedPhoto(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
     task = SuperResolutionTask(Degradation())
     task.prepare(pairs, None, Path(), settings(10), 8)
     batches, others = (Batches(pairs, task, crop=8, batch=4) for _ in range(2))
@@ -341,7 +341,7 @@ def test_an_inpainting_crop_holds_its_hole_and_knows_nothing_of_what_is_in_it(
     inside[top:bottom, left:right] = 255 - inside[top:bottom, left:right]
     other = InpaintingTask(holes=2)
     (tmp_path / "other").mkdir()
-    other.prepare([LatentPair(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
+    other.prepare([EncodedPhoto(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
     assert np.array_equal(other._holes[0][0].latents, known)
     again = InpaintingTask(holes=2)
     again.prepare(pairs, None, tmp_path, settings(1), 12)  # from the folder: nothing is encoded again
