@@ -1,7 +1,7 @@
 """Synthetic low-resolution photos: blur, downsampling by four, noise and JPEG, drawn at random within stated ranges.
 
 One stage of the degradation that real-world super-resolution is trained with (Wang et al. 2021, Real-ESRGAN); both
-stages are in `real.second_order`. Images are RGB, uint8, (H, W, 3).
+stages are in `real.degradations.real_esrgan`. Images are RGB, uint8, (H, W, 3).
 """
 
 from __future__ import annotations

@@ -145,10 +145,10 @@ def weights_options(source: Source, *, pickled_weights: bool) -> dict[str, Any]:
 
 def kds_bandwidth(source: Source) -> float:
     """The bandwidth in the model's kds.json; the paper's where there is none."""
-    config = read_config(source, "kds.json") or {"bandwidth": PAPER_BANDWIDTH}
+    config = read_config(source, "kds.json") or {}
     try:
-        return float(config["bandwidth"])
-    except (KeyError, TypeError, ValueError) as error:
+        return float(config.get("bandwidth", PAPER_BANDWIDTH))
+    except (AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"kds.json of {source.name!r} must have a number as its bandwidth", argument=source.argument
         ) from error

@@ -45,7 +45,9 @@ class SuperResolutionTask:
         """The ranges of the degradation."""
         return asdict(self.degradation)
 
-    def prepare(self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Nothing can be computed beforehand."""
         self._pairs = pairs
 
@@ -102,7 +104,9 @@ class InpaintingTask:
         """How holes are drawn."""
         return {"holes": self.holes, "sides": list(self.sides)}
 
-    def prepare(self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"

@@ -308,7 +308,7 @@ def test_what_does_not_fit_is_refused(
     for option in ("vae_tiling", "cpu_offload"):
         with pytest.raises(UserError, match=f"^{option}"):
             open_model(None, **{option: True})
-    with pytest.raises(UserError, match="^device"):
+    with pytest.raises(UserError, match=r"^device"):
         open_model(None, device="abacus")
 
 
