@@ -24,7 +24,7 @@ def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     """What the options ask for.
 
     Args:
-        options: Of `python -m real bench`, parsed.
+        options: Options of `python -m real bench`, parsed.
         command: For the record.
 
     Raises:
@@ -78,7 +78,7 @@ def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
 
 
 def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
-    """The study with the paper's rows of this backbone and this set beside it, as far as its table has them."""
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
     wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())

@@ -88,8 +88,8 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     Sampler, steering and autoencoder stay in float32, whatever the denoiser's precision.
 
     Args:
-        source: From `real.models.hub.locate`.
-        family: From `real.models.families.recognise`.
+        source: Place of the model, from `real.models.hub.locate`.
+        family: Its family, from `real.models.families.recognise`.
         options: How to load and run it.
 
     Raises:
