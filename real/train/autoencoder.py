@@ -42,7 +42,7 @@ import torch
 from diffusers import VQModel
 
 from real.degradations.simple import Degradation
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
@@ -88,7 +88,7 @@ def train_autoencoder(
         model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
     plain = _plain(settings, degradation)
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
     switch = int(run_settings.steps * settings.quantised_from)
 
