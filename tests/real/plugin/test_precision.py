@@ -12,6 +12,7 @@ from real.plugin import steer_scheduler  # noqa: E402
 from real.plugin.call import Call  # noqa: E402
 from real.plugin.schedulers import SUPPORTED  # noqa: E402
 
+
 def shares(kind: Any, prediction: str, dtype: Any, t: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, Any]:
     """(relative error of the shift that the plain step got from the rewritten output, dtype of the result)."""
     options: dict[str, Any] = {"prediction_type": prediction, "beta_schedule": "scaled_linear", "beta_start": 0.00085}

@@ -464,9 +464,9 @@ class Arithmetic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point():
-            if func._schema.name.split("::")[1] not in MOVES:
-                self.dtypes.add(out.dtype)
+        large = isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point()
+        if large and func._schema.name.split("::")[1] not in MOVES:
+            self.dtypes.add(out.dtype)
         return out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from real.disagreement import draw_spread, save_spread, spread_map
+from real.images.disagreement import draw_spread, save_spread, spread_map
 
 
 def particles(n: int = 5, height: int = 6, width: int = 7, channels: int = 3) -> np.ndarray:

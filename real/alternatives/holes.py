@@ -12,11 +12,11 @@ import importlib.util
 import numpy as np
 from skimage.restoration import inpaint_biharmonic
 
-from real.cli import UserError
+from real.errors import UserError
 
 __all__ = ["INSTALL", "biharmonic", "fast_marching", "navier_stokes"]
 
-INSTALL = 'pip install "kds-ref[real,rivals]"'
+INSTALL = 'pip install "kds-ref[real,alternatives]"'
 RADIUS = 3.0  # pixels around each pixel of the hole that OpenCV looks at
 
 

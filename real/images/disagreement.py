@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from real.images import save_png
+from real.images.photos import save_png
 
 __all__ = ["draw_spread", "save_spread", "spread_map"]
 

