@@ -96,6 +96,7 @@ def sample(
             processes do not divide N, or differ in the settings, the model or the condition's shape.
         RankError: A process ended or did not answer.
     """
+    settings = settings.for_schedule(model.schedule.alphas_cumprod)
     noise = _noise(condition, settings, indices=indices, steered=steered, ranks=ranks)
     if ranks is not None:
         condition = _shared_condition(ranks, model, condition, settings, steered)

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.degradations.simple import Degradation  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.sampling import initial_noise, sample  # noqa: E402
@@ -134,3 +135,20 @@ def test_unsteered_ddim_is_the_pipeline_of_diffusers(
 def test_bad_settings(option: dict[str, object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Settings(**option)
+
+
+def test_a_noise_to_signal_ratio_is_a_cutoff_of_the_models_schedule(tiny: LatentModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    alpha_bar = np.asarray(tiny.schedule.alphas_cumprod)
+    ratio = np.sqrt((1 - alpha_bar) / alpha_bar)
+    by_time = sample(tiny, condition, replace(SETTINGS, cutoff=0.5))
+    by_noise = sample(tiny, condition, replace(SETTINGS, cutoff_nsr=float(ratio[500])))
+    assert torch.equal(by_noise.latents, by_time.latents)
+    assert by_noise.trace == by_time.trace
+    assert replace(SETTINGS, cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
+    assert replace(SETTINGS, cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
+    for wrong in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(UserError, match="must be a positive finite number"):
+            replace(SETTINGS, cutoff_nsr=wrong)
+    with pytest.raises(UserError, match="must be at most the model's largest"):
+        sample(tiny, condition, replace(SETTINGS, cutoff_nsr=1e6))
