@@ -22,6 +22,7 @@ from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -89,7 +90,8 @@ def by_hand(
         if steered:
             scheduler = steer_scheduler(scheduler, num_particles=count, bandwidth=6.0)
         scheduler.set_timesteps(STEPS)
-        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
+        generators = particle_generators(count, seed=photo_seed(2, low))
+        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in generators])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
         latents = sample(denoiser, start, scheduler)
         images = torch.cat([vae.decode(z[None] / 0.18215).sample / 2 + 0.5 for z in latents])[..., :80]
