@@ -332,7 +332,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
-        (["--photos", "{photos}"], "known studies"),
+        (["--photos", "{photos}"], "NAME must be the name of a study"),
         (["table3", "--photos", "{photos}"], "`inpaint` takes"),
         (["table3", "--photos", "{photos}", "--degradation", "simple"], "known to this study: center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
