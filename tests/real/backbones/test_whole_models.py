@@ -225,7 +225,7 @@ def test_other_sizes(models: Any, known: Any, tokens_file: Path) -> None:
             quick = Settings(particles=1, steps=1)
             for one in (model, larger):
                 restorer = BackboneRestorer(small, one, hints=hints[name])
-                assert min(restorer.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
+                assert min(restorer.colour_reference.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
                 assert restorer.draw(quick, steered=False).images[0].shape == size
 
 
@@ -250,7 +250,7 @@ def test_defaults_are_the_authors(models: Any) -> None:
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:
     for name, hints, options, error, named in (
         ("diffbir", None, {}, UserError, "cleaner: DiffBIR works on a cleaned photo"),
-        ("diffbir", known["seesr"], {}, UserError, "--cleaner, --cleaned"),
+        ("diffbir", known["seesr"], {}, UserError, "^cleaner: "),
         ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags: diffbir takes none"),
         ("diffbir", Hints(cleaned=low), {}, UserError, "cleaned must have the result's 80 x 64 pixels, got 20 x 16"),
         ("seesr", None, {}, UserError, "tags: not given"),
