@@ -264,7 +264,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
     for options, error, named in (
         ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
         ({"cpu_offload": True}, UserError, "--cpu-offload"),
-        ({"task": "inpaint"}, UserError, "diffbir is for `sr`"),
+        ({"task": "inpaint"}, UserError, "diffbir is for 'sr'"),
         ({"dtype": "int8"}, ValueError, "dtype"),
     ):
         with pytest.raises(error, match=named):
