@@ -74,9 +74,8 @@ class EarlyChoice:
                 self.rows += len(x_t) * (1 if self._ranks is None else self._ranks.size)
                 return denoise(x_t, t)
             if self._x0 is None:
-                raise UserError(
-                    f"no evaluation lies at or above the `cutoff` of {self._cutoff:g}; lower it", argument="early_choice"
-                )
+                why = f"no evaluation lies at or above the `cutoff` of {self._cutoff:g}; lower it"
+                raise UserError(why, argument="early_choice")
             if self.chosen is None:
                 self.chosen = self._nearest(self._x0)
             self.rows += 1
