@@ -44,9 +44,9 @@ def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    known = HOLES if study.task == "inpaint" else DEGRADATIONS
-    if unknown := [name for name in grid.degradation if name not in known]:
-        accepted = f"must be one of {', '.join(known)} for this study"
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
         raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
 
     if options.photos is None and options.pairs is None:
