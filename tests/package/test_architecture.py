@@ -24,7 +24,7 @@ ROOMS = (
     ("settings",),
     ("plugin",),
     ("parallel",),
-    ("degradations", "metrics"),
+    ("degradations", "metrics", "alternatives"),
     ("images",),
     ("errors", "adapters"),
 )
