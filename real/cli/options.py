@@ -50,7 +50,6 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
 
-    # The rest of the steering, and what does not depend on it.
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
