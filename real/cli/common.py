@@ -100,6 +100,7 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     """The model among the options, loaded."""
     if options.threads:
         torch.set_num_threads(options.threads)
+
     with memory_errors():
         return open_model(
             options.model,

@@ -49,6 +49,7 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
@@ -67,6 +68,7 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         metavar="W",
         help="classifier-free guidance (1: none, the default; diffbir: 4, seesr: 5.5)",
     )
+
     group.add_argument("--seed", type=int, default=0, help=f"of {seed_of} (default 0)")
     group.add_argument(
         "--spacing",

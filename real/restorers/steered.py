@@ -92,6 +92,7 @@ def particles_of(state: SteeringState) -> Particles:
         for r in state.trace
         if r.strength > 0.0
     ]
+
     assert state.latents is not None  # a run is finished
     latents = state.latents[chosen : chosen + 1] if early else state.latents
     of_all = len(trace) if early else len(state.trace)  # after an early choice the chosen particle goes on alone

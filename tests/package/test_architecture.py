@@ -13,26 +13,26 @@ import pytest
 # From the top of `real` down: a room imports from itself and from those after it.
 ROOMS = (
     ("cli",),  # every __main__, too
-    ("train",),
+    ("train", "priors"),
     ("bench",),
     ("api",),  # with what `real` itself exports
     ("opening",),
-    ("records",),
     ("backbones",),
     ("restorers",),
-    ("sampling",),
+    ("sampling", "records"),
     ("models",),
     ("settings",),
     ("plugin",),
     ("parallel",),
-    ("degradations", "metrics"),
+    ("degradations", "metrics", "alternatives"),
     ("images",),
-    ("errors",),
+    ("errors", "adapters"),
 )
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
     "real.__main__": "cli",
     "real.backbones.__main__": "cli",
+    "real.priors.__main__": "cli",
     "real.train.__main__": "cli",
     "real.early_choice": "sampling",
 }

@@ -332,9 +332,9 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
-        (["--photos", "{photos}"], "known studies"),
-        (["table3", "--photos", "{photos}"], "`inpaint` takes"),
-        (["table3", "--photos", "{photos}", "--degradation", "simple"], "known to this study: center-box"),
+        (["--photos", "{photos}"], "NAME must be the name of a study"),
+        (["table3", "--photos", "{photos}"], "'inpaint' takes"),
+        (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--degradation", "center-box"], "center-box"),
         (["table1"], "--photos"),

@@ -34,6 +34,7 @@ from real.bench.task import StudyTask, check_model, text_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
@@ -105,7 +106,7 @@ def of_the_pipeline(restorer: Any, settings: Settings, *, steered: bool, which: 
             **hooks,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
-            generator=particle_generators(count, seed=settings.seed),
+            generator=particle_generators(count, seed=photo_seed(settings.seed, restorer.shown)),
             output_type="np",
         ).images
     unchoose_early(model.unet)
