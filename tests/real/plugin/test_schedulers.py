@@ -22,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from kds_ref import steer  # noqa: E402
 from real.plugin import scheduler as scheduler_module  # noqa: E402
-from real.plugin import step as step_module  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
+from real.plugin import step as step_module  # noqa: E402
 from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
 from real.plugin.step import steer_step  # noqa: E402
 
@@ -464,9 +464,9 @@ class Arithmetic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point():
-            if func._schema.name.split("::")[1] not in MOVES:
-                self.dtypes.add(out.dtype)
+        computed = isinstance(out, torch.Tensor) and func._schema.name.split("::")[1] not in MOVES
+        if computed and out.numel() >= self.size and out.is_floating_point():
+            self.dtypes.add(out.dtype)
         return out
 
 
