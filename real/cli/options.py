@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from real.models.devices import DTYPES
+from real.settings import SPACINGS
+
 __all__ = [
     "BACKBONE_OPTIONS",
     "add_backbones",
@@ -59,6 +62,12 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     )
     group.add_argument("--seed", type=int, default=0, help=f"of {seed_of} (default 0)")
     group.add_argument(
+        "--spacing",
+        choices=SPACINGS,
+        help="grid of DDIM's timesteps: trailing starts at the last timestep of training, leading below it (default: "
+        "as the model's scheduler says; models in LDM's shape)",
+    )
+    group.add_argument(
         "--early-choice",
         action="store_true",
         help="choose when the steering window closes, and sample only that particle on: fewer model evaluations",
@@ -76,10 +85,10 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
     group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
     group.add_argument(
         "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        default="float32",
+        choices=("auto", *DTYPES),
+        default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
-        "autoencoder (float32); half precision is faster where the processor has it",
+        "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",
     )
     group.add_argument(
         "--max-batch",

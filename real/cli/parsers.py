@@ -123,6 +123,11 @@ def add_evaluate(commands: Any) -> None:
         action="store_true",
         help="sample nothing: encode and decode the photos, the ceiling of restoration; writes reconstruction.json",
     )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network beside them",
+    )
     _add_metrics(parser)
     add_degradation(parser)
     add_method(parser, seed_of="noise and degradation")

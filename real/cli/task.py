@@ -31,24 +31,27 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
     if options.study not in STUDIES:
-        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)} (see bench --list)")
+        known = f"bench must name a study, one of {', '.join(STUDIES)}; see bench `list=True`"
+        raise UserError(f"{known}, got {options.study!r}")
     recipe = recipe_of(options)
     study = _beside(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
-        raise UserError("--output: not given; name a folder, which is made if it is not there")
+        raise UserError("not given; name a folder, which is made if it is not there", argument="output")
     if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of {SCALE}")
+        raise UserError(f"must be a multiple of {SCALE}, got {options.crop}", argument="crop")
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
     known = HOLES if study.task == "inpaint" else DEGRADATIONS
     if unknown := [name for name in grid.degradation if name not in known]:
-        raise UserError(f"--degradation: got {unknown[0]!r}; known to this study: {', '.join(known)}")
+        accepted = f"must be one of {', '.join(known)} for this study"
+        raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
     if options.photos is None and options.pairs is None:
-        raise UserError("--photos: not given; name a folder of photos, or of pairs with --pairs")
+        raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
     if options.pairs is not None:
         if options.degradation or "degradation" in study.sweeps or study.task == "inpaint":
-            raise UserError("--pairs: these photos are degraded already; this study or option needs --photos")
+            why = "these photos are degraded already; this study or option needs `photos`"
+            raise UserError(why, argument="pairs")
         grid = replace(grid, degradation=("pairs",))
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
@@ -80,11 +83,12 @@ def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())
     if not known and dataset is not None:
-        raise UserError(f"--dataset: the paper's table has no {' on '.join(wanted.values())}; leave it out")
+        raise UserError(f"the paper's table has no {' on '.join(wanted.values())}; leave it out", argument="dataset")
     return replace(study, paper=paper) if study.paper and known else study
 
 
 def _check_cleaned(options: argparse.Namespace, hints: HintPlaces | None) -> None:
     """Cleaned photos are of low-resolution photos as they lie on the disk."""
     if hints is not None and hints.cleaned is not None and (options.pairs is None or options.crop is not None):
-        raise UserError("--cleaned: it goes with whole photos of --pairs, without --crop; or give --cleaner")
+        why = "it goes with whole photos of `pairs`, without `crop`; or give `cleaner`"
+        raise UserError(why, argument="cleaned")

@@ -14,6 +14,7 @@ import torch
 from torch import distributed
 
 from kds_ref import KernelDensitySteering, steering_strength
+from real.errors import UserError
 from real.parallel.collectives import RankError, broadcast, check_ready, collect, gather, text_of
 
 __all__ = ["RankError", "Ranks", "SharedSteering", "particle_share"]
@@ -70,13 +71,14 @@ class Ranks:
         """The particles of this process.
 
         Raises:
-            ValueError: If the number of processes does not divide num_particles.
+            UserError: If the number of processes does not divide num_particles.
         """
         each, rest = divmod(num_particles, self.size)
         if rest:
-            raise ValueError(
-                f"num_particles is {num_particles}, which the {self.size} processes do not divide; give a multiple of "
-                f"{self.size}, so that all have equally many"
+            raise UserError(
+                f"is {num_particles}, which the {self.size} processes do not divide; give a multiple of {self.size}, "
+                "so that all have equally many",
+                argument="num_particles",
             )
         return range(self.rank * each, (self.rank + 1) * each)
 
@@ -84,15 +86,16 @@ class Ranks:
         """Compare values between the processes.
 
         Raises:
-            ValueError: On every process, if one differs; the message names it.
+            UserError: On every process, if one differs; the message names it.
         """
         everyone = self.collect({name: text_of(value) for name, value in values.items()})
         for name in everyone[0]:
             texts = [one.get(name) for one in everyone]
             other = next((rank for rank, text in enumerate(texts) if text != texts[0]), None)
             if other is not None:
-                raise ValueError(
-                    f"{name} is {texts[0]} on rank 0 and {texts[other]} on rank {other}; all processes need the same"
+                raise UserError(
+                    f"is {texts[0]} on rank 0 and {texts[other]} on rank {other}; all processes need the same",
+                    argument=name,
                 )
 
     def collect(self, value: Any) -> list[Any]:

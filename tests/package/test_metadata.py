@@ -71,7 +71,11 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("package", "extras"),
-    [("kds_ref", ()), ("toy", ("toy",)), ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner"))],
+    [
+        ("kds_ref", ()),
+        ("toy", ("toy",)),
+        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters")),
+    ],
 )
 def test_what_a_package_imports_is_in_its_extra(
     package: str, extras: tuple[str, ...], sources: dict[str, list[Path]], pyproject: dict[str, Any]

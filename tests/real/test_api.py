@@ -21,9 +21,9 @@ from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box, grow_to_cells  # noqa: E402
 from real.models import pipeline as pipelines  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
-from real.restorers.base import Restoration  # noqa: E402
+from real.restorers.base import Restoration, restore  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.restorers.steered import SOLVER, steered_scheduler  # noqa: E402
-from real.restorers.super_resolution import restore  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 N, STEPS = 3, 4
@@ -69,7 +69,7 @@ def test_it_is_exported_lazily() -> None:
 
 def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarray, tmp_path: Path) -> None:
     settings = replace(SETTINGS, steps=2)
-    expected = restore(low, tiny, settings)
+    expected = restore(LatentSuperResolution(low, tiny), settings)
     Image.fromarray(low).save(tmp_path / "low.png")
     for picture in (low, Image.fromarray(low), tmp_path / "low.png"):
         result = super_resolve(picture, model=tiny_folder, settings=settings)

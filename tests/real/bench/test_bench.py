@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 torch = pytest.importorskip("torch")
+from real import open_model
 from real.api import inpaint  # noqa: E402
 from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
@@ -26,7 +27,7 @@ from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
-from real.models.latent import LatentModel, load_model  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
 from real.restorers import latent as latent_problem  # noqa: E402
 from real.restorers.super_resolution import bicubic  # noqa: E402
@@ -66,7 +67,7 @@ def task_of(name: str, photos: Path) -> Task:
 @pytest.fixture(scope="session")
 def tiny_for(tiny: LatentModel, hole_filler_folder: Path) -> Callable[[str], LatentModel]:
     """Study -> the model that it runs with."""
-    filler = load_model(str(hole_filler_folder), task="inpaint")
+    filler = open_model(str(hole_filler_folder), task="inpaint", device="cpu", dtype="float32")
     return lambda name: filler if STUDIES[name].task == "inpaint" else tiny
 
 

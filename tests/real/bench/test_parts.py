@@ -34,7 +34,8 @@ from real.images.photos import sample_photo  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
-from real.restorers.super_resolution import LowResolution, bicubic  # noqa: E402
+from real.restorers.compare import bicubic  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 
@@ -160,8 +161,8 @@ def test_evaluations_are_counted() -> None:
 def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
     latents = torch.tensor([0.0, 1.0, 2.0, 30.0])[:, None, None, None].expand(4, 3, 16, 16)
     truth = np.zeros((64, 64, 3), np.uint8)
-    problem = LowResolution(np.zeros((16, 16, 3), np.uint8), tiny)
-    ensemble = Ensemble(latents, truth, problem, lambda image, truth: {"psnr_rgb": -float(image.mean())})
+    restorer = LatentSuperResolution(np.zeros((16, 16, 3), np.uint8), tiny)
+    ensemble = Ensemble(latents, truth, restorer, lambda image, truth: {"psnr_rgb": -float(image.mean())})
     assert [ensemble.choice(n) for n in (1, 3, 4)] == [0, 1, 2]  # the means are 0, 1 and 8.25
     with pytest.raises(ValueError, match="cutoff"):
         ensemble.early_choice(3)

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch")
+from real import open_model
 from real.__main__ import main
 from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
 from real.images.photos import center_crop
 from real.metrics.distortion import distortion
-from real.models.latent import load_model
 from real.restorers.super_resolution import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
@@ -173,7 +173,7 @@ def test_the_autoencoder_alone_is_scored_on_the_whole_photo(
     assert run(*options) == 0
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert [row["photo"] for row in rows] == ["0.png", "1.png"]
-    model = load_model(str(tiny_folder))
+    model = open_model(str(tiny_folder), device="cpu", dtype="float32")
     truth = np.ascontiguousarray(center_crop(photo))
     expected = distortion(reconstruct(model, truth), truth)["psnr_rgb"]
     assert rows[0]["scores"]["psnr_rgb"] == pytest.approx(expected, abs=1e-6)
