@@ -15,18 +15,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from kds_ref._arrays import (
-    Array,
-    check_callable,
-    check_integer,
-    check_number,
-    check_same_shape,
-    common_namespace,
-)
+from kds_ref._arrays import Array, check_same_shape, common_namespace
+from kds_ref._checks import check_callable, check_integer, check_number
 from kds_ref.diffusion import predict_x0, predict_x0_from_v
 from kds_ref.kernels import Kernel
 from kds_ref.schedules import NoiseSchedule
-from kds_ref.steering import KernelDensitySteering, SteeringInfo, steer
+from kds_ref.steering import SteeringInfo, steer
+from kds_ref.strength_schedule import KernelDensitySteering
 
 __all__ = ["SteeredDenoiser", "vp_denoiser"]
 

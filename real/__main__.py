@@ -8,8 +8,10 @@ import io
 import sys
 from collections.abc import Sequence
 
-from real.cli import UserError, launched_rank, launched_size, leave, refuse, run_command
-from real.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.run import leave, run_command
+from real.errors import UserError
+from real.parallel.environment import launched_rank, launched_size, refuse
 
 __all__ = ["main"]
 
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
                 quiet.enter_context(redirect(io.StringIO()))
         options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="kds-restore")
+    return run_command(lambda: _run(options, arguments), prog="kds-restore", options=vars(options))
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -50,7 +52,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         refuse(f"{options.command} runs in one process, and {launched_size()} were started; start it without torchrun")
     # Imported here, so that --help and wrong options answer at once.
     try:
-        from real import commands
+        from real.cli import commands
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name} is not installed; install the extra: pip install "kds-ref[real]"') from error
     return commands.COMMANDS[options.command](options, arguments)

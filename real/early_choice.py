@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from kds_ref import SamplerState, select_particle, steering_strength
-from real.ranks import Ranks
+from real.parallel.ranks import Ranks
 
 __all__ = ["EarlyChoice", "in_window"]
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from real.cli import UserError, run_command
-from real.options import whole
+from real.cli.options import whole
+from real.cli.run import run_command
+from real.errors import UserError
 
 __all__ = ["main"]
 
@@ -29,23 +30,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="real.backbones")
+    return run_command(lambda: _run(options, arguments), prog="real.backbones", options=vars(options))
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     import torch
 
-    from real.backbones.cost import measure_cost, random_model
+    from real.bench.cost import measure_cost, random_model
     from real.bench.paper import paper_rows
-    from real.commands.common import StepBar, make_output, memory_errors, write_json
-    from real.devices import pick_device
-    from real.records import describe
-    from real.sampling import Settings
+    from real.cli.common import StepBar, make_output, memory_errors, write_json
+    from real.models.devices import pick_device
+    from real.records.provenance import describe
+    from real.settings import Settings
 
     if options.side % 64:
-        raise UserError(f"--side: got {options.side}; give a multiple of 64 pixels")
+        raise UserError(f"must be a multiple of 64 pixels, got {options.side}", argument="side")
     if options.channels % 32:
-        raise UserError(f"--channels: got {options.channels}; give a multiple of 32")
+        raise UserError(f"must be a multiple of 32, got {options.channels}", argument="channels")
     folder, device = make_output(options.output), pick_device(options.device)
     with memory_errors():
         model = random_model(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import torch
 
-from real.cli import UserError
+from real.errors import UserError
 
 __all__ = ["UNET_PREFIX", "controlnet_weights", "unet_weights"]
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle
 
-from real.tiles import map_tiles
+from real.images.tiles import map_tiles
 
 __all__ = ["FACTOR", "as_tensor", "decode", "encode", "enlarge", "pad_to", "resize", "work_size"]
 

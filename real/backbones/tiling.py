@@ -1,7 +1,7 @@
 """Latents in overlapping tiles blended by Gaussian weights, as in StableSR, DiffBIR and SeeSR.
 
-`real.tiles` spreads its tiles evenly and lets weights fall linearly; these have a fixed stride and weights that are
-off centre by half a row, so that results are those of the official code.
+`real.images.tiles` spreads its tiles evenly and lets weights fall linearly; these have a fixed stride and weights that
+are off centre by half a row, so that results are those of the official code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
         ValueError: `tile` or `stride` is out of range.
     """
     if tile < 1 or not 1 <= stride <= tile:
-        raise ValueError(f"tile, stride: got {tile}, {stride}; give a tile of at least 1 and a stride from 1 to it")
+        raise ValueError(f"tile must be at least 1 and stride from 1 to tile, got {tile} and {stride}")
     rows, columns = min(tile, height), min(tile, width)
     return [
         (slice(top, top + rows), slice(left, left + columns))

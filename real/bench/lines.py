@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from real.bench.plan import Line, Run
-from real.sampling import Settings
+from real.settings import Settings
 
 __all__ = ["NONE", "Lines", "name_of", "sampler_name"]
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from real.bench.metrics import METRICS
 from real.bench.plan import Line
-from real.files import write_atomically
-from real.picture import Panel, save_panels
+from real.images.files import write_atomically
+from real.images.panels import Panel, save_panels
 
 __all__ = ["PLOTS", "save_plot"]
 

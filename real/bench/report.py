@@ -14,7 +14,7 @@ from real.bench.paper import PaperRow, find_row, paper_rows
 from real.bench.plan import Draw, Line, Study
 from real.bench.sets import set_scores
 from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
-from real.rows import Rows
+from real.records.journal import Rows
 
 __all__ = ["render", "summarise"]
 

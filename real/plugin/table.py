@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from real.plugin.families import REFUSED, SUPPORTED
+from real.plugin.schedulers import REFUSED, SUPPORTED
 
 __all__ = ["main", "refused_table", "supported_table"]
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from real.bench.photos import Photo, find_photos
-from real.cli import UserError, run_command
-from real.images import center_crop, load_photo
-from real.perceptual import LpipsHed
+from real.cli.run import run_command
+from real.errors import UserError
+from real.images.photos import center_crop, load_photo
+from real.metrics.lpips_hed import LpipsHed
 from real.priors.ffdnet import FFDNet, load_ffdnet
 from real.priors.measurements import MEASUREMENTS
 from real.priors.report import write_picture, write_report
 from real.priors.study import PriorSettings, describe_settings, rows_of
-from real.rows import Rows, locked
+from real.records.journal import Rows, locked
 
 BANDWIDTHS = (0.02, 0.05, 0.1)
 

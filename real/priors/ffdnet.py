@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from real.cli import UserError
+from real.errors import UserError
 
 __all__ = ["INSTALL", "LARGEST_SIGMA", "FFDNet", "load_ffdnet"]
 

@@ -13,8 +13,8 @@ import torch
 
 import kds_ref
 from real.bench.statistics import mean_with_interval, paired
-from real.files import write_atomically
-from real.images import sample_photo
+from real.images.files import write_atomically
+from real.images.photos import sample_photo
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import MEASUREMENTS
 from real.priors.study import (

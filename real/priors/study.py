@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from kds_ref import SteeredDenoiser, select_particle
-from real.metrics import distortion
+from real.metrics.distortion import distortion
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import MEASUREMENTS, Measurement
 from real.priors.posterior import noise_levels, particle_noise, sample_posterior

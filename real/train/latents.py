@@ -17,8 +17,8 @@ import torch
 from diffusers import VQModel
 from tqdm import tqdm
 
-from real.degrade import SCALE
-from real.files import write_atomically
+from real.degradations.simple import SCALE
+from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
 
 __all__ = ["Batches", "Crop", "Pair", "Task", "draw_timesteps", "encode", "encode_photos"]
@@ -109,7 +109,6 @@ class Batches:
         crop: Side of a crop in latent pixels.
         batch: Crops a step.
         dropout: Share of the crops whose condition is dropped.
-        noisiest: See `draw_timesteps`.
         seed: Of everything that is drawn.
     """
 
@@ -121,11 +120,9 @@ class Batches:
         crop: int,
         batch: int,
         dropout: float = 0.1,
-        noisiest: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.task, self.crop, self.batch, self.dropout, self.seed = task, crop, batch, dropout, seed
-        self.noisiest = noisiest
         area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in pairs], dtype=np.float64)
         self._cumulative = np.cumsum(area) / area.sum()
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -152,22 +149,10 @@ class Batches:
             latents[i] = crop.latents
             condition[i] = crop.condition if rng.random() >= self.dropout else self.task.nothing(size)
         eps = rng.standard_normal(latents.shape, dtype=np.float32)
-        t = draw_timesteps(batch, rng, noisiest=self.noisiest)
+        t = draw_timesteps(batch, rng)
         return torch.from_numpy(latents), torch.from_numpy(condition), torch.from_numpy(eps), torch.from_numpy(t)
 
 
-def draw_timesteps(batch: int, rng: np.random.Generator, *, noisiest: float) -> np.ndarray:
-    """Timesteps, int64 (batch,), from 0 to 999: stratified, one in each of `batch` equally likely parts.
-
-    Args:
-        batch: How many.
-        rng: Where they come from.
-        noisiest: Share of them that is drawn from 800 to 999 alone, the others from all. What fills a large hole is
-            decided there, and a photo's latents tell little of it; later on the noisy latents themselves do.
-    """
-    t = (np.arange(batch) + rng.random(batch)) * (1000 / batch)
-    if noisiest > 0.0:
-        before = 800.0 * (1.0 - noisiest)  # of 1000: what is drawn below 800
-        early, late = t / max(1.0 - noisiest, 1e-9), 800.0 + (t - before) * 200.0 / (1000.0 - before)
-        t = np.where(t < before, early, late)
-    return np.floor(t).astype(np.int64)
+def draw_timesteps(batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Timesteps, int64 (batch,), from 0 to 999: stratified, one in each of `batch` equally long parts."""
+    return np.floor((np.arange(batch) + rng.random(batch)) * (1000 / batch)).astype(np.int64)

@@ -17,9 +17,10 @@ import torch
 from diffusers import VQModel
 from tqdm import tqdm
 
-from real.degrade import SCALE, Degradation
-from real.files import write_atomically
-from real.masks import blank, latent_mask
+from real.degradations.simple import SCALE, Degradation
+from real.errors import UserError
+from real.images.files import write_atomically
+from real.images.masks import blank, latent_mask
 from real.train.latents import Crop, Pair, encode
 from real.train.loop import RunSettings
 
@@ -90,9 +91,9 @@ class InpaintingTask:
 
     def __init__(self, *, holes: int = 2, sides: tuple[float, float] = (0.25, 0.75)) -> None:
         if holes < 1:
-            raise ValueError(f"holes: got {holes}; give a whole number of at least 1")
+            raise UserError(f"got {holes}; give a whole number of at least 1", argument="holes")
         if not 0.0 < sides[0] <= sides[1] < 1.0:
-            raise ValueError(f"sides: got {sides}; give two shares of the crop's side, 0 < low <= high < 1")
+            raise UserError(f"got {sides}; give two shares of the crop's side, 0 < low <= high < 1", argument="sides")
         self.holes, self.sides = holes, sides
         self._pairs: list[Pair] = []
         self._holes: list[list[Hole]] = []

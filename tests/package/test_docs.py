@@ -17,17 +17,18 @@ PAGES_WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encod
 MARK = "PAPER-GAP"
 COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
-    "real.commands",
-    "real.options",
-    "real.parsers",
+    "real.cli",
     "real.backbones.__main__",
-    "real.bench.command",
     "real.priors.__main__",
     "real.train.__main__",
     "real.train.parsers",
     "real.plugin.table",
     "toy.__main__",
+    "toy.errors",
     "toy.files",
+    "toy.posterior.command",
+    "toy.posterior.figures",
+    "toy.posterior.report",
     "toy.report",
 )
 

@@ -80,7 +80,7 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
     [
         ("kds_ref", ()),
         ("toy", ("toy",)),
-        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters", "rivals")),
+        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters", "alternatives")),
     ],
 )
 def test_what_a_package_imports_is_in_its_extra(

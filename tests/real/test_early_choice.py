@@ -7,17 +7,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.bench.ensembles import Ensemble  # noqa: E402
+from real.bench.evaluate import summarise, table  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import Run  # noqa: E402
-from real.codec import padded_condition  # noqa: E402
-from real.degrade import Degradation  # noqa: E402
-from real.evaluate import summarise, table  # noqa: E402
-from real.metrics import distortion  # noqa: E402
-from real.models import LatentModel  # noqa: E402
-from real.problems import METHODS  # noqa: E402
-from real.restore import LowResolution, compare, restore  # noqa: E402
-from real.sampling import Settings, sample  # noqa: E402
+from real.degradations.simple import Degradation  # noqa: E402
+from real.metrics.distortion import distortion  # noqa: E402
+from real.models.codec import padded_condition  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
+from real.restorers.base import restore  # noqa: E402
+from real.restorers.compare import METHODS  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
+from real.sampling import sample  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 N = 4
 SETTINGS = Settings(particles=N, steps=7, bandwidth=20.0)
@@ -29,7 +31,7 @@ def low(photo: np.ndarray) -> np.ndarray:
 
 
 def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> Ensemble:
-    return _draw(Run("kds", settings, "simple"), photo, LowResolution(low, tiny), distortion, None)
+    return _draw(Run("kds", settings, "simple"), photo, LatentSuperResolution(low, tiny), distortion, None)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
@@ -89,10 +91,10 @@ def test_the_plain_sampler_draws_every_particle_to_the_end(
     settings = replace(SETTINGS, early_choice=True)
     plain = sample(tiny, padded_condition(low, tiny), settings, steered=False)
     assert len(plain.latents) == N
-    result = compare(photo, low, tiny, settings)
+    result = compared(photo, low, tiny, settings)
     assert {"ddim_mean", "ddim_choice", "kds_choice"} <= set(result.scores)
     assert not {"kds_mean", "kds_worst", "kds_average", "kds_early"} & set(result.scores)  # dropped
-    assert np.array_equal(result.images["kds_choice"], restore(low, tiny, settings).image)
+    assert np.array_equal(result.images["kds_choice"], restore(LatentSuperResolution(low, tiny), settings).image)
 
 
 def test_a_comparison_scores_what_an_early_choice_would_have_given(
@@ -101,8 +103,8 @@ def test_a_comparison_scores_what_an_early_choice_would_have_given(
     differs = False
     for seed in range(4):
         settings = replace(SETTINGS, seed=seed, cutoff=0.8, particles=8)
-        usual = compare(photo, low, tiny, settings)
-        early = compare(photo, low, tiny, replace(settings, early_choice=True))
+        usual = compared(photo, low, tiny, settings)
+        early = compared(photo, low, tiny, replace(settings, early_choice=True))
         assert usual.chosen["kds_early"] == early.chosen["kds"]
         assert usual.scores["kds_early"]["psnr_rgb"] == pytest.approx(early.scores["kds_choice"]["psnr_rgb"], abs=0.01)
         differs |= usual.chosen["kds_early"] != usual.chosen["kds"]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.codec import decode, padded_condition  # noqa: E402
-from real.degrade import Degradation  # noqa: E402
-from real.models import LatentModel  # noqa: E402
-from real.sampling import Settings, initial_noise, sample  # noqa: E402
+from real.degradations.simple import Degradation  # noqa: E402
+from real.models.codec import decode, padded_condition  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
+from real.sampling import initial_noise, sample  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=20.0)  # untrained: latents are far apart
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 from real.backbones.cleaner import clean, load_cleaner  # noqa: E402
 from real.backbones.hints import Hints  # noqa: E402
-from real.backbones.problem import BackboneProblem  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.backbones.restorer import BackboneRestorer  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.opening import open_model  # noqa: E402
 
 
@@ -72,13 +72,13 @@ def test_it_sees_the_photo_or_the_enlarged_photo(
     model = open_model("diffbir", recipe=recipe, device="cpu")
     assert model.places["cleaner"] == recipe.cleaner
     low = np.full((16, 20, 3), 200, dtype=np.uint8)
-    problem = BackboneProblem(low, model)
+    restorer = BackboneRestorer(low, model)
     assert model.cleaner.sizes == [seen]
-    torch.testing.assert_close(problem.seen, torch.full((1, 3, 64, 80), 100 / 255), atol=1e-6, rtol=0)
-    given = BackboneProblem(low, replace(model, recipe=recipes["diffbir"]), hints=Hints(cleaned=np.repeat(
+    torch.testing.assert_close(restorer.colour_reference, torch.full((1, 3, 64, 80), 100 / 255), atol=1e-6, rtol=0)
+    given = BackboneRestorer(low, replace(model, recipe=recipes["diffbir"]), hints=Hints(cleaned=np.repeat(
         np.repeat(low // 2, 4, axis=0), 4, axis=1
     )))  # fmt: skip
-    torch.testing.assert_close(given.latent, problem.latent, atol=1e-5, rtol=0)
+    torch.testing.assert_close(given.latent, restorer.latent, atol=1e-5, rtol=0)
 
 
 def test_large_photos_go_through_it_in_tiles(spandrel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

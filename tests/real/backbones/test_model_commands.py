@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
+from real.api import open_model, super_resolve  # noqa: E402
 from real.backbones.hints import HintPlaces, Hints, read_image_tokens  # noqa: E402
 from real.backbones.recipes import RECIPES  # noqa: E402
 from real.bench.paper import find_row, paper_rows  # noqa: E402
-from real.cli import UserError  # noqa: E402
-from real.front import open_model, super_resolve  # noqa: E402
-from real.metrics import distortion  # noqa: E402
-from real.sampling import Settings  # noqa: E402
+from real.errors import UserError  # noqa: E402
+from real.metrics.distortion import distortion  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 QUICK = ["--steps", "2", "--particles", "2"]
 FILES = ["comparison.png", "restored.png", "result.json"]
@@ -234,7 +234,7 @@ def test_mistakes_are_one_line_and_status_2(
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("place", ["real.commands.common.open_model", "real.commands.studies.run_study"])
+@pytest.mark.parametrize("place", ["real.cli.common.open_model", "real.cli.studies.run_study"])
 def test_out_of_memory_is_one_line(
     place: str, photos: Path, parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -16,7 +16,7 @@ from real.backbones.control import evaluate  # noqa: E402
 from real.backbones.diffbir_keys import controlnet_weights, unet_weights  # noqa: E402
 from real.backbones.seesr_keys import network_weights  # noqa: E402
 from real.backbones.weights import check_keys, load_exactly, read_weights  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.errors import UserError  # noqa: E402
 
 CLOSE = {"atol": 5e-5, "rtol": 1e-4}
 

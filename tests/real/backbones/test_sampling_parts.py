@@ -59,7 +59,7 @@ def test_ddim_runs_through_the_official_trajectory(
     seen: list[Any] = []
     sample(
         lambda x, t: guided(
-            predict, x, t, text=g["in_c_txt"], negative=g["in_uc_txt"], guidance=guidance, rescale=rescale
+            predict, x, t, prompt_embeds=g["in_c_txt"], negative_prompt_embeds=g["in_uc_txt"], guidance=guidance, rescale=rescale
         ),
         g["in_x_T"],
         scheduler,
@@ -120,7 +120,7 @@ def test_without_a_weight_the_network_is_asked_once() -> None:
     guided(predict, x, 500, guidance=1.0, **options)
     guided(predict, x, 500, guidance=1.0, rescale=True, **options)
     guided(predict, x, 999, guidance=3.0, rescale=True, **options)
-    guided(predict, x, 500, guidance=3.0, text=text)
+    guided(predict, x, 500, guidance=3.0, prompt_embeds=text)
     assert asked == [4, 2, 2, 2, 2]
     for wrong in (0.5, float("nan")):
         with pytest.raises(ValueError, match="guidance: got"):

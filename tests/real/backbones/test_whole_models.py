@@ -16,15 +16,15 @@ from torch.nn.functional import pad  # noqa: E402
 from kds_ref import add_noise, select_particle  # noqa: E402
 from real import open_model, super_resolve  # noqa: E402
 from real.backbones.colour import adain_colour, wavelet_colour  # noqa: E402
+from real.backbones.denoiser import Denoiser  # noqa: E402
 from real.backbones.grids import DiffBIRDDIMScheduler, ddim_options  # noqa: E402
 from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
-from real.backbones.predictor import Predictor  # noqa: E402
-from real.backbones.problem import BackboneProblem  # noqa: E402
-from real.cli import UserError  # noqa: E402
+from real.backbones.restorer import BackboneRestorer  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
-from real.sampling import Settings  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 N, STEPS = 3, 4
 SETTINGS = {"diffbir": Settings(particles=N, steps=STEPS, guidance=4.0, bandwidth=6.0, seed=2)}
@@ -75,13 +75,13 @@ def by_hand(
         given, guidance, scheduler = seen, 5.5, diffusers.DDIMScheduler(**ddim_options())
     ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
     with torch.no_grad():
-        text, against = encoder(ids).last_hidden_state.split(1)
+        text, negative = encoder(ids).last_hidden_state.split(1)
         latent = vae.encode(2 * given - 1).latent_dist.mode() * 0.18215
-        predictor = Predictor(
+        denoiser = Denoiser(
             unet=networks[0],
             controlnet=networks[1],
-            text=text,
-            negative=against,
+            prompt_embeds=text,
+            negative_prompt_embeds=negative,
             condition=latent if name == "diffbir" else seen,
             image_tokens=hints.image_tokens,
             guidance=guidance,
@@ -91,7 +91,7 @@ def by_hand(
         scheduler.set_timesteps(STEPS)
         noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
-        latents = sample(predictor, start, scheduler)
+        latents = sample(denoiser, start, scheduler)
         images = torch.cat([vae.decode(z[None] / 0.18215).sample / 2 + 0.5 for z in latents])[..., :80]
         if name == "diffbir":
             images = wavelet_colour(images, seen.expand_as(images))
@@ -161,8 +161,8 @@ def test_only_the_chosen_particle_is_decoded_and_cheaper_ways_change_nothing(
 def test_settings_reach_the_run(name: str, models: Any, known: Any, low: np.ndarray) -> None:
     def latents(settings: Settings = SETTINGS[name], **changes: Any) -> Any:
         model = replace(models[name], recipe=replace(models[name].recipe, **changes))
-        problem = BackboneProblem(low, model, hints=known[name])
-        return problem.particles(settings, steered=False).latents
+        restorer = BackboneRestorer(low, model, hints=known[name])
+        return restorer.sample(settings, steered=False).latents
 
     usual = latents()
     assert torch.equal(latents(), usual)
@@ -188,19 +188,19 @@ def test_the_time_grid_is_an_option(models: Any, known: Any, low: np.ndarray) ->
     for grid, steps in (("official", 8), ("diffusers", 7)):
         model = replace(models["diffbir"], recipe=replace(models["diffbir"].recipe, time_grid=grid))
         seen: list[int] = []
-        BackboneProblem(low, model, hints=known["diffbir"]).draw(
+        BackboneRestorer(low, model, hints=known["diffbir"]).draw(
             settings, steered=False, progress=lambda state, seen=seen: seen.append(state.t)
         )
         assert len(seen) == steps
         assert seen[-1] == 1
     with pytest.raises(ValueError, match="steps: got 3"):
-        BackboneProblem(low, models["diffbir"], hints=known["diffbir"]).draw(replace(settings, steps=3))
+        BackboneRestorer(low, models["diffbir"], hints=known["diffbir"]).draw(replace(settings, steps=3))
 
 
 def test_progress_gets_what_the_cores_samplers_say(models: Any, known: Any, low: np.ndarray) -> None:
     states: list[Any] = []
-    problem = BackboneProblem(low, models["diffbir"], hints=known["diffbir"])
-    particles = problem.particles(SETTINGS["diffbir"], progress=states.append)
+    restorer = BackboneRestorer(low, models["diffbir"], hints=known["diffbir"])
+    particles = restorer.sample(SETTINGS["diffbir"], progress=states.append)
     assert [state.num_model_evaluations for state in states] == [1, 2, 3, 4]
     assert [state.num_steps for state in states] == [4] * 4
     steered = [not torch.equal(state.x0_pred, state.x0_steered) for state in states]
@@ -222,9 +222,9 @@ def test_other_sizes(models: Any, known: Any, tokens_file: Path) -> None:
             larger = replace(model, recipe=replace(model.recipe, process_size=128))
             quick = Settings(particles=1, steps=1)
             for one in (model, larger):
-                problem = BackboneProblem(small, one, hints=hints[name])
-                assert min(problem.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
-                assert problem.draw(quick, steered=False).images[0].shape == size
+                restorer = BackboneRestorer(small, one, hints=hints[name])
+                assert min(restorer.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
+                assert restorer.draw(quick, steered=False).images[0].shape == size
 
 
 @pytest.mark.parametrize("name", ["diffbir", "seesr"])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from real.cli import UserError
-from real.images import sample_photo
-from real.metrics import distortion
+from real.errors import UserError
+from real.images.photos import sample_photo
+from real.metrics.distortion import distortion
 from real.priors import ffdnet
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet, load_ffdnet
 from real.priors.study import photo_tensor, to_pixels

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from real.images import sample_photo
+from real.images.photos import sample_photo
 from real.priors import __main__ as command
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import KNOWN, MEASUREMENTS
