@@ -51,9 +51,9 @@ def super_resolve(
 
     Args:
         low: A file, a PIL image, or RGB uint8 (h, w, 3).
-        model: From `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that DiffBIR's and
-            SeeSR's authors recommend and none for the others.
+        model: Model from `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled one.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that
+            DiffBIR's and SeeSR's authors recommend and none for the others.
         prompt: What is in the photo, or wanted (x4 upscaler, DiffBIR, SeeSR); None: empty, or the recipe's.
         negative_prompt: What to move away from (these too); needs `settings.guidance` above 1.
         noise_level: Timestep of the noise that the photo gets (x4 upscaler only), 0 to 350; 20 by default.
@@ -102,9 +102,9 @@ def inpaint(
         image: A file, a PIL image, or RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file, light where to
             paint.
-        model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults; None:
+        model: Model from `open_model(..., task="inpaint")`; or a folder or hub id, opened with its defaults; None:
             the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
         prompt: What to paint (Stable Diffusion only); empty by default.
         negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.
         paste: Put the known pixels back; without it they are what the autoencoder makes of them.
@@ -168,7 +168,7 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
     family = FAMILIES[model.family]
     if family.task != task:
         raise UserError(
-            f"{model.name!r} is for the task {family.task!r}; open one with task={task!r}", argument="model"
+            f"{model.name!r} is for the task {family.task!r}; open one for {task!r}", argument="model"
         )
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:

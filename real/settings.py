@@ -34,7 +34,7 @@ class Settings:
             None: that of the model's scheduler. Models in LDM's shape only.
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
-        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        kernel: Kernel of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
         early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
             particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
     """

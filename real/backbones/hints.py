@@ -60,7 +60,7 @@ class HintPlaces:
         """The hints of a photo.
 
         Args:
-            names: Of the photo, without ending, in the order in which folders are searched.
+            names: Names of the photo, without ending, in the order in which folders are searched.
 
         Raises:
             UserError: A file is missing or is not what it should be.

@@ -98,7 +98,7 @@ def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
     """Load what a recipe names; every part is found before the first one is loaded.
 
     Args:
-        recipe: From `real.backbones.recipes.RECIPES`, with other places or settings if need be.
+        recipe: Places and settings, from `real.backbones.recipes.RECIPES`, with other places or settings if need be.
         options: How to load and run it. The precision is that of UNet, control net and text encoder; sampler, steering,
             autoencoder and cleaner compute in float32. With guidance a particle is two rows of `max_batch`.
 

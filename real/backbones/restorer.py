@@ -42,7 +42,7 @@ class BackboneRestorer(Restorer):
 
     Args:
         low: RGB uint8 (h, w, 3).
-        model: From `real.backbones.model.load_backbone`.
+        model: Model from `real.backbones.model.load_backbone`.
         hints: What is known of the photo; DiffBIR with a cleaner needs none.
         prompt: What is wanted; None: the recipe's. SeeSR's tags come before it.
         negative_prompt: What to move away from; None: the recipe's. Needs a guidance above 1.

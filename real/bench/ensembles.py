@@ -16,7 +16,7 @@ from kds_ref import select_particle
 from real.metrics.score import Score, make_score
 from real.restorers.base import Restorer
 
-__all__ = ["Ensemble", "make_bench_score", "sharpness"]
+__all__ = ["ScoredEnsemble", "make_bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
 
 
 @dataclass
-class Ensemble:
+class ScoredEnsemble:
     """The particles of one run, with what can be made of them.
 
     Attributes:

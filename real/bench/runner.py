@@ -19,11 +19,11 @@ from real.api import inpainting_restorer, super_resolution_restorer
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
 from real.bench.photos import HOLES, Photo, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
+from real.bench.plan import MODELS_BANDWIDTH, Grid, Line, PlannedDraw, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import Task, check_model, identity_of, text_of
+from real.bench.task import StudyTask, check_model, identity_of, text_of
 from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.masks import center_box
@@ -39,7 +39,7 @@ from real.settings import Settings
 __all__ = ["run_study"]
 
 
-def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
+def run_study(task: StudyTask, model: Model, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -92,9 +92,9 @@ class _Job:
 
     def __init__(
         self,
-        task: Task,
+        task: StudyTask,
         lines: Sequence[Line],
-        plan: Mapping[str, Draw],
+        plan: Mapping[str, PlannedDraw],
         model: Model,
         rows: Rows,
         folder: Path,
@@ -151,7 +151,7 @@ class _Job:
             hints=None if task.hints is None else task.hints.read(photo.stems),
         )
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
+    def _add_row(self, photo: Photo, draw: PlannedDraw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
@@ -174,7 +174,7 @@ class _Job:
     def _save_images(
         self,
         photo: Photo,
-        draw: Draw,
+        draw: PlannedDraw,
         truth: np.ndarray,
         shown: np.ndarray,
         images: Mapping[tuple[int, str], np.ndarray],

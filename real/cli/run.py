@@ -76,8 +76,8 @@ def text_of_error(error: Exception, options: Collection[str] = ()) -> str | None
     """What the terminal says of an error, with options in place of arguments; None for a bug.
 
     Args:
-        error: What was raised.
-        options: As for `run_command`.
+        error: The exception that ended the command.
+        options: Names of the arguments that the command line set.
     """
     if isinstance(error, UserError):
         text = str(error) if error.argument is None else error.naming(option_of(error.argument))

@@ -11,7 +11,7 @@ from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.task import StudyTask
 from real.cli.backbones import hint_places_of, recipe_of
 from real.degradations.simple import SCALE
 from real.errors import UserError
@@ -20,11 +20,11 @@ from real.settings import Settings
 __all__ = ["task_of"]
 
 
-def task_of(options: argparse.Namespace, command: str) -> Task:
+def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     """What the options ask for.
 
     Args:
-        options: Of `python -m real bench`, parsed.
+        options: Options of `python -m real bench`, parsed.
         command: For the record.
 
     Raises:
@@ -42,9 +42,9 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    known = HOLES if study.task == "inpaint" else DEGRADATIONS
-    if unknown := [name for name in grid.degradation if name not in known]:
-        accepted = f"must be one of {', '.join(known)} for this study"
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
         raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
     if options.photos is None and options.pairs is None:
         raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
@@ -55,7 +55,7 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         grid = replace(grid, degradation=("pairs",))
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return Task(
+    return StudyTask(
         options.study,
         study,
         grid,
@@ -78,7 +78,7 @@ def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
 
 
 def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
-    """The study with the paper's rows of this backbone and this set beside it, as far as its table has them."""
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
     wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())

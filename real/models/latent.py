@@ -2,9 +2,9 @@
 
 A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same paper's inpainting model: `vqvae/`
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
-super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present, carries the bandwidth
-that fits the scale of the model's latents. `real.models.families` recognises a model; whole pipelines are in
-`real.models.pipeline`.
+super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if
+present, carries the bandwidth that fits the scale of the model's latents. `real.models.families` recognises a model;
+whole pipelines are in `real.models.pipeline`.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     Sampler, steering and autoencoder stay in float32, whatever the denoiser's precision.
 
     Args:
-        source: From `real.models.hub.locate`.
-        family: From `real.models.families.recognise`.
+        source: Place of the model, from `real.models.hub.locate`.
+        family: Its family, from `real.models.families.recognise`.
         options: How to load and run it.
 
     Raises:

@@ -63,8 +63,8 @@ def load_pipeline(source: Source, family: ModelFamily, options: LoadOptions) -> 
     """Load a pipeline; the precision is that of all its networks, and steering computes in float32.
 
     Args:
-        source: From `real.models.hub.locate`.
-        family: From `real.models.families.recognise`; it names the class of the pipeline.
+        source: Place of the model, from `real.models.hub.locate`.
+        family: Its family, from `real.models.families.recognise`; it names the class of the pipeline.
         options: How to load and run it. With guidance a particle is two rows of `max_batch`.
 
     Raises:

@@ -56,7 +56,7 @@ class Family:
         bounded: Whether `step` clips or thresholds x0 where the configuration asks for it.
         churns: Whether `step` adds noise to the sample before it predicts x0 (s_churn).
         upcasts: Whether `step` computes in float32 whatever precision it gets, so that the rewritten output may stay in
-            float32 (measured by tests/real/plugin/test_precision.py).
+            float32 (measured by tests/real/plugin/test_schedulers.py).
         start: Sets the step index as `step` would, where it is not set yet.
         position: Call of `step` -> its index in the run, and the number of calls.
         axes: Axes of one sample by their number; see `Layout`.

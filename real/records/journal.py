@@ -77,7 +77,7 @@ class Rows:
     def _read(self) -> list[Row]:
         lines = self.path.read_text().split("\n") if self.path.exists() else [""]
         rows = []
-        for number, line in enumerate(lines[:-1], start=1):  # behind the last newline there is nothing, or half a row
+        for number, line in enumerate(lines[:-1], start=1):  # after the last newline there is nothing, or half a row
             try:
                 row = json.loads(line)
                 if not {"photo", "run"} <= row.keys():

@@ -32,8 +32,8 @@ def steered_scheduler(
     """The settings' sampler on a model's noise schedule, from `real.steer_scheduler`.
 
     Args:
-        config: Of the scheduler that the model came with: noise schedule, prediction type, clipping.
-        settings: Of the method.
+        config: Configuration of the scheduler that the model came with: noise schedule, prediction type, clipping.
+        settings: Settings of the method.
         num_particles: N.
         bandwidth: h where the settings have none.
         steered: False has strength 0: the plain scheduler, bit for bit.

@@ -35,9 +35,7 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         bandwidth: h for `kds.json`, in units of the latents; None: the file names none, which means the paper's 0.3.
 
     Raises:
-        ValueError: `bandwidth` is not a positive finite number.
-        FileNotFoundError: A stage has not finished.
-        FileExistsError: `output` holds something already.
+        UserError: A stage has not finished, `output` holds something already, or the bandwidth is out of range.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")

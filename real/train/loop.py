@@ -24,7 +24,7 @@ from real.errors import UserError
 from real.images.files import remove_leftovers, write_atomically
 from real.train.optimizer import Muon, split_parameters
 
-__all__ = ["Run", "RunSettings", "autocast"]
+__all__ = ["RunSettings", "TrainingRun", "autocast"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def autocast(settings: RunSettings) -> torch.autocast:
     return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
 
 
-class Run:
+class TrainingRun:
     """One resumable training run of `model`.
 
     Args:

@@ -146,7 +146,7 @@ def test_wrapping_twice_or_nothing_is_refused(plain: Any) -> None:
         steer_scheduler(steered, **OPTIONS)
     with pytest.raises(TypeError, match="not steered"):
         unsteer_scheduler(plain)
-    with pytest.raises(TypeError, match="scheduler must be one of diffusers.*got str"):
+    with pytest.raises(TypeError, match=r"scheduler must be one of diffusers.*got str"):
         steer_scheduler("DDIMScheduler", **OPTIONS)
 
 

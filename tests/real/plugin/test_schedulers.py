@@ -18,10 +18,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 from kds_ref import steer  # noqa: E402
+from real.plugin import scheduler as scheduler_module  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.plugin import step as step_module  # noqa: E402
 from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
+from real.plugin.step import steer_step  # noqa: E402
 
 
 class Brownian:
@@ -407,6 +411,76 @@ def unshaped(scheduler: Any, one: Case, y: Any, shape: Any) -> Any:
     if len(one.shape) == 2 and "Cosine" not in one.name:
         return y.transpose(-1, -2).reshape(shape)
     return y.reshape(shape)
+
+
+FIRST = {one.name: one for one in reversed(CASES)}  # the simplest case of each class
+
+
+MIDDLE = [one for name, one in FIRST.items() if name != "HeliosScheduler"]  # which knows no other start than the first
+
+
+@pytest.mark.parametrize("one", MIDDLE, ids=lambda one: one.name)
+def test_a_run_that_starts_in_the_middle_knows_where_it_is(one: Case) -> None:
+    """Image-to-image: the first timesteps are left out, and the positions of the others and the end stay the same."""
+    everything, rest, skip = make(one, cutoff_in="step"), make(one, cutoff_in="step"), 2 if one.steps > 2 else 1
+    path(everything, one)
+    torch.manual_seed(0)
+    grid = timesteps(rest, one)
+    if hasattr(rest, "set_begin_index"):
+        rest.set_begin_index(skip)
+    x, old = start(rest, one), None
+    for index, t in list(enumerate(grid))[skip:]:
+        assert not rest.kds.ended
+        x, old = call(rest, one, index, model(x, t, rest), t, x, old)
+    assert [r.position for r in rest.kds.trace] == [r.position for r in everything.kds.trace][skip:]
+    assert rest.kds.ended
+    assert everything.kds.ended
+
+
+@pytest.mark.parametrize("one", FIRST.values(), ids=lambda one: one.name)
+def test_another_default_device_changes_nothing(one: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels are made on the CPU, wherever new tensors lie by default; "meta" has no values at all."""
+    steered = {"bandwidth": "median", "cutoff": 0.0}
+    expected = path(make(one, **steered), one)
+
+    def elsewhere(*args: Any) -> Any:
+        with torch.device("meta"):
+            return steer_step(*args)
+
+    monkeypatch.setattr(scheduler_module, "steer_step", elsewhere)
+    assert all(same_bits(a, b) for a, b in zip(path(make(one, **steered), one), expected, strict=True))
+
+
+HALF = torch.bfloat16
+MOVES = {"view", "expand", "clone", "slice", "select", "permute", "unsqueeze", "_to_copy", "detach", "alias"}
+
+
+class Arithmetic(TorchDispatchMode):
+    """Notes the dtypes of results as large as a sample."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.dtypes = size, set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        large = isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point()
+        if large and func._schema.name.split("::")[1] not in MOVES:
+            self.dtypes.add(out.dtype)
+        return out
+
+
+@pytest.mark.parametrize("one", FIRST.values(), ids=lambda one: one.name)
+def test_the_table_says_which_schedulers_compute_in_float32(one: Case) -> None:
+    """And give half precision back: the plain step, measured."""
+    scheduler = make(one)
+    t = timesteps(scheduler, one)[0]
+    x = start(scheduler, one).to(HALF)
+    out = model(x.float(), t, scheduler).to(HALF)
+    with Arithmetic(x.numel()) as arithmetic:
+        result, _ = call(scheduler, one, 0, out, t, x, None)
+    widens = bool(arithmetic.dtypes - {HALF}) and result.dtype == HALF
+    assert SUPPORTED[one.name].upcasts == widens
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

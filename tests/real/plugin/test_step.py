@@ -317,7 +317,7 @@ def test_tokens_are_locations_and_frames_are_ensembles() -> None:
     with pytest.raises(ValueError, match="patch_size must be 1 or None for tokens"):
         used(tokens, patch_size=2, axes="LC")
     for unclear in (noise(2, 3, 2, 2, 2, 2), video, tokens):  # channels or frames first, time or tokens first?
-        with pytest.raises(ValueError, match="axes must name the . axes of a sample"):
+        with pytest.raises(ValueError, match=r"axes must name the . axes of a sample"):
             used(unclear)
 
 
