@@ -2,7 +2,8 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
-`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`.
+`mean_shift`, `patches`, `steering`, `strength_schedule`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`,
+`ode`, `modes`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
@@ -31,7 +32,8 @@ from kds_ref.schedules import (
     time_grid,
 )
 from kds_ref.selection import select_particle
-from kds_ref.steering import KernelDensitySteering, SteeringInfo, steer, steering_strength
+from kds_ref.steering import SteeringInfo, steer
+from kds_ref.strength_schedule import KernelDensitySteering, steering_strength
 
 __version__ = "0.1.0"
 

@@ -26,13 +26,14 @@ from diffusers import (  # noqa: E402
     UniPCMultistepScheduler,
 )
 from diffusers.configuration_utils import ConfigMixin, register_to_config  # noqa: E402
+from diffusers.schedulers.scheduling_minimax_h3 import MiniMaxH3Scheduler  # noqa: E402
 from diffusers.utils import BaseOutput  # noqa: E402
 
-from kds_ref import select_particle, steer, steering_strength  # noqa: E402
-from real.plugin import particle_generators, steer_scheduler  # noqa: E402
-from real.plugin.ensemble import Ensemble  # noqa: E402
-from real.plugin.families import SUPPORTED  # noqa: E402
-from real.plugin.rewrite import rewrite_output  # noqa: E402
+from kds_ref import KernelDensitySteering, select_particle, steer, steering_strength  # noqa: E402
+from real.plugin import SteeringState, particle_generators, steer_scheduler  # noqa: E402
+from real.plugin.call import Call  # noqa: E402
+from real.plugin.schedulers import SUPPORTED  # noqa: E402
+from real.plugin.step import steer_step  # noqa: E402
 from real.sampling import initial_noise  # noqa: E402
 
 
@@ -138,7 +139,7 @@ def test_an_output_without_a_say_is_left_alone() -> None:
 @pytest.mark.parametrize("cls", [EulerDiscreteScheduler, EDMEulerScheduler])
 def test_churn_is_refused(cls: type) -> None:
     scheduler = steered(cls())
-    with pytest.raises(ValueError, match=r"s_churn is 0\.5"):
+    with pytest.raises(ValueError, match=r"s_churn must be 0, got 0\.5"):
         run(scheduler, noise(2, 3, 2, 2), s_churn=0.5)
 
 
@@ -157,9 +158,9 @@ def test_coefficients_are_those_of_the_solvers_own_conversion(cls: type, kind: s
     scheduler = cls(prediction_type=kind)
     scheduler.set_timesteps(4)
     scheduler._init_step_index(scheduler.timesteps[1])
-    found = SUPPORTED[cls.__name__].coefficients(scheduler, {"timestep": scheduler.timesteps[1]})
+    found = SUPPORTED[cls.__name__].coefficients(Call(scheduler, {"timestep": scheduler.timesteps[1]}, {}))
     one, zero = torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)
-    for factor, (sample, output) in ((found.a, (one, zero)), (found.b, (zero, one))):
+    for factor, (sample, output) in ((found.c_skip, (one, zero)), (found.c_out, (zero, one))):
         converted = float(scheduler.convert_model_output(output, sample=sample)[0, 0])
         if cls is DEISMultistepScheduler:  # which turns x0 into noise
             alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[1])
@@ -275,7 +276,7 @@ def test_nan_is_not_repaired() -> None:
 
 def test_a_batch_that_n_does_not_divide_is_refused() -> None:
     scheduler = ddim(num_particles=4)
-    with pytest.raises(ValueError, match=r"6 rows .*num_particles=4"):
+    with pytest.raises(ValueError, match=r"num_particles=4 rows, got 6"):
         scheduler.step(noise(6, 3, 2, 2), scheduler.timesteps[0], noise(6, 3, 2, 2))
 
 
@@ -305,19 +306,33 @@ def test_tokens_are_locations_and_frames_are_ensembles() -> None:
         return scheduler.step(sample, scheduler.timesteps[0], torch.zeros_like(sample)).pred_original_sample
 
     tokens = x.flatten(2).transpose(1, 2)  # (B, L, C)
-    torch.testing.assert_close(used(tokens), whole.flatten(2).transpose(1, 2))
+    torch.testing.assert_close(used(tokens, axes="LC"), whole.flatten(2).transpose(1, 2))
     torch.testing.assert_close(used(x.flatten(2), axes="CL"), whole.flatten(2))
     torch.testing.assert_close(used(x.permute(0, 2, 3, 1), axes="HWC"), whole.permute(0, 2, 3, 1))
     video = torch.stack([x, 2 * x], dim=2)  # (B, C, F, H, W)
     both = torch.stack([whole, steer(2 * x, bandwidth=1.0)[0]], dim=2)
-    torch.testing.assert_close(used(video), both)
+    torch.testing.assert_close(used(video, axes="CFHW"), both)
     torch.testing.assert_close(used(video.transpose(1, 2), axes="FCHW"), both.transpose(1, 2))
     vectors = x.flatten(1)  # one vector is one patch
     torch.testing.assert_close(used(vectors), steer(vectors, bandwidth=1.0, patch_size=None)[0])
-    with pytest.raises(ValueError, match="patch_size is 2"):
-        used(tokens, patch_size=2)
-    with pytest.raises(ValueError, match="axes"):
-        used(noise(2, 3, 2, 2, 2, 2))
+    with pytest.raises(ValueError, match="patch_size must be 1 or None for tokens"):
+        used(tokens, patch_size=2, axes="LC")
+    for unclear in (noise(2, 3, 2, 2, 2, 2), video, tokens):  # channels or frames first, time or tokens first?
+        with pytest.raises(ValueError, match=r"axes must name the \d axes of a sample"):
+            used(unclear)
+
+
+def test_samples_without_an_axis_of_rows_are_not_taken_for_vectors() -> None:
+    """Flow models have packed tokens; (tokens, channels) of one video is no batch of vectors."""
+    with pytest.raises(TypeError, match="without an axis for a batch"):
+        steered(MiniMaxH3Scheduler())
+    scheduler = steered(FlowMatchEulerDiscreteScheduler())
+    scheduler.set_timesteps(4)
+    with pytest.raises(ValueError, match="axes must name the 1 axes"):
+        scheduler.step(noise(8, 4), scheduler.timesteps[0], noise(8, 4))
+    named = steered(FlowMatchEulerDiscreteScheduler(), axes="C")
+    named.set_timesteps(4)
+    assert named.step(noise(8, 4), named.timesteps[0], noise(8, 4)).prev_sample.shape == (8, 4)
 
 
 def test_tokens_may_have_noise_levels_of_their_own() -> None:
@@ -334,10 +349,11 @@ def test_tokens_may_have_noise_levels_of_their_own() -> None:
     expected = plain.step(changed, plain.timesteps[0], x, per_token_timesteps=times).prev_sample
     torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(moved[:, 3], x[:, 3])
-    tokens, nearer = Ensemble(2, "grouped", "LC"), lambda x0: steer(x0, bandwidth="median", sample_ndim=2)
-    rewritten, _ = rewrite_output(out, x, 1.0, -sigma, steer_x0=nearer, ensemble=tokens)
-    assert torch.equal(rewritten[:, 3], out[:, 3])
-    assert not torch.equal(rewritten[:, 2], out[:, 2])
+    arguments = {"model_output": out, "timestep": scheduler.timesteps[0], "sample": x, "per_token_timesteps": times}
+    kds = SteeringState(num_particles=2, steering=KernelDensitySteering(bandwidth="median", cutoff=0.0))
+    steer_step(FlowMatchEulerDiscreteScheduler(), SUPPORTED["FlowMatchEulerDiscreteScheduler"], kds, arguments)
+    assert torch.equal(arguments["model_output"][:, 3], out[:, 3])
+    assert not torch.equal(arguments["model_output"][:, 2], out[:, 2])
     assert not torch.allclose(changed[:, :3], out[:, :3], atol=1e-3)
 
 
@@ -371,7 +387,7 @@ def test_a_seed_fills_in_the_generator_that_a_pipeline_does_not_give() -> None:
     torch.testing.assert_close(run(two, x[:2], eta=1.0), first[:2], rtol=1e-6, atol=1e-6)
     own = run(five, x, eta=1.0, generator=particle_generators(5, seed=3))
     assert not torch.equal(own, first)  # a generator that is given is used; it is another stream
-    with pytest.raises(ValueError, match="seed holds 1 numbers and the batch 2 images"):
+    with pytest.raises(ValueError, match="seed must hold one number for each of the 2 images, got 1"):
         run(steered(DDIMScheduler(clip_sample=False), seed=[1]), x[:4], eta=1.0)
 
 
@@ -397,8 +413,31 @@ def test_the_last_step_can_hand_on_the_chosen_only(cls: Any, steps: int) -> None
         steered(cls(**options)).kds.select()
 
 
+@pytest.mark.parametrize(("skipped", "prk"), [(0, True), (0, False), (1, False), (2, False), (5, False)])
+def test_pndm_started_in_the_middle_knows_its_end(skipped: int, prk: bool) -> None:
+    """It repeats timesteps and counts its own calls from 0; image-to-image leaves the first timesteps out."""
+    scheduler = steered(PNDMScheduler(skip_prk_steps=not prk), cutoff_in="step", hand_on="chosen")
+    scheduler.set_timesteps(8)
+    x = noise(2, 3, 2, 2)
+    grid = scheduler.timesteps[skipped:]
+    for t in grid:
+        assert len(x) == 2
+        x = scheduler.step(torch.tanh(x), t, x).prev_sample
+    assert len(x) == 1
+    total = len(scheduler.timesteps)
+    assert [r.position for r in scheduler.kds.trace] == [1 - i / total for i in range(skipped, total)]
+    by_value = steered(PNDMScheduler(skip_prk_steps=not prk), cutoff_in="step")
+    by_value.set_timesteps(8)
+    x = noise(2, 3, 2, 2)
+    for t in grid.tolist():  # numbers do not say where they came from
+        x = by_value.step(torch.tanh(x), t, x).prev_sample
+    assert by_value.kds.ended
+    if skipped != 2:  # the second of two equal ones
+        assert [r.position for r in by_value.kds.trace] == [r.position for r in scheduler.kds.trace]
+
+
 def test_a_run_that_jumps_has_no_last_step_to_hand_on_from() -> None:
-    with pytest.raises(ValueError, match="jumps back in time"):
+    with pytest.raises(ValueError, match="jump back in time"):
         steered(RePaintScheduler(clip_sample=False), hand_on="chosen")
 
 

@@ -1,4 +1,4 @@
-"""The fast order of `_pairs` gives the mean shift of the plain formula, which stays its reference."""
+"""The fast order of `_fast_shift` gives the mean shift of the plain formula, which stays its reference."""
 
 import sys
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kds_ref import Kernel, _pairs, mean_shift, steer
-from kds_ref._pairwise import Problem
+from kds_ref import Kernel, _fast_shift, mean_shift, steer
+from kds_ref._distances import Problem
 from kds_ref.kernels import GAUSSIAN, KERNELS, get_kernel
 from kds_ref.mean_shift import plain_shift
 
@@ -20,19 +20,19 @@ MODULE = sys.modules["kds_ref.mean_shift"]  # as an attribute of the package the
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every problem that suits goes by pairs however small, in blocks of a few locations; what went is listed."""
-    return force_pairs(monkeypatch)
+    return force_fast_shift(monkeypatch)
 
 
-def force_pairs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def force_fast_shift(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
 
     def counted(problem: Problem, kernel: Kernel) -> Any:
         calls.append(1)
-        return _pairs.shift_by_pairs(problem, kernel)
+        return _fast_shift.shift_by_pairs(problem, kernel)
 
-    monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", 1)
-    monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", 1)
-    monkeypatch.setattr(_pairs, "_BLOCK", 150)
+    monkeypatch.setattr(_fast_shift, "_FEWEST_LOCATIONS", 1)
+    monkeypatch.setattr(_fast_shift, "_FEWEST_NUMBERS", 1)
+    monkeypatch.setattr(_fast_shift, "_BLOCK", 150)
     monkeypatch.setattr(MODULE, "shift_by_pairs", counted)
     return calls
 
@@ -97,7 +97,7 @@ def test_pairs_equal_the_plain_formula(
     options = {"bandwidth": h, "strength": 0.7, "patch_size": patch_size, "stride": stride, "kernel": kernel}
     options |= {"scale_with_dimension": scaled, "sample_ndim": 3}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        calls = force_pairs(monkeypatch)
+        calls = force_fast_shift(monkeypatch)
         ours = steer(z, **options)
         assert calls
         plain = plainly(monkeypatch, z, **options)
@@ -122,7 +122,7 @@ def test_every_block_has_the_bandwidths_of_its_locations(taken: list[int], monke
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_large_latents_go_by_pairs_and_small_ones_do_not(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     xp = pytest.importorskip(library)
-    calls = force_pairs(monkeypatch)
+    calls = force_fast_shift(monkeypatch)
     monkeypatch.undo()
     monkeypatch.setattr(MODULE, "shift_by_pairs", lambda p, k: calls.append(1) or plain_shift(p, k))
     steer(xp.zeros((10, 8, 64, 64)))
@@ -210,7 +210,7 @@ def test_a_compiler_at_work_takes_the_plain_formula(taken: list[int], monkeypatc
     z = torch.from_numpy(Z)
     steer(z)
     assert len(taken) == 1
-    monkeypatch.setattr(_pairs, "is_compiling", lambda xp: xp.__name__.endswith("torch"))
+    monkeypatch.setattr(_fast_shift, "is_compiling", lambda xp: xp.__name__.endswith("torch"))
     steer(z)
     assert len(taken) == 1
 

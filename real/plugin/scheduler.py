@@ -1,7 +1,7 @@
 """A scheduler that steers: the live scheduler again, as a subclass of its class whose `step` rewrites the model output.
 
 Everything that asks the scheduler what it is gets the answer of the original: name and module of the class,
-signatures, length, configuration. `call` rewrites the output, `state` holds the options and what is remembered.
+signatures, length, configuration. `step` rewrites the output, `state` holds the options and what is remembered.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import copy
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 
-from kds_ref import Kernel
+from kds_ref import Kernel, KernelDensitySteering
 from real.parallel.ranks import Ranks
-from real.plugin.call import steer_call
-from real.plugin.families import checked_family
-from real.plugin.generators import particle_generators
+from real.plugin.particles import particle_generators
+from real.plugin.schedulers import Family, checked_family, family_of
 from real.plugin.state import SteeringState
+from real.plugin.step import Stepped, steer_step
 
 __all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
 
@@ -70,8 +70,10 @@ def steer_scheduler(
         scale_with_dimension: Multiply h by the root of the patch's dimension.
         layout: How rows belong to B images: "grouped" (row b * N + i is particle i of image b, what
             num_images_per_prompt does) or "tiled" (row i * B + b).
-        axes: A letter for each axis of one sample where the usual reading (C; LC tokens; CHW; CFHW video) is not
-            meant: C channels, H and W space, L tokens or time, F frames, each frame an ensemble of its own.
+        axes: A letter for each axis of one sample: C channels, H and W space, L tokens or time, F frames, each frame an
+            ensemble of its own. None reads C, CHW, packed tokens of flow models (LC), and what is the only way of a
+            scheduler (CogVideoX: FCHW); video elsewhere has to be named, "CFHW" (Wan) or "FCHW" (Stable Video
+            Diffusion), and so has audio ("CL").
         hand_on: "all": the last step returns all rows. "chosen": only the chosen one of each image, for pipelines
             that decode whatever they end with (LDM-SR); not where they mix the result with a full batch.
         seed: For the noise inside `step` of stochastic samplers where the pipeline hands no generator over: one
@@ -85,10 +87,12 @@ def steer_scheduler(
         `kds.info`, `kds.select()`. Saving it saves the original class without steering.
 
     Raises:
-        TypeError: If the scheduler cannot be steered, or an option has the wrong type.
+        TypeError: If the scheduler cannot be steered, or an option has the wrong type. From `batch_step_no_noise` of
+            the parallel schedulers, unless strength is 0: its rows of many timesteps are no ensemble.
         ValueError: If the scheduler is steered already or an option is out of range. From `step`: the batch is no
-            multiple of N; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite latents; processes that
-            share the ensemble differ in an option, the scheduler, the timesteps or the batch.
+            multiple of N; axes that have to be named; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite
+            latents (looked for on the CPU only); processes that share the ensemble differ in an option, the scheduler,
+            the timesteps or the batch.
         RankError: From `step`, a RuntimeError: one of these processes ended, or did not answer within the timeout of
             the group.
 
@@ -108,21 +112,23 @@ def steer_scheduler(
         (True, 'DDIMScheduler', 10)
     """
     if is_steered(scheduler):
-        raise ValueError("scheduler is steered already; use unsteer_scheduler first to give it other options")
+        raise ValueError("scheduler must be a plain one, got a steered one; use unsteer_scheduler first")
     if not callable(getattr(scheduler, "set_timesteps", None)):
-        raise TypeError(f"scheduler is a {type(scheduler).__name__}; pass a diffusers scheduler, e.g. pipe.scheduler")
+        raise TypeError(f"scheduler must be one of diffusers, e.g. pipe.scheduler, got {type(scheduler).__name__}")
     family = checked_family(scheduler)
     state = SteeringState(
         num_particles=num_particles,
-        bandwidth=bandwidth,
-        strength=strength,
-        cutoff=cutoff,
+        steering=KernelDensitySteering(
+            bandwidth=bandwidth,
+            strength=strength,
+            cutoff=cutoff,
+            patch_size=patch_size,
+            stride=stride,
+            kernel=kernel,
+            scale_with_dimension=scale_with_dimension,
+        ),
         cutoff_in=cutoff_in,
         ramp=ramp,
-        patch_size=patch_size,
-        stride=stride,
-        kernel=kernel,
-        scale_with_dimension=scale_with_dimension,
         layout=layout,
         axes=axes,
         hand_on=hand_on,
@@ -131,8 +137,8 @@ def steer_scheduler(
     )
     if family.jumps and state.hand_on == "chosen":
         raise ValueError(
-            f"hand_on is 'chosen' but {type(scheduler).__name__} jumps back in time, so that its last step cannot be "
-            "told; use hand_on='all' and kds.select()"
+            f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that "
+            "no step is known to be the last: use kds.select() afterwards"
         )
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
@@ -163,7 +169,7 @@ def unsteer_scheduler(scheduler: Any) -> Any:
         True
     """
     if not is_steered(scheduler):
-        raise TypeError(f"scheduler is a {type(scheduler).__name__} that is not steered; pass one of steer_scheduler")
+        raise TypeError(f"scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered")
     base = type(scheduler).kds_base
     plain = base.__new__(base)
     plain.__dict__.update(copy.deepcopy({k: v for k, v in scheduler.__dict__.items() if k != _STATE}))
@@ -175,6 +181,78 @@ def is_steered(scheduler: object) -> bool:
     return hasattr(type(scheduler), "kds_base")
 
 
+class _Steered:
+    """What a steered scheduler does; the class of diffusers comes after it in the bases."""
+
+    kds: SteeringState
+    kds_base: ClassVar[Any]
+    kds_family: ClassVar[Family]
+    kds_signature: ClassVar[inspect.Signature]
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """`type(steered).from_config(...)` is not steered: give back what it says it is."""
+        return cls.kds_base(*args, **options)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return _rebuild, (self.kds_base, dict(self.__dict__))
+
+    def _steered_step(self, *args: Any, **options: Any) -> Any:
+        """Steer the model output, let the original make its step, and keep what comes out."""
+        call = self.kds_signature.bind(self, *args, **options)
+        dtype = call.arguments["model_output"].dtype
+        stepped = steer_step(self, self.kds_family, self.kds, call.arguments)
+        self._fill_generator(call.arguments, stepped.images)
+        result = self.kds_base.step(*call.args, **call.kwargs)
+        return self._keep(result, stepped, dtype)
+
+    def _fill_generator(self, arguments: dict[str, Any], images: int) -> None:
+        """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
+        state = self.kds
+        takes_one = "generator" in self.kds_signature.parameters
+        given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
+        if state.seed is None or given or not takes_one:
+            return
+        if state.generators is None:
+            seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
+            if len(seeds) != images:
+                raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
+            state.generators = particle_generators(
+                state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
+            )
+        arguments["generator"] = state.generators
+
+    def _keep(self, result: Any, stepped: Stepped, dtype: torch.dtype) -> Any:
+        """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
+        state = self.kds
+        rows = result[0] if isinstance(result, tuple) else result.prev_sample
+        # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
+        handed = rows.to(dtype) if self.kds_family.upcasts and rows.dtype == torch.float32 else rows
+        state.remember(handed.detach(), stepped.last)
+        if stepped.last and state.hand_on == "chosen":
+            handed = state.select().latents
+
+        if handed is rows:
+            return result
+        if isinstance(result, tuple):
+            return (handed, *result[1:])
+        result.prev_sample = handed
+        return result
+
+
+class _SteeredParallel(_Steered):
+    """Of schedulers that can also make steps of many timesteps at once."""
+
+    def batch_step_no_noise(self, *args: Any, **options: Any) -> Any:
+        """The original's, as long as nothing is to be steered: rows of many timesteps are no ensemble."""
+        strength = self.kds.steering.strength
+        if strength > 0.0:
+            raise TypeError(
+                f"strength must be 0 for batch_step_no_noise, whose rows of many timesteps are no ensemble, got "
+                f"{strength}; use unsteer_scheduler first"
+            )
+        return self.kds_base.batch_step_no_noise(self, *args, **options)
+
+
 def _rebuild(base: type, attributes: dict[str, Any]) -> Any:
     """An instance of the steered subclass of `base`; what pickle and deepcopy call."""
     scheduler: Any = object.__new__(_steered_class(base))
@@ -184,79 +262,21 @@ def _rebuild(base: type, attributes: dict[str, Any]) -> Any:
 
 @functools.cache
 def _steered_class(base: Any) -> type:
-    """The subclass; one for each base, so that copies are of the same type."""
+    """The subclass; one for each base, so that copies are of the same type. Methods have the original's signatures."""
+    steered: Any = _SteeredParallel if hasattr(base, "batch_step_no_noise") else _Steered
 
-    def make(cls: type, *args: Any, **options: Any) -> Any:
-        return base(*args, **options)  # type(steered).from_config(...) is not steered: give back what it says it is
+    class Steered(steered, base):
+        __doc__ = base.__doc__
+        kds_base, kds_family, kds_signature = base, family_of(base), inspect.signature(base.step)
 
-    def reduce(self: Any, protocol: object) -> tuple[Any, ...]:
-        return _rebuild, (base, dict(self.__dict__))
+        @functools.wraps(base.step)
+        def step(self, *args: Any, **options: Any) -> Any:
+            return self._steered_step(*args, **options)
 
-    def refuse(self: Any, *args: Any, **options: Any) -> Any:
-        raise TypeError(
-            "batch_step_no_noise takes rows of many timesteps, which are no ensemble; use unsteer_scheduler first"
-        )
+        @functools.wraps(base.set_timesteps)
+        def set_timesteps(self, *args: Any, **options: Any) -> Any:
+            self.kds.reset()
+            return super().set_timesteps(*args, **options)
 
-    @functools.wraps(base.set_timesteps)
-    def set_timesteps(self: Any, *args: Any, **options: Any) -> Any:
-        self.kds.reset()
-        return base.set_timesteps(self, *args, **options)
-
-    members = {
-        "__module__": base.__module__,
-        "__qualname__": base.__qualname__,
-        "__doc__": base.__doc__,
-        "__new__": make,
-        "__reduce_ex__": reduce,
-        "kds_base": base,
-        "set_timesteps": set_timesteps,
-        "step": _steered_step(base),
-    }
-    if hasattr(base, "batch_step_no_noise"):
-        members["batch_step_no_noise"] = functools.wraps(base.batch_step_no_noise)(refuse)
-    return type(base.__name__, (base,), members)
-
-
-def _steered_step(base: Any) -> Callable[..., Any]:
-    signature = inspect.signature(base.step)
-
-    @functools.wraps(base.step)
-    def step(self: Any, *args: Any, **options: Any) -> Any:
-        call = signature.bind(self, *args, **options)
-        last, images = steer_call(self, self.kds, call.arguments)
-        _fill_generator(self, call.arguments, images)
-        result = base.step(*call.args, **call.kwargs)
-        return _remember(self, result, last)
-
-    return step
-
-
-def _fill_generator(scheduler: Any, arguments: dict[str, Any], images: int) -> None:
-    """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
-    state: SteeringState = scheduler.kds
-    takes_one = "generator" in inspect.signature(type(scheduler).step).parameters
-    given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
-    if state.seed is None or given or not takes_one:
-        return
-    if state.generators is None:
-        seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
-        if len(seeds) != images:
-            raise ValueError(f"seed holds {len(seeds)} numbers and the batch {images} images; give one for each image")
-        state.generators = particle_generators(
-            state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
-        )
-    arguments["generator"] = state.generators
-
-
-def _remember(scheduler: Any, result: Any, last: bool) -> Any:
-    """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
-    state: SteeringState = scheduler.kds
-    rows = result[0] if isinstance(result, tuple) else result.prev_sample
-    state.remember(rows.detach(), last)
-    if not last or state.hand_on == "all":
-        return result
-    chosen = state.select().latents
-    if isinstance(result, tuple):
-        return (chosen, *result[1:])
-    result.prev_sample = chosen
-    return result
+    Steered.__name__, Steered.__qualname__, Steered.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Steered

@@ -1,6 +1,6 @@
-"""What the samplers share: the state for callbacks, input checks, the evaluation of model and steering.
+"""One run of a sampler: its checked inputs, the evaluation of model and steering, the state for callbacks.
 
-Used by `samplers` and, for the evaluation, by `ode`.
+The evaluation serves the right-hand side of `ode` as well.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from kds_ref._arrays import (
     Array,
     DType,
     Namespace,
-    check_callable,
-    check_integer,
+    check_real_floating,
+    check_same_device,
     check_same_shape,
     common_namespace,
     prepare,
     to_compute,
 )
+from kds_ref._checks import check_callable, check_integer, shown
+from kds_ref._forward_process import eps_from_v, eps_from_x0, x0_from_eps, x0_from_v
 from kds_ref.schedules import NoiseSchedule
 
 Denoiser: TypeAlias = Callable[[Array, int], Array]
@@ -90,10 +92,10 @@ class Model(NamedTuple):
         x0_pred, eps = _PREDICTIONS[self.prediction_type](x, output, math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar))
         if self.steering is None:
             return x0_pred, eps, x0_pred, None
-        x0_steered, info = self.steering(x0_pred, t)
+
+        x0_steered, info = call_steering(self.steering, x0_pred, t, alpha_bar)
         x0_steered = self.like_state(f"x0_steered of steering at t = {t}", x0_steered, x)
-        # (x_t - a x0_steered) / s, written as a change of eps: without a shift eps stays as it is, bit for
-        # bit.
+        # (x_t - a x0_steered) / s, written as a change of eps: without a shift eps stays as it is, bit for bit.
         eps = eps - math.sqrt(alpha_bar / (1.0 - alpha_bar)) * (x0_steered - x0_pred)
         return x0_pred, eps, x0_steered, info
 
@@ -105,9 +107,18 @@ class Model(NamedTuple):
         """Check what a callable returned against the state; to the maths' dtype."""
         common_namespace(**{name: value, "x_T": x})
         check_same_shape(**{"x_T": x, name: value})
-        if not self.xp.isdtype(value.dtype, "real floating"):
-            raise TypeError(f"{name} has dtype {value.dtype}; a real floating dtype is needed")
+        check_same_device(name, value, "x_T", x)
+        check_real_floating(name, value, self.xp)
         return self.xp.astype(to_compute(name, value, self.xp), x.dtype, copy=False)
+
+
+def call_steering(
+    steering: Callable[..., tuple[Array, Any]], x0_pred: Array, t: float, alpha_bar: float
+) -> tuple[Array, Any]:
+    """Call a steering callable; one whose `needs_alpha_bar` is true is told the noise level, too."""
+    if getattr(steering, "needs_alpha_bar", False):
+        return steering(x0_pred, t, alpha_bar=alpha_bar)
+    return steering(x0_pred, t)
 
 
 class Run(NamedTuple):
@@ -166,8 +177,8 @@ def start(
     alpha_bars = tuple(schedule.alpha_bar(t) for t in grid)
     if alpha_bars[0] == 0.0 and prediction_type == "epsilon":
         raise ValueError(
-            f"prediction_type 'epsilon' says nothing about x0 at t = {grid[0]}, where alpha_bar is 0; "
-            "leave that timestep out or use a model with v_prediction"
+            f"timesteps must have alpha_bar > 0 with prediction_type 'epsilon', which says nothing about x0 without "
+            f"signal, got alpha_bar = 0 at t = {grid[0]}; leave it out or use a model with v_prediction"
         )
     return Run(model, callback, grid, (*alpha_bars, 1.0)), x
 
@@ -184,31 +195,31 @@ def check_model(
     check_callable("denoiser", denoiser)
     check_callable("steering", steering, optional=True)
     if not isinstance(schedule, NoiseSchedule):
-        raise TypeError(f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()")
+        raise TypeError(f"schedule must be a NoiseSchedule, e.g. linear_schedule(), got {type(schedule).__name__}")
     if not isinstance(prediction_type, str) or prediction_type not in _PREDICTIONS:
-        raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_PREDICTIONS)}")
+        raise ValueError(f"prediction_type must be one of {', '.join(_PREDICTIONS)}, got {shown(prediction_type)}")
     return Model(denoiser, steering, prediction_type, xp, dtype), x
 
 
 def _check_timesteps(timesteps: object, schedule: NoiseSchedule) -> tuple[int, ...]:
     if not isinstance(timesteps, Iterable):
-        raise TypeError(f"timesteps is a {type(timesteps).__name__}; pass a sequence of integers: see time_grid")
+        raise TypeError(f"timesteps must be a sequence of integers, got {type(timesteps).__name__}; see time_grid")
     grid = tuple(check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps)
     if not grid or any(a <= b for a, b in pairwise(grid)):
-        raise ValueError(f"timesteps are {grid}; at least one is needed and they must strictly descend; see time_grid")
+        raise ValueError(f"timesteps must be at least one and strictly descend, got {shown(grid)}; see time_grid")
     return grid
 
 
 def _from_eps(x: Array, eps: Array, a: float, s: float) -> tuple[Array, Array]:
-    return (x - s * eps) / a, eps
+    return x0_from_eps(x, eps, a, s), eps
 
 
 def _from_v(x: Array, v: Array, a: float, s: float) -> tuple[Array, Array]:
-    return a * x - s * v, s * x + a * v
+    return x0_from_v(x, v, a, s), eps_from_v(x, v, a, s)
 
 
 def _from_sample(x: Array, x0: Array, a: float, s: float) -> tuple[Array, Array]:
-    return x0, (x - a * x0) / s
+    return x0, eps_from_x0(x, x0, a, s)
 
 
 # (x_t, model output, sqrt(alpha_bar), sqrt(1 - alpha_bar)) -> (x0_pred, eps)
