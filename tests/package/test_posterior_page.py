@@ -68,7 +68,7 @@ def test_the_figures_are_drawn_from_the_results() -> None:
 
 
 def test_steering_at_the_papers_setting_gives_less_than_choosing_and_averaging() -> None:
-    assert 0 < gain("KDS h=0.3 to 0.3", "random", "low")
+    assert gain("KDS h=0.3 to 0.3", "random", "low") > 0
     assert gain("KDS h=0.3 to 0.3", "random", "high") < gain("plain", "chosen")
     assert gain("plain", "chosen") < gain("plain", "chosen_by_patch") < gain("plain", "average")
     assert 0.2 < gain("KDS h=0.3 to 0.3", "random") < 0.45
