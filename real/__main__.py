@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from real.cli.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.parsers import add_bench, add_evaluate, add_gpu_check, add_inpaint, add_sr
 from real.cli.run import leave, run_command
 from real.errors import UserError
 from real.parallel.environment import launched_rank, launched_size, refuse
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_sr, add_inpaint, add_evaluate, add_bench):
+    for add in (add_sr, add_inpaint, add_evaluate, add_bench, add_gpu_check):
         add(commands)
     return parser
 

@@ -54,6 +54,13 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
     )
+    group.add_argument(
+        "--cutoff-nsr",
+        type=float,
+        metavar="R",
+        help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
+        "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
+    )
     group.add_argument("--patch-size", type=whole, default=1, metavar="P", help="side in latent pixels (default 1)")
     group.add_argument(
         "--guidance",

@@ -45,6 +45,7 @@ def steered_scheduler(
         plain = ddim.from_config(config, clip_sample=config.get("clip_sample", False))
     else:
         plain = DPMSolverSinglestepScheduler.from_config(config, **SOLVER)
+    settings = settings.for_schedule(plain.alphas_cumprod.numpy())
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice

@@ -25,8 +25,8 @@ ROOMS = (
     ("plugin",),
     ("parallel",),
     ("degradations", "metrics", "alternatives"),
-    ("images",),
-    ("errors", "adapters"),
+    ("images", "adapters"),
+    ("errors",),
 )
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
@@ -41,6 +41,8 @@ NARROW = {  # rooms that may use fewer than all below them; the plug-in can be t
     "parallel": {"errors"},
     "degradations": {"images", "errors"},
     "metrics": {"images", "errors"},
+    "alternatives": {"images", "errors"},
+    "adapters": set(),
     "settings": {"errors"},
 }
 CORE_MAY_IMPORT = frozenset(sys.stdlib_module_names) | {"numpy", "array_api_compat", "kds_ref"}

@@ -464,8 +464,8 @@ class Arithmetic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        large = isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point()
-        if large and func._schema.name.split("::")[1] not in MOVES:
+        computed = isinstance(out, torch.Tensor) and func._schema.name.split("::")[1] not in MOVES
+        if computed and out.numel() >= self.size and out.is_floating_point():
             self.dtypes.add(out.dtype)
         return out
 
