@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -157,7 +158,7 @@ def steering(device: torch.device, sizes: Sizes) -> Rows:
         for dtype in ("float16", "float32"):
             x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, DTYPES[dtype])
             copy = timer.each(x.clone)
-            seconds = timer.each(lambda x=x: steer(x))
+            seconds = timer.each(partial(steer, x))
             before = torch.cuda.memory_allocated(device) if device.type == "cuda" else None
             with PeakMemory(device) as memory:
                 steer(x)
@@ -191,9 +192,8 @@ def overhead(device: torch.device, sizes: Sizes) -> Rows:
         seconds: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(sizes.repeats):
             for steered in (False, True):
-                seconds[steered].append(
-                    timer.once(lambda s=steered: _run(unet, text, noise, steps=sizes.steps, steered=s))
-                )
+                work = partial(_run, unet, text, noise, steps=sizes.steps, steered=steered)
+                seconds[steered].append(timer.once(work))
         plain, kds = median(seconds[False]), median(seconds[True])
         yield {
             "particles": n,
@@ -223,7 +223,7 @@ def bundled(device: torch.device, sizes: Sizes) -> Rows:
         model, timer = load_model(device=str(device), dtype=dtype), Timer(device)
         settings = Settings(steps=sizes.steps, particles=sizes.particles)
         _restore(model, sizes, replace(settings, steps=2))
-        times = [timer.once(lambda m=model: _restore(m, sizes, settings)) for _ in range(sizes.repeats)]  # type: ignore[misc]
+        times = [timer.once(partial(_restore, model, sizes, settings)) for _ in range(sizes.repeats)]
         yield {
             "photo": [4 * sizes.photo, 4 * sizes.photo],
             "dtype": dtype,
@@ -240,13 +240,13 @@ def compiled(device: torch.device, sizes: Sizes) -> Rows:
     timer, function = Timer(device), torch.compile(steer)
     for shape in sizes.shapes:
         x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, torch.float16)
-        first = timer.once(lambda x=x: function(x))
+        first = timer.once(partial(function, x))
         expected = steer(x)[0].cpu()
         yield {
             "shape": list(shape),
             "first_seconds": first,
-            "seconds": timer.each(lambda x=x: function(x)),
-            "eager_seconds": timer.each(lambda x=x: steer(x)),
+            "seconds": timer.each(partial(function, x)),
+            "eager_seconds": timer.each(partial(steer, x)),
             "difference": _difference(function(x)[0], expected),
         }
 
