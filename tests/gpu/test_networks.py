@@ -4,6 +4,7 @@ Full-size networks have no values: shapes, dtypes and devices are checked, and w
 Runs have values, and the CPU's results are what they must come to.
 """
 
+import copy
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_full_size_networks(dtype: str, backbone: tuple[str, Any, Any], fake: An
     """One evaluation for ten particles, and the same in micro-batches: nothing but launches."""
     family, *networks = backbone
     kind = DTYPES[dtype]
-    unet, controlnet = (fake.network(torch.nn.Module.to(network, kind)) for network in networks)
+    unet, controlnet = (fake.network(torch.nn.Module.to(copy.deepcopy(network), kind)) for network in networks)
     given = {n: None if x is None else fake.upload(x) for n, x in inputs(family, 10, 64, kind).items()}
     x = fake.upload(torch.empty(10, 4, 64, 64, dtype=kind, device="meta"))
     with fake.count() as whole:
