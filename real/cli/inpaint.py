@@ -79,7 +79,7 @@ def _mask(options: argparse.Namespace, photo: np.ndarray) -> tuple[np.ndarray, d
     try:
         check_mask(mask, photo)
     except ValueError as error:
-        raise UserError(f"--mask: {str(error).removeprefix('mask: ')}") from error
+        raise UserError(f"--{error}") from error
     return mask, {"mask": str(options.mask), "masked": round(float(mask.mean()), 6)}
 
 

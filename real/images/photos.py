@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import skimage.data
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from real.errors import UserError
 from real.images.files import write_atomically
+from real.images.pixels import to_rgb
 
 __all__ = [
     "LARGEST_SIDE",
@@ -19,9 +21,9 @@ __all__ = [
     "SUFFIXES",
     "center_crop",
     "load_photo",
+    "read_picture",
     "sample_photo",
     "save_png",
-    "to_rgb",
 ]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -32,61 +34,73 @@ LARGEST_SIDE = 8192
 def load_photo(path: str | Path, *, largest: int = LARGEST_SIDE) -> np.ndarray:
     """Read a photo: RGB uint8 (H, W, 3).
 
-    EXIF rotation is applied, greyscale becomes RGB, transparency is laid on white, 16-bit images are scaled to 8 bit.
+    EXIF rotation is applied, colours are converted to sRGB by the embedded profile, greyscale becomes RGB, transparency
+    is laid on white, 16-bit images are scaled to 8 bit.
 
     Raises:
-        UserError: The file is missing, empty, not an image, damaged, or smaller or larger than what can be restored.
+        UserError: The file is missing, empty, not an image, damaged, or smaller or larger than what can be restored; or
+            it holds numbers whose range is not known (see `real.images.pixels.to_rgb`).
+    """
+    return read_picture(path, to_rgb, largest=largest)
+
+
+def read_picture(
+    path: str | Path,
+    convert: Callable[[Image.Image], np.ndarray],
+    *,
+    option: str = "IMAGE",
+    largest: int = LARGEST_SIDE,
+) -> np.ndarray:
+    """Read a picture file; what `convert` makes of the PIL image.
+
+    Args:
+        path: The file.
+        convert: `real.images.pixels.to_rgb` or `to_mask`.
+        option: What named the file, for messages.
+        largest: Most pixels on a side.
+
+    Raises:
+        UserError: As `load_photo`; the message names the option and the file.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"IMAGE: {str(path)!r} is a folder; give one image file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"IMAGE: there is no file {str(path)!r}") from error
-    except OSError as error:
-        raise UserError(f"IMAGE: cannot read {str(path)!r} ({error.strerror})") from error
-    if not data:
-        raise UserError(f"IMAGE: {str(path)!r} is empty")
+    data = _bytes_of(path, option)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-            _check_size(path, *image.size, largest)
-            pixels = to_rgb(image)
+        _check_size(path, *image.size, option, largest)
+        return convert(image)
     except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        known = "JPEG, PNG, WebP, BMP or TIFF"
+        raise UserError(f"{option}: {str(path)!r} is in no format that can be read; convert it to {known}") from error
+    except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         text = str(error).replace(str(path), "").strip() or type(error).__name__
-        raise UserError(f"IMAGE: {str(path)!r} is not an image that can be read ({text[:120]})") from error
-    return pixels
+        raise UserError(f"{option}: {str(path)!r} is not an image that can be read ({text[:160]})") from error
 
 
-def _check_size(path: Path, width: int, height: int, largest: int) -> None:
+def _bytes_of(path: Path, option: str) -> bytes:
+    if path.is_dir():
+        raise UserError(f"{option}: {str(path)!r} is a folder; give one image file")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{option}: there is no file {str(path)!r}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise UserError(f"{option}: cannot read {str(path)!r} ({getattr(error, 'strerror', error)})") from error
+    if not data:
+        raise UserError(f"{option}: {str(path)!r} is empty")
+    return data
+
+
+def _check_size(path: Path, width: int, height: int, option: str, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
-            f"IMAGE: {str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}"
+            f"{option}: {str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}"
         )
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """A PIL image of any mode as RGB uint8 (H, W, 3): rotated by its EXIF, transparency laid on white, scaled to 8 bit.
-
-    Raises:
-        ValueError: It holds NaN or infinity.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):  # Pillow clips these instead of scaling them
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("it holds NaN or infinity")
-        top = 65535.0 if image.mode != "F" else max(1.0, float(values.max()))
-        grey = np.rint(np.clip(values / top, 0.0, 1.0) * 255.0).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
 
 
 def sample_photo() -> np.ndarray:

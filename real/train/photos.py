@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from real.images.photos import SUFFIXES
+from real.images.pixels import to_rgb
 
 __all__ = ["CropSampler", "load_photos"]
 
@@ -48,7 +49,7 @@ def load_photos(
     for path in tqdm(paths, desc="reading photos", unit="photo", disable=not progress):
         try:
             with Image.open(path) as image:
-                photo = _prepare(ImageOps.exif_transpose(image).convert("RGB"), max_pixels)
+                photo = _prepare(Image.fromarray(to_rgb(image)), max_pixels)
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             counts["unreadable"] += 1
             continue

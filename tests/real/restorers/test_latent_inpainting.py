@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray,
         super_resolve(small, model=filler)
     with pytest.raises(ValueError, match="does super-resolution"):
         inpaint(small, hole, model=tiny)
-    with pytest.raises(ValueError, match="mask: got"):
+    with pytest.raises(ValueError, match="mask must"):
         inpaint(small, hole[:5], model=filler)
 
 
