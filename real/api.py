@@ -100,8 +100,8 @@ def inpaint(
     """Paint the masked part of a photo with KDS: Algorithm 2 (v1), then the choice of Eq. 9.
 
     Args:
-        image: A file, a PIL image, RGB uint8 (H, W, 3), or a tensor (3, H, W) of floats from 0 to 1; what is inside the
-            mask has no say.
+        image: A file, a PIL image, RGB uint8 (H, W, 3), or a tensor (3, H, W) of floats from 0 to 1; what is inside
+            the mask has no say.
         mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file or a PIL image,
             light where to paint; or a tensor (H, W), bool or of floats from 0 to 1.
         model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults; None:
@@ -124,7 +124,8 @@ def inpaint(
     if isinstance(opened, BackboneModel):
         raise ValueError(f"model: {opened.name!r} does super-resolution; open one with task='inpaint'")
     pixels = as_picture("image", image)
-    problem = inpainting_problem(pixels, as_mask(mask), opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
+    hole = as_mask(mask)
+    problem = inpainting_problem(pixels, hole, opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
     return restore_problem(problem, settings or Settings(), progress=progress)
 
 

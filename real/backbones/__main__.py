@@ -38,7 +38,8 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
 
     from real.bench.cost import measure_cost, random_model
     from real.bench.paper import paper_rows
-    from real.cli.common import StepBar, make_output, memory_errors, write_json
+    from real.cli.common import StepBar, make_output, memory_errors
+    from real.images.files import write_json
     from real.models.devices import pick_device
     from real.records.provenance import describe
     from real.settings import Settings

@@ -75,6 +75,19 @@ class HintPlaces:
             tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "--image-tokens"))
         return Hints(cleaned=cleaned, tags=tags, image_tokens=tokens)
 
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """The files that `read` reads for a photo.
+
+        Raises:
+            UserError: One is missing.
+        """
+        places = (
+            (self.cleaned, tuple(sorted(SUFFIXES)), "--cleaned"),
+            (self.tags if self.tags and _is_folder(self.tags) else None, (".txt",), "--tags"),
+            (self.image_tokens, (".safetensors",), "--image-tokens"),
+        )
+        return [_pick(place, names, suffixes, option) for place, suffixes, option in places if place is not None]
+
     def describe(self) -> dict[str, str]:
         """Those that there are, as JSON has it."""
         return {name: place for name, place in asdict(self).items() if place is not None}
@@ -117,10 +130,12 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], option: str
     path = Path(place)
     if path.is_dir():
         found = [path / f"{name}{suffix}" for name in names for suffix in suffixes]
-        file = next((file for file in found if file.is_file()), None)
-        if file is None:
+        there = [file for file in found if file.is_file()]
+        if not there:
             raise UserError(f"{option}: {place!r} has no {found[0].stem}{'|'.join(suffixes)}")
-        return file
+        if twice := [file for file in there[1:] if file.stem == there[0].stem]:
+            raise UserError(f"{option}: {there[0].name} and {twice[0].name} in {place!r} have one name; leave one")
+        return there[0]
     if not path.is_file():
         raise UserError(f"{option}: there is no file or folder {place!r}")
     return path

@@ -15,7 +15,7 @@ from real.errors import UserError
 from real.models.latent import LatentModel
 from real.models.pipeline import PipelineModel
 from real.opening import Model
-from real.records.provenance import describe
+from real.records.provenance import describe, weights_digest
 from real.restorers.upscaling import NOISE_LEVEL, check_noise_level
 from real.settings import Settings
 
@@ -107,7 +107,8 @@ def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dic
         grid: With the model's bandwidth.
         model: The model.
     """
-    identity = {"study": task.name, **describe(settings, model, ""), **text_of(task, model)}
+    identity = {"study": task.name, **describe(settings, model, ""), "weights": weights_digest(model)}
+    identity |= text_of(task, model)
     identity["versions"] |= {
         "scipy": version("scipy"),
         "scikit-image": version("scikit-image"),

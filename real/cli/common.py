@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
@@ -19,7 +18,6 @@ from real.api import Model, open_model
 from real.backbones.recipes import RECIPES
 from real.cli.backbones import recipe_of
 from real.errors import UserError
-from real.images.files import write_atomically
 from real.images.panels import Panel
 from real.models.latent import LatentModel
 from real.parallel.launch import launcher
@@ -41,7 +39,6 @@ __all__ = [
     "restoration_panels",
     "restoration_record",
     "settings_of",
-    "write_json",
 ]
 
 
@@ -183,8 +180,3 @@ def print_scores(result: Comparison, columns: dict[str, str]) -> None:
             numbers = (result.scores[method][name] for name in columns)
             cells = (f"{v:9.2f}" if "psnr" in name else f"{v:9.3f}" for name, v in zip(columns, numbers, strict=True))
             print(f"{method:14}{' '.join(cells)}   {what}")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a result file, whole or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1) + "\n"))

@@ -13,6 +13,7 @@ from real.api import inpaint
 from real.backbones.model import BackboneModel
 from real.cli import common
 from real.errors import UserError
+from real.images.files import write_json
 from real.images.masks import center_box, check_mask, load_mask
 from real.images.panels import Panel, save_panels
 from real.images.photos import load_photo, sample_photo, save_png
@@ -55,12 +56,12 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
             plain = plain_comparison(problem, photo, settings, baselines={}, **run)
             result = compare_problem(problem, photo, settings, plain=plain, **run)
     if options.mask:
-        common.write_json(folder / "result.json", record | common.restoration_record(restored))
+        write_json(folder / "result.json", record | common.restoration_record(restored))
         save_png(folder / "restored.png", restored.image)
         panels: list[Panel] = [("masked", f"{100 * mask.mean():.0f}% to paint", masked)]
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     else:
-        common.write_json(folder / "result.json", record | common.restoration_record(result))
+        write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, photo, masked, result, settings)
         common.print_scores(result, COLUMNS)
     print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")

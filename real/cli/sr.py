@@ -19,6 +19,7 @@ from real.cli.backbones import hint_places_of, recipe_of, run_record, summary
 from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.images.files import write_json
 from real.images.panels import Panel, save_panels
 from real.images.photos import center_crop, load_photo, sample_photo, save_png
 from real.images.seeds import degradation_rng
@@ -89,11 +90,11 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         print(summary(problem, run_of, settings))
     if options.degrade:
         record["degradation"] = asdict(degradation_of(options))
-        common.write_json(folder / "result.json", record | common.restoration_record(result))
+        write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, truth, low, result, settings)
         common.print_scores(result, COLUMNS)
     else:
-        common.write_json(folder / "result.json", record | common.restoration_record(restored))
+        write_json(folder / "result.json", record | common.restoration_record(restored))
         panels = [(f"low resolution, {photo.shape[1]} x {photo.shape[0]}", "", photo), ("bicubic", "", bicubic(photo))]
         save_png(folder / "restored.png", restored.image)
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))

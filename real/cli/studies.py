@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from real.bench.evaluate import evaluate_folder
+from real.bench.evaluate import evaluate_folder, variants_of
+from real.bench.photos import check_crop, left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
@@ -24,6 +25,8 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     settings = common.settings_of(options)
     if not Path(options.photos).is_dir():
         raise UserError(f"--photos: {options.photos!r} is not a folder")
+    check_crop(options.crop)
+    variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
     if options.autoencoder_only:
         alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
@@ -60,9 +63,12 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         report = run_study(task, model, folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
-        print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")
-    for name, why in report["left_out"].items():
-        print(f"left out: {name}: {why}")
+        mean = "-" if psnr["mean"] is None else f"{psnr['mean']:+.2f}"  # no photo with finite numbers
+        print(f"{mean} dB (p = {psnr['p']:.2g})  {pair['what']}")
+    for name in sorted({entry["photo"] for entry in report["not_finite"]}):
+        print(f"not finite: some numbers of {name}, which report.md names")
+    if report["left_out"]:
+        print(left_out_text(report["left_out"]))
     print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
     return 0
 

@@ -79,7 +79,7 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
     """Grey of more than 8 bits scaled to 8 by the range of its format; None for all other modes, which Pillow has."""
     if image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        if not (np.isfinite(values).all() and 0.0 <= values.min() and values.max() <= 1.0):
+        if not (np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= 1.0):
             raise ValueError(
                 f"floats must be from 0 to 1, got {values.min():g} to {values.max():g}; scale them, or save 8 or 16 bit"
             )

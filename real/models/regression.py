@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
+from real.images.files import write_json
 
 __all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
 
@@ -72,7 +73,7 @@ def _convolution(inputs: int, outputs: int) -> torch.nn.Conv2d:
 def save_regression(model: RegressionNetwork, folder: Path) -> None:
     """Write `config.json` and `model.safetensors` in the model's precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(model.config, indent=1) + "\n")
+    write_json(folder / "config.json", model.config)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
 
 

@@ -6,14 +6,13 @@ cut-off alone, so the larger the latents, the more of their detail is decided wh
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import torch
 from diffusers import VQModel
 
-from real.images.files import write_atomically
+from real.images.files import write_json
 from real.train.record import latent_settings, read_record
 
 __all__ = ["rescale_latents"]
@@ -53,5 +52,5 @@ def rescale_latents(autoencoder: Path, folder: Path, *, latent_std: float, comma
         "settings": {**settings, "latent_std": latent_std},
         "started_from": earlier,
     }
-    write_atomically(folder / "record.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_json(folder / "record.json", record)
     return vqvae

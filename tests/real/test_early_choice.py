@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.bench.ensembles import Ensemble  # noqa: E402
-from real.bench.evaluate import summarise, table  # noqa: E402
+from real.bench.summary import summarise, table  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import Run  # noqa: E402

@@ -1,4 +1,4 @@
-"""Whatever a file says of its numbers is heeded: range, colour profile, transparency; or it is refused with a reason."""
+"""What a file says of its numbers is heeded: range, colour profile, transparency; or it is refused with a reason."""
 
 from collections.abc import Callable
 from pathlib import Path

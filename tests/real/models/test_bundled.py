@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.bench.evaluate import table  # noqa: E402
+from real.bench.summary import table  # noqa: E402
 from real.bench.reconstruction import reconstruct  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
