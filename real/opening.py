@@ -51,8 +51,8 @@ def open_model(
         revision: Commit, tag or branch of an id. What was loaded is in the `commit` of the result.
         pickled_weights: Also accept weights in pickle files. A pickle can run code that its author put into it while it
             is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only pickles.
-        max_batch: Most rows that go through the denoiser at once; less memory, the same result. A particle is one row,
-            with guidance two, except for LDM-SR. None: all, 16 for LDM-SR's shape.
+        max_batch: Most rows that go through the denoiser at once; less memory, the same result up to rounding. A
+            particle is one row, with guidance two, except for LDM-SR. None: all, 16 for LDM-SR's shape.
         vae_tiling: Encode and decode in tiles, in smaller ones where large photos are in tiles anyway (DiffBIR, SeeSR);
             not for LDM's shape.
         cpu_offload: Keep each network on the device only while it works (pipelines; needs accelerate).
@@ -71,6 +71,10 @@ def open_model(
     if task not in ("sr", "inpaint"):
         raise ValueError(f"task: got {task!r}; known: sr, inpaint")
     name = None if model is None else str(model)
+    if name is not None and not name.strip():
+        raise ValueError(f"model must be a folder, an id on the hub or a name, got {name!r}; None is the bundled one")
+    if name is None and revision is not None:
+        raise UserError(f"--revision: only ids on the hub have one, got {revision!r} and no --model; leave it out")
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise ValueError(f"max_batch: got {max_batch!r}; give a whole number of at least 1")
     if recipe is not None and recipe.family != name:
@@ -89,7 +93,7 @@ def open_model(
             max_batch=max_batch,
             vae_tiling=vae_tiling,
         )
-    name = LDM_SR.get(name, name) if name else None
+    name = LDM_SR.get(name, name) if name is not None else None
     source = None if name is None else locate(name, revision=revision)
     family = None if source is None else recognise(source, task=task)
     if source is None or family is None or family.latent:

@@ -7,7 +7,7 @@ caller's, so that only what is looked at gets decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -122,6 +122,8 @@ def sample(
         if progress is not None:
             progress(state)
 
+    # A patch is no larger than the latents: padding up to a larger one would cost memory and change nothing.
+    settings = replace(settings, patch_size=min(settings.patch_size, max(height, width)))
     steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
     spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
     denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
+from numbers import Integral, Real
+from typing import Any
 
 from kds_ref import KernelDensitySteering
 
@@ -52,17 +53,25 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check what no function further down checks by its own name."""
-        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
+        for name, least, most in (
+            ("particles", 1, 1000),
+            ("steps", 1, 1000),
+            ("patch_size", 1, 10**6),
+            ("seed", 0, 2**63 - 1),
+        ):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least, most))
+        for name in ("strength", "cutoff", "guidance"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if self.bandwidth is not None and not isinstance(self.bandwidth, str):
+            object.__setattr__(self, "bandwidth", _number("bandwidth", self.bandwidth))
         if self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
         if self.spacing not in (None, *SPACINGS):
             raise ValueError(f"spacing must be one of {', '.join(SPACINGS)} or None, got {self.spacing!r}")
-        if not np.isfinite(self.guidance):
+        if self.spacing is not None and self.sampler != "ddim":
+            raise ValueError(f"spacing must be None with {self.sampler}, got {self.spacing!r}; it belongs to ddim")
+        if not math.isfinite(self.guidance):
             raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
         if not isinstance(self.early_choice, bool):
             raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
@@ -77,3 +86,19 @@ class Settings:
             patch_size=self.patch_size,
             kernel=self.kernel,
         )
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number, NumPy's among them, as an int, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: got {value}; give a whole number from {least} to {most}")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, NumPy's among them, as one of Python's, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)

@@ -74,7 +74,8 @@ class QualityRun:
         return self._grey(truth)
 
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
-        settings = replace(self.settings, sampler=sampler)
+        spacing = self.settings.spacing if sampler == "ddim" else None
+        settings = replace(self.settings, sampler=sampler, spacing=spacing)
         return LowResolution(low, self.model).draw(settings, steered=False, which="all")
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from real.api import inpaint
 from real.backbones.model import BackboneModel
 from real.cli import common
+from real.cli.run import say
 from real.errors import UserError
 from real.images.files import write_json
 from real.images.masks import center_box, check_mask, load_mask
@@ -47,7 +48,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     if model.family == "sd-inpaint":
         record |= {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or ""}
     masked = np.where(mask[..., None], np.uint8(128), photo)
-    with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
+    with common.StepBar(2 * settings.steps) as bar:
         if options.mask:
             restored = inpaint(photo, mask, model=model, settings=settings, **text, progress=bar)
         else:
@@ -64,7 +65,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
         write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, photo, masked, result, settings)
         common.print_scores(result, COLUMNS)
-    print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
 

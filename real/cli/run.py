@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -12,10 +13,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-from real.errors import UserError
+from real.errors import UserError, out_of_memory
 from real.parallel.environment import ReportedElsewhereError, launched_size
 
-__all__ = ["leave", "run_command"]
+__all__ = ["leave", "run_command", "say"]
+
+SAVE = (
+    "give a smaller --max-batch, --dtype float16, --vae-tiling or --cpu-offload (pipelines), --tile (diffbir, seesr), "
+    "fewer --particles, or a smaller photo"
+)
 
 
 def leave(status: int) -> NoReturn:
@@ -31,18 +37,31 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def run_command(command: Callable[[], int], *, prog: str) -> int:
+def say(text: str) -> None:
+    """Print for the user; a terminal that is gone, or a full disk behind it, is no reason to lose a finished run."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # What was not written is still in the buffer, and would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_command(command: Callable[[], int], *, prog: str, save_memory: str = SAVE) -> int:
     """Run `command` and turn the errors that a user can cause into one line on stderr and exit status 2.
 
-    Warnings become one line, too.
+    Warnings become one line, too. What the terminal's encoding lacks is written as escapes.
 
     Args:
         command: Does the work and returns an exit status.
         prog: Name of the program in front of the message.
+        save_memory: What to do where memory does not suffice, for the message.
 
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     plain = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {message}\n"
     try:
@@ -52,6 +71,11 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"{prog}: error: {text}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"{prog}: error: memory does not suffice ({_first_line(error)}); {save_memory}", file=sys.stderr)
+        return 2
     except ReportedElsewhereError:
         return 2
     except KeyboardInterrupt:
@@ -59,6 +83,11 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
         return 130
     finally:
         warnings.formatwarning = plain
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

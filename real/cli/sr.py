@@ -16,6 +16,7 @@ from real.backbones.problem import BackboneProblem
 from real.backbones.recipes import RECIPES
 from real.cli import common
 from real.cli.backbones import hint_places_of, recipe_of, run_record, summary
+from real.cli.run import say
 from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -35,6 +36,7 @@ from real.settings import Settings
 __all__ = ["run_sr"]
 
 LARGEST_LOW = 2048
+RANK_TIMEOUT = 600  # seconds
 COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"}
 
 
@@ -42,7 +44,11 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
     if launched_size() > 1 and options.model in RECIPES:
         refuse(f"--model: {options.model} runs in one process; start it without torchrun")
-    with launched(device=options.device, timeout=options.rank_timeout) as ranks:
+    if options.degradation is not None and not options.degrade:
+        raise UserError("--degradation: it belongs to --degrade, which says that IMAGE is the truth; give both or none")
+    if options.rank_timeout is not None and launched_size() == 1:
+        raise UserError("--rank-timeout: it belongs to several processes, which torchrun starts; leave it out")
+    with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
             return _restore(options, arguments)
         options.device = device_of_process(options.device)
@@ -72,7 +78,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     if model.family == "x4-upscaler":
         used = {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or ""}
         record |= {**used, "noise_level": NOISE_LEVEL if text["noise_level"] is None else text["noise_level"]}
-    with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
+    with common.StepBar(2 * settings.steps) as bar:
         if not options.degrade:
             problem = super_resolution_problem(photo, model, **text, hints=hints, ranks=ranks)
             restored = restore_problem(problem, settings, progress=bar)
@@ -87,7 +93,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     if isinstance(problem, BackboneProblem):
         run_of = run_record(problem, settings, places)
         record |= run_of
-        print(summary(problem, run_of, settings))
+        say(summary(problem, run_of, settings))
     if options.degrade:
         record["degradation"] = asdict(degradation_of(options))
         write_json(folder / "result.json", record | common.restoration_record(result))
@@ -98,7 +104,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         panels = [(f"low resolution, {photo.shape[1]} x {photo.shape[0]}", "", photo), ("bicubic", "", bicubic(photo))]
         save_png(folder / "restored.png", restored.image)
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
-    print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
 

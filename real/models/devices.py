@@ -25,7 +25,7 @@ def pick_device(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).cpu()  # "meta" holds no numbers
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
         raise UserError(f"--device: {name!r} cannot be used here ({text}); give cpu, cuda, mps or auto") from error

@@ -9,6 +9,7 @@ are in `real.models.pipeline`.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from kds_ref import NoiseSchedule
-from real.errors import UserError
+from real.errors import UserError, out_of_memory
 from real.models.devices import DTYPES
 from real.models.families import recognise
 from real.models.hub import Source, locate, read_config
@@ -172,14 +173,18 @@ def weights_options(source: Source, *, pickled_weights: bool) -> dict[str, Any]:
 def kds_bandwidth(source: Source) -> float:
     """The bandwidth in the model's kds.json; the paper's where there is none."""
     config = read_config(source, "kds.json") or {"bandwidth": PAPER_BANDWIDTH}
-    try:
-        return float(config["bandwidth"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{source.option}: kds.json of {source.name!r} names no number as its bandwidth") from error
+    value = config.get("bandwidth")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
+        raise UserError(
+            f"{source.option}: the bandwidth in kds.json of {source.name!r} must be a positive number, got {value!r}"
+        )
+    return float(value)
 
 
 def explain(source: Source, error: Exception) -> str:
-    """One line for weights that could not be loaded."""
+    """One line for weights that could not be loaded; the error itself where memory did not suffice."""
+    if out_of_memory(error):
+        raise error
     why = " ".join(str(error).split())
     if len(why) > 240:
         why = why[:240] + " ..."

@@ -39,7 +39,12 @@ def steered_scheduler(
         steered: False has strength 0: the plain scheduler, bit for bit.
         hand_on: "all" or "chosen", see `steer_scheduler`.
         ddim: The class for the sampler "ddim".
+
+    Raises:
+        ValueError: The settings choose a grid of timesteps, which is the scheduler's own here.
     """
+    if settings.spacing is not None:
+        raise ValueError(f"spacing must be None for models of this kind, got {settings.spacing!r}; leave it out")
     if settings.sampler == "ddim":
         # a bare DDIM clips to the range of pixels; a model that wants it says so
         plain = ddim.from_config(config, clip_sample=config.get("clip_sample", False))

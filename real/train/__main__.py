@@ -10,6 +10,7 @@ from pathlib import Path
 from real.cli.run import run_command
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.models.devices import pick_device
 from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
@@ -29,7 +30,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return run_command(lambda: _run(arguments), prog="real.train")
+    remedy = "give a smaller --batch or --crop, or fewer --photos"
+    return run_command(lambda: _run(arguments), prog="real.train", save_memory=remedy)
 
 
 def _run(arguments: list[str]) -> int:
@@ -51,7 +53,7 @@ def _run(arguments: list[str]) -> int:
         steps=options.steps,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        device=options.device,
+        device=pick_device(options.device),
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from real.cli.options import given
 from real.degradations.simple import Degradation
 from real.models.latent import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
@@ -95,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="H",
         help="for kds.json, in units of the latents (default: the paper's %(default)s)",
     )
+    for stage in stages.choices.values():
+        stage.register("type", None, given)  # no text may be empty, as that of a shell variable that is not set
     return parser
 
 
