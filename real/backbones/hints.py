@@ -106,7 +106,7 @@ def read_image_tokens(path: Path) -> torch.Tensor:
     except UserError as error:
         raise UserError(f"--image-tokens: {str(error).removeprefix('weights: ')}") from error
     shapes = [tuple(value.shape) for value in content.values()]
-    value = next(iter(content.values())) if len(content) == 1 else torch.empty(0)
+    value = next(iter(content.values())) if len(content) == 1 else torch.empty(0, dtype=torch.float32, device="cpu")
     value = value[None] if value.ndim == 2 else value
     if value.ndim != 3 or value.shape[0] != 1 or value.shape[1] < 1 or value.shape[2] != TOKEN_WIDTH:
         raise UserError(

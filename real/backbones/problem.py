@@ -18,7 +18,17 @@ from real.backbones.grids import DiffBIRDDIMScheduler
 from real.backbones.hints import Hints, check_hints
 from real.backbones.loop import sample
 from real.backbones.model import BackboneModel
-from real.backbones.pictures import FACTOR, as_tensor, decode, encode, enlarge, pad_to, resize, work_size
+from real.backbones.pictures import (
+    FACTOR,
+    as_tensor,
+    decode,
+    encode,
+    enlarge,
+    enlarge_in_steps,
+    pad_to,
+    resize,
+    work_size,
+)
 from real.backbones.predictor import Predictor
 from real.backbones.starts import start_latents
 from real.errors import UserError
@@ -33,7 +43,7 @@ from real.settings import Settings
 
 __all__ = ["BackboneProblem", "scheduler_for"]
 
-MULTIPLE = 64  # pixels that DiffBIR's authors pad to
+MULTIPLE = 64  # pixels that DiffBIR's authors pad to where nothing is tiled
 
 
 class BackboneProblem(EnsembleProblem):
@@ -65,14 +75,14 @@ class BackboneProblem(EnsembleProblem):
         check_hints(recipe.family, recipe.cleaner, hints)
         self.model, self.shown = model, low
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
-        size = work_size(self.height, self.width, least=recipe.process_size)
         tiling = model.vae_tiling
         if recipe.family == "diffbir":
+            size = work_size(self.height, self.width, least=recipe.process_size)
             self.seen = self._cleaned(low, size, hints).to(model.device)
-            self.latent = self.condition = encode(model.vae, pad_to(self.seen, MULTIPLE), tiling=tiling)
-        else:  # SeeSR's authors cut sides to multiples of eight by resizing
-            size = (size[0] // FACTOR * FACTOR, size[1] // FACTOR * FACTOR)
-            self.seen = self.condition = enlarge(low, size).to(model.device)
+            padded = pad_to(self.seen, _multiple(*size, tile=recipe.tile))
+            self.latent = self.condition = encode(model.vae, padded, tiling=tiling)
+        else:
+            self.seen = self.condition = enlarge_in_steps(low, least=recipe.process_size).to(model.device)
             self.latent = encode(model.vae, self.seen, tiling=tiling)
         self.tokens = None if hints.image_tokens is None else hints.image_tokens.to(model.device)
         self.prompt = _with_tags(recipe.prompt if prompt is None else prompt, hints.tags)
@@ -181,6 +191,11 @@ def scheduler_for(model: BackboneModel, settings: Settings, count: int, *, steer
     )
     scheduler.set_timesteps(settings.steps, device=model.device)
     return scheduler
+
+
+def _multiple(height: int, width: int, *, tile: int | None) -> int:
+    """Pixels whose multiples DiffBIR's authors pad to: fewer where the networks go over tiles."""
+    return MULTIPLE if tile is None or -(-min(height, width) // FACTOR) < tile else FACTOR
 
 
 def _with_tags(prompt: str, tags: str | None) -> str:

@@ -24,7 +24,7 @@ def gaussian_weights(height: int, width: int) -> torch.Tensor:
     """
 
     def profile(length: int, middle: float) -> torch.Tensor:
-        distance = (torch.arange(length, dtype=torch.float64) - middle) / length
+        distance = (torch.arange(length, dtype=torch.float64, device="cpu") - middle) / length
         return torch.exp(-(distance**2) / (2 * VARIANCE)) / math.sqrt(2 * math.pi * VARIANCE)
 
     return profile(height, height / 2)[:, None] * profile(width, (width - 1) / 2)[None, :]
@@ -82,7 +82,7 @@ def blend_windows(
     places = windows(height, width, tile=side, stride=max(1, stride - tile + side))
     weight = gaussian_weights(side, side).to(x.device, torch.float32)
     total = torch.zeros_like(x, dtype=torch.float32)
-    weights = torch.zeros(height, width, device=x.device)
+    weights = torch.zeros(height, width, dtype=torch.float32, device=x.device)
     for place in places:
         total[(..., *place)] += function(x[(..., *place)], place).float() * weight
         weights[place] += weight

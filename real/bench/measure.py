@@ -76,7 +76,7 @@ def _draw(
     score: Score,
     progress: Callable[[SamplerState], object] | None,
 ) -> Ensemble:
-    ensemble = Ensemble(torch.empty(0), truth, problem, score)
+    ensemble = Ensemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, problem, score)
     cutoff, total = run.settings.cutoff, problem.model.num_train_timesteps
 
     def watch(state: SamplerState) -> None:

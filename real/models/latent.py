@@ -20,7 +20,7 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from kds_ref import NoiseSchedule
 from real.errors import UserError, out_of_memory
-from real.models.devices import DTYPES
+from real.models.devices import DTYPES, usual_defaults
 from real.models.families import recognise
 from real.models.hub import Source, locate, read_config
 
@@ -138,15 +138,16 @@ def load_model(
     # low_cpu_mem_usage needs another package and only matters for models that fill the memory.
     options["low_cpu_mem_usage"] = False
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), usual_defaults():
             warnings.simplefilter("ignore", UserWarning)  # diffusers' own talk with huggingface_hub
             vqvae = VQModel.from_pretrained(source.name, subfolder="vqvae", torch_dtype=torch.float32, **options)
             unet = UNet2DModel.from_pretrained(source.name, subfolder="unet", torch_dtype=DTYPES[dtype], **options)
             config = DDIMScheduler.load_config(source.name, subfolder="scheduler", **source.options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(explain(source, error)) from error
-    # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
-    scheduler = DDIMScheduler.from_config(config)
+    with usual_defaults():
+        # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
+        scheduler = DDIMScheduler.from_config(config)
     return LatentModel(
         name="bundled" if model is None else model,
         family=family.name,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from real.errors import UserError
+from real.models.devices import usual_defaults
 from real.models.families import Family
 from real.models.hub import Source
 from real.models.latent import DTYPES, explain, kds_bandwidth, weights_options
@@ -152,7 +153,7 @@ def check_packages(device: str, *, cpu_offload: bool = False) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what diffusers and transformers say about arguments of their own, which no user can change."""
-    with warnings.catch_warnings():
+    """Without what diffusers and transformers say about arguments of their own, and with the defaults they expect."""
+    with warnings.catch_warnings(), usual_defaults():
         warnings.simplefilter("ignore")
         yield

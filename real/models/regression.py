@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
 from real.images.files import write_json
+from real.models.devices import usual_defaults
 
 __all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
 
@@ -85,7 +86,8 @@ def load_regression(folder: Path = BUNDLED_REGRESSION, *, device: str | torch.de
     """
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(f"{str(folder)!r} holds no regression network (config.json and model.safetensors)")
-    model = RegressionNetwork(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    with usual_defaults():
+        model = RegressionNetwork(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.to(device, torch.float32).requires_grad_(False).eval()
 

@@ -9,6 +9,7 @@ from typing import Any
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
 
 from kds_ref import SamplerState, select_particle
+from real.models.devices import usual_defaults
 from real.plugin import SteeringState, steer_scheduler
 from real.sampling import Particles
 from real.settings import Settings
@@ -19,6 +20,7 @@ __all__ = ["SOLVER", "particles_of", "sampler_state", "steered_scheduler"]
 SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
 
 
+@usual_defaults()
 def steered_scheduler(
     config: Mapping[str, Any],
     settings: Settings,
