@@ -50,13 +50,13 @@ def test_seesr_sees_them_and_the_result_has_four_times_the_size() -> None:
         ((20, 18), None, (16, 16)),  # 80 x 72 pixels, padded to 128 x 128
         ((20, 18), 8, (10, 9)),  # in tiles: to multiples of eight, which they are
         ((20, 16), 8, (10, 8)),
-        ((24, 15), 8, (16, 8)),  # too small for tiles along one side
+        ((40, 20), 16, (24, 16)),  # 160 x 80 pixels: too small for tiles along one side
     ],
 )
 def test_diffbir_pads_less_where_it_works_in_tiles(
     size: tuple[int, int], tile: int | None, latents: tuple[int, int]
 ) -> None:
-    model = random_model("diffbir", dtype="float32", channels=32, side=32)
+    model = random_model("diffbir", dtype="float32", channels=32, side=64)
     model = replace(model, recipe=replace(model.recipe, tile=tile))
     problem = BackboneProblem(noise(*size), model)
     assert problem.latent.shape[-2:] == latents
