@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in DOORS:
             return run_command(lambda: _through(arguments[0], arguments[1:]), prog="kds-restore")
         options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="kds-restore")
+    return run_command(lambda: _run(options, arguments), prog="kds-restore", options=vars(options))
 
 
 def _through(door: str, arguments: list[str]) -> int:

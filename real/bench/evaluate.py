@@ -36,11 +36,12 @@ from real.models.latent import LatentModel
 from real.models.regression import load_regression
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, weights_digest
-from real.restorers.base import METHODS, plain_comparison
-from real.restorers.super_resolution import LowResolution, bicubic, compare
+from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
+from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
 __all__ = ["evaluate_folder", "variants_of"]
+
 
 def evaluate_folder(
     photos: Path,
@@ -122,7 +123,7 @@ def variants_of(
     """
     for option, values in (("cutoffs", cutoffs), ("bandwidths", bandwidths)):
         if len(set(values)) < len(values):
-            raise UserError(f"--{option} must be different values, got {', '.join(map(str, values))}")
+            raise UserError(f"must be different values, got {', '.join(map(str, values))}", argument=option)
     return [replace(settings, cutoff=cutoff, bandwidth=h) for cutoff in cutoffs for h in bandwidths]
 
 
@@ -148,23 +149,23 @@ def _measure(
             try:
                 truth = load_truth(photo, crop=crop)
             except UserError as error:
-                left_out[photo.name] = str(error).removeprefix("IMAGE: ")
+                left_out[photo.name] = error.message
                 continue
             known = {"photo": photo.name, "digest": digest_of([photo.truth])}
             low = degradation(truth, degradation_rng(settings.seed, truth))
-            problem = LowResolution(low, model)
-            drawn = problem.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+            restorer = LatentSuperResolution(low, model)
+            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
             for look in unseen:
                 assert judge is not None
                 rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
             if not missing:
                 continue
             plain = plain_comparison(
-                problem, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
+                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
             )
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
-                result = compare(truth, low, model, variant, plain=plain, score=score)
+                result = compare(restorer, truth, variant, plain=plain, score=score)
                 scores = {**result.scores, "autoencoder": autoencoder}
                 rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
     return left_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.statistics import LEVEL, RESAMPLES
 
 __all__ = ["render"]
@@ -69,7 +69,7 @@ def _not_finite(report: Mapping[str, Any]) -> str:
     """Which photos some means are without: an infinite PSNR, say, of a picture without error."""
     labels = {line["key"]: line["label"] for line in report["lines"]}
     named = [
-        f"- {entry['photo']}: {METRICS[entry['metric']].label} of {'; '.join(labels[key] for key in entry['lines'])}"
+        f"- {entry['photo']}: {REPORTED[entry['metric']].label} of {'; '.join(labels[key] for key in entry['lines'])}"
         for entry in report["not_finite"]
     ]
     return "Not finite, so that the photo is left out of this number in every line:\n\n" + "\n".join(named)
@@ -79,7 +79,10 @@ def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:
     columns = _columns(lines)
     body = [
         [line["label"], str(line["evaluations"])]
-        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), METRICS[m].digits) for m, beside in columns]
+        + [
+            _paper(line, m, "g") if beside else _mean(line["scores"].get(m), REPORTED[m].digits)
+            for m, beside in columns
+        ]
         for line in lines
     ]
     return _table(["line", "evaluations", *_heads(columns)], body)
@@ -90,7 +93,7 @@ def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
     body = [
         [pair["what"]]
         + [
-            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), METRICS[m].digits, photos)
+            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), REPORTED[m].digits, photos)
             for m, beside in columns
         ]
         for pair in pairs
@@ -101,20 +104,20 @@ def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
 def _columns(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
     """Metrics that some entry has; after each, where some entry has the paper's, (metric, True)."""
     columns = []
-    for metric in METRICS:
+    for metric in REPORTED:
         if any(metric in entry["scores"] for entry in entries):
             columns.append((metric, False))
-            if any(METRICS[metric].paper in entry["paper"] for entry in entries):
+            if any(REPORTED[metric].paper in entry["paper"] for entry in entries):
                 columns.append((metric, True))
     return columns
 
 
 def _heads(columns: Sequence[tuple[str, bool]]) -> list[str]:
-    return [f"paper's {METRICS[m].paper}" if beside else METRICS[m].label for m, beside in columns]
+    return [f"paper's {REPORTED[m].paper}" if beside else REPORTED[m].label for m, beside in columns]
 
 
 def _paper(entry: Mapping[str, Any], metric: str, style: str) -> str:
-    value = entry["paper"].get(METRICS[metric].paper)
+    value = entry["paper"].get(REPORTED[metric].paper)
     return "" if value is None else format(value, style)
 
 
@@ -126,9 +129,9 @@ def _budget_table(report: Mapping[str, Any]) -> str:
         cells = [str(budget["evaluations"])]
         for m in metrics:
             key = budget["best"].get(m)
-            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], METRICS[m].digits)}" if key else "")
+            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], REPORTED[m].digits)}" if key else "")
         body.append(cells)
-    return _table(["evaluations at most", *(f"best {METRICS[m].label}" for m in metrics)], body)
+    return _table(["evaluations at most", *(f"best {REPORTED[m].label}" for m in metrics)], body)
 
 
 def _paper_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -89,7 +89,7 @@ def digest_of(paths: Sequence[Path]) -> str:
 def check_crop(crop: int | None) -> None:
     """UserError unless a centre crop of the truth can be made four times smaller."""
     if crop is not None and (crop < SCALE or crop % SCALE):
-        raise UserError(f"--crop must be a multiple of {SCALE}, got {crop}")
+        raise UserError(f"must be a multiple of {SCALE}, got {crop}", argument="crop")
 
 
 def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Callable[[Photo], str]) -> None:
@@ -108,8 +108,8 @@ def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Calla
     for photo in photos:
         if photo.name in known and known[photo.name] != digest(photo):
             raise UserError(
-                f"--output: {str(folder)!r} holds rows of another {photo.name} (its file has changed since); give "
-                "another folder"
+                f"{str(folder)!r} holds rows of another {photo.name} (its file has changed since); give another folder",
+                argument="output",
             )
 
 
@@ -121,7 +121,7 @@ def load_truth(photo: Photo, *, crop: int | None) -> np.ndarray:
     """
     whole = load_photo(photo.truth)
     if crop is not None and min(whole.shape[:2]) < crop:
-        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {crop} on a side (--crop)")
+        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {crop} on a side (`crop`)")
     return np.ascontiguousarray(center_crop(whole, side=crop))
 
 
@@ -149,7 +149,7 @@ def find_photos(folder: Path) -> list[Photo]:
     Raises:
         UserError: It is not a folder or holds none.
     """
-    return [Photo(path.name, path) for path in _files(folder, "--photos")]
+    return [Photo(path.name, path) for path in _files(folder, "photos")]
 
 
 def find_pairs(folder: Path) -> list[Photo]:
@@ -159,14 +159,16 @@ def find_pairs(folder: Path) -> list[Photo]:
         UserError: Neither layout is there, a truth or a low-resolution photo stands alone, or two have one name.
     """
     if not folder.is_dir():
-        raise UserError(f"--pairs: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument="pairs")
     layout = next((names for names in LAYOUTS if all((folder / n).is_dir() for n in names)), None)
     if layout is None:
-        raise UserError(f"--pairs: {str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/")
-    truths, lows = (_by_stem(_files(folder / name, "--pairs")) for name in layout)
+        raise UserError(f"{str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/", argument="pairs")
+    truths, lows = (_by_stem(_files(folder / name, "pairs")) for name in layout)
     alone = sorted(set(truths) ^ set(lows))
     if alone:
-        raise UserError(f"--pairs: {len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}")
+        raise UserError(
+            f"{len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}", argument="pairs"
+        )
     return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
 
@@ -214,12 +216,12 @@ def describe_degradations(names: tuple[str, ...]) -> dict[str, Any]:
     return known
 
 
-def _files(folder: Path, option: str) -> list[Path]:
+def _files(folder: Path, argument: str) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{option}: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument=argument)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(f"{option}: {str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument=argument)
     return paths
 
 
@@ -232,7 +234,8 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (other := found.setdefault(_stem(path), path)) != path:
-            raise UserError(f"--pairs: {other.name} and {path.name} in {str(path.parent)!r} have one name; leave one")
+            both = f"{other.name} and {path.name}"
+            raise UserError(f"{both} in {str(path.parent)!r} have one name; leave one", argument="pairs")
     return found
 
 

@@ -73,7 +73,7 @@ def evaluate_autoencoder(
             try:
                 truth = load_truth(photo, crop=crop)
             except UserError as error:
-                left_out[photo.name] = str(error).removeprefix("IMAGE: ")
+                left_out[photo.name] = error.message
                 continue
             row = {"photo": photo.name, "digest": digest_of([photo.truth]), "run": RUN}
             rows.add({**row, "scores": score(reconstruct(model, truth), truth)})

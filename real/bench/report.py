@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from real.bench.figures import BUDGETS
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
-from real.bench.plan import Draw, Line, Study
+from real.bench.plan import Line, PlannedDraw, Study
 from real.bench.sets import set_scores
 from real.bench.statistics import mean_with_interval, paired
 from real.records.finite import finite_photos, not_finite
@@ -21,7 +21,7 @@ __all__ = ["summarise"]
 
 
 def summarise(
-    study: Study, lines: Sequence[Line], plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]
+    study: Study, lines: Sequence[Line], plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
 ) -> dict[str, Any]:
     """Numbers of a report.
 
@@ -71,7 +71,7 @@ def summarise(
     return summary
 
 
-def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
+def _values(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
     """Every metric of a line, one number a photo."""
     run, n = plan[line.run.key].run.key, str(line.run.settings.particles)
     of_line = [rows[photo, run] for photo in photos]
@@ -87,14 +87,16 @@ def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[s
     return values
 
 
-def _of_sets(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _of_sets(
+    line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Metrics of all photos together: one number, without an interval."""
     of_line = [rows[photo, plan[line.run.key].run.key] for photo in photos]
     distances = set_scores(of_line, str(line.run.settings.particles), line.outcome)
     return {metric: {"mean": value, "low": None, "high": None} for metric, value in distances.items()}
 
 
-def _evaluations(line: Line, plan: Mapping[str, Draw], rows: Rows, photo: str) -> int:
+def _evaluations(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photo: str) -> int:
     row = rows[photo, plan[line.run.key].run.key]
     return evaluations_of(line.run, line.outcome, row["until_cutoff"])
 
@@ -110,8 +112,8 @@ def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         within = [line for line in lines if 0 < line["evaluations"] <= budget]
         best = {}
         for name in within[0]["scores"] if within else ():
-            if METRICS[name].best:
-                sign = 1 if METRICS[name].best == "high" else -1
+            if REPORTED[name].best:
+                sign = 1 if REPORTED[name].best == "high" else -1
                 known = [line for line in within if line["scores"][name]["mean"] is not None]
                 if known:
                     winner = max(known, key=lambda line, m=name, s=sign: s * line["scores"][m]["mean"])  # type: ignore[misc]

@@ -24,7 +24,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     """The comparison of `sr --degrade` on a folder."""
     settings = common.settings_of(options)
     if not options.photos.is_dir():
-        raise UserError(f"--photos: {str(options.photos)!r} is not a folder")
+        raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
     _refuse_ignored(options)
     check_crop(options.crop)
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
@@ -78,9 +78,9 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
     if options.autoencoder_only:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
             if getattr(options, name):
-                raise UserError(f"--{name}: --autoencoder-only samples and degrades nothing; leave one of them out")
+                raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:
-        raise UserError("--bandwidth: --bandwidths takes its place; leave one of them out")
+        raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
 
 
 def degradation_of(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from real.errors import UserError
 from real.images.photos import read_picture
 from real.images.pixels import to_mask
 
@@ -28,7 +29,7 @@ def load_mask(path: str | Path) -> np.ndarray:
     Raises:
         UserError: As `real.images.photos.load_photo`, naming the mask.
     """
-    return read_picture(path, to_mask, option="--mask")
+    return read_picture(path, to_mask, argument="mask")
 
 
 def as_mask(value: Any) -> np.ndarray:
@@ -41,8 +42,7 @@ def as_mask(value: Any) -> np.ndarray:
 
     Raises:
         TypeError: It is none of those.
-        ValueError: A tensor has another shape or other numbers.
-        UserError: A file cannot be read.
+        UserError: A tensor has another shape or other numbers; a file cannot be read.
     """
     if isinstance(value, str | PathLike):
         return load_mask(str(value))
@@ -60,12 +60,17 @@ def _of_tensor(value: torch.Tensor) -> np.ndarray:
     while mask.ndim > 2 and mask.shape[0] == 1:
         mask = mask[0]
     if mask.ndim != 2:
-        raise ValueError(f"mask must be a tensor (H, W), (1, H, W) or (1, 1, H, W), got {tuple(value.shape)}")
+        raise _refusal(f"must be a tensor (H, W), (1, H, W) or (1, 1, H, W), got {tuple(value.shape)}")
     if mask.dtype != torch.bool:
         if not mask.is_floating_point() or not bool(((mask >= 0) & (mask <= 1)).all()):
-            raise ValueError(f"mask must be a tensor of bool or of floats from 0 to 1, got {mask.dtype}")
+            raise _refusal(f"must be a tensor of bool or of floats from 0 to 1, got {mask.dtype}")
         mask = mask >= 0.5
-    return mask.numpy()
+    pixels: np.ndarray = mask.numpy()
+    return pixels
+
+
+def _refusal(message: str) -> UserError:
+    return UserError(message, argument="mask")
 
 
 def center_box(height: int, width: int, fraction: float, *, by: str = "area") -> np.ndarray:
@@ -82,13 +87,15 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         ValueError: The fraction or `by` is not one of those, or the box has no pixel.
     """
     if not 0.0 < fraction < 1.0:
-        raise ValueError(f"center_box: got {fraction:g}; give a part of the photo above 0 and below 1")
+        raise UserError(f"got {fraction:g}; give a part of the photo above 0 and below 1", argument="center_box")
     if by not in ("area", "side"):
-        raise ValueError(f"by: got {by!r}; known: area, side")
+        raise UserError(f"got {by!r}; known: area, side", argument="by")
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):
-        raise ValueError(f"center_box: {fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another")
+        raise UserError(
+            f"{fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another", argument="center_box"
+        )
     mask = np.zeros((height, width), dtype=bool)
     top, left = (height - h) // 2, (width - w) // 2
     mask[top : top + h, left : left + w] = True
@@ -99,21 +106,21 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     """ValueError unless `mask` is bool (H, W) like the image, with pixels to paint and pixels that are known."""
     height, width = image.shape[:2]
     if mask.dtype != bool or mask.ndim != 2:
-        raise ValueError(f"mask must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
+        raise _refusal(f"must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
     if mask.shape != (height, width):
         turned = (
             "; turned by a quarter it would fit: one of the two may have an EXIF rotation, which is applied"
             if mask.shape == (width, height)
             else ""
         )
-        raise ValueError(
-            f"mask must have the image's {width} x {height} pixels (width x height), got {mask.shape[1]} x "
+        raise _refusal(
+            f"must have the image's {width} x {height} pixels (width x height), got {mask.shape[1]} x "
             f"{mask.shape[0]}{turned}"
         )
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
-        raise ValueError(
-            f"mask must have pixels to paint (light) and known ones (dark or transparent), got a mask where {which} is "
+        raise _refusal(
+            f"must have pixels to paint (light) and known ones (dark or transparent), got a mask where {which} is "
             "to be painted"
         )
 
@@ -151,6 +158,6 @@ def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
 def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
     """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
     if mask.ndim != 2 or any(side % cell for side in mask.shape):
-        raise ValueError(f"mask: got shape {mask.shape}; give two sides that are multiples of {cell}")
+        raise UserError(f"got shape {mask.shape}; give two sides that are multiples of {cell}", argument="mask")
     height, width = mask.shape
     return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))

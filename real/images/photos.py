@@ -48,7 +48,7 @@ def read_picture(
     path: str | Path,
     convert: Callable[[Image.Image], np.ndarray],
     *,
-    option: str = "IMAGE",
+    argument: str = "image",
     largest: int = LARGEST_SIDE,
 ) -> np.ndarray:
     """Read a picture file; what `convert` makes of the PIL image.
@@ -56,50 +56,55 @@ def read_picture(
     Args:
         path: The file.
         convert: `real.images.pixels.to_rgb` or `to_mask`.
-        option: What named the file, for messages.
+        argument: Name of the argument that named the file, for messages.
         largest: Most pixels on a side.
 
     Raises:
-        UserError: As `load_photo`; the message names the option and the file.
+        UserError: As `load_photo`; the message names the file.
     """
     path = Path(path)
-    data = _bytes_of(path, option)
+    data = _bytes_of(path, argument)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-        _check_size(path, *image.size, option, largest)
-        return convert(image)
-    except UserError:
-        raise
+        size = image.size
+        if max(size) <= largest:  # what is larger is not decoded
+            pixels = convert(image)
     except UnidentifiedImageError as error:
         known = "JPEG, PNG, WebP, BMP or TIFF"
-        raise UserError(f"{option}: {str(path)!r} is in no format that can be read; convert it to {known}") from error
+        message = f"{str(path)!r} is in no format that can be read; convert it to {known}"
+        raise UserError(message, argument=argument) from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         text = str(error).replace(str(path), "").strip() or type(error).__name__
-        raise UserError(f"{option}: {str(path)!r} is not an image that can be read ({text[:160]})") from error
+        message = f"{str(path)!r} is not an image that can be read ({text[:160]})"
+        raise UserError(message, argument=argument) from error
+    _check_size(path, *size, argument, largest)
+    return pixels
 
 
-def _bytes_of(path: Path, option: str) -> bytes:
+def _bytes_of(path: Path, argument: str) -> bytes:
     if path.is_dir():
-        raise UserError(f"{option}: {str(path)!r} is a folder; give one image file")
+        raise UserError(f"{str(path)!r} is a folder; give one image file", argument=argument)
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{option}: there is no file {str(path)!r}") from error
+        raise UserError(f"there is no file {str(path)!r}", argument=argument) from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise UserError(f"{option}: cannot read {str(path)!r} ({getattr(error, 'strerror', error)})") from error
+        why = getattr(error, "strerror", error)
+        raise UserError(f"cannot read {str(path)!r} ({why})", argument=argument) from error
     if not data:
-        raise UserError(f"{option}: {str(path)!r} is empty")
+        raise UserError(f"{str(path)!r} is empty", argument=argument)
     return data
 
 
-def _check_size(path: Path, width: int, height: int, option: str, largest: int) -> None:
+def _check_size(path: Path, width: int, height: int, argument: str, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
-            f"{option}: {str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}"
+            f"{str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}",
+            argument=argument,
         )
 
 
@@ -113,7 +118,7 @@ def center_crop(photo: np.ndarray, *, side: int | None = None, multiple: int = 4
     """Cut the centre: to `side` x `side` pixels, or to the largest multiples of `multiple`."""
     height, width = photo.shape[:2]
     if side is not None and min(height, width) < side:
-        raise ValueError(f"side: the photo has {width} x {height} pixels, fewer than {side} on a side")
+        raise UserError(f"the photo has {width} x {height} pixels, fewer than {side} on a side", argument="crop")
     h, w = (side, side) if side is not None else (height - height % multiple, width - width % multiple)
     y, x = (height - h) // 2, (width - w) // 2
     return photo[y : y + h, x : x + w]

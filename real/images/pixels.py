@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps
 
+from real.errors import UserError
+
 __all__ = ["from_tensor", "to_mask", "to_rgb"]
 
 SIXTEEN = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -27,7 +29,7 @@ def to_rgb(image: Image.Image, *, backdrop: str = "white") -> np.ndarray:
         backdrop: What transparent pixels are laid on.
 
     Raises:
-        ValueError: It holds integers of 32 bits, whose range no format fixes, or floats that are not within 0 to 1.
+        UserError: It holds integers of 32 bits, whose range no format fixes, or floats that are not within 0 to 1.
     """
     profile = image.info.get("icc_profile")
     grey = _eight_bits(image)
@@ -43,7 +45,7 @@ def to_mask(image: Image.Image) -> np.ndarray:
     """A PIL image as a mask, bool (H, W): True where it is light (grey 128 and more) and not transparent.
 
     Raises:
-        ValueError: As `to_rgb`.
+        UserError: As `to_rgb`.
     """
     plain = image.copy()
     plain.info.pop("icc_profile", None)  # a mask's numbers are no colours
@@ -58,15 +60,16 @@ def from_tensor(name: str, value: torch.Tensor) -> np.ndarray:
         value: Floats from 0 to 1, or uint8.
 
     Raises:
-        ValueError: It has another shape or other numbers.
+        UserError: It has another shape or other numbers.
     """
     picture = value.detach().cpu()
     picture = picture[0] if picture.ndim == 4 and picture.shape[0] == 1 else picture
     if picture.ndim != 3 or picture.shape[0] != 3 or min(picture.shape) < 1:
-        raise ValueError(f"{name} must be a tensor (3, H, W) or (1, 3, H, W), got {tuple(value.shape)}")
+        raise UserError(f"must be a tensor (3, H, W) or (1, 3, H, W), got {tuple(value.shape)}", argument=name)
     if picture.dtype != torch.uint8:
         if not picture.is_floating_point() or not bool(((picture >= 0) & (picture <= 1)).all()):
-            raise ValueError(f"{name} must be a tensor of floats from 0 to 1 or of uint8, got {_range(picture)}")
+            accepted = "a tensor of floats from 0 to 1 or of uint8"
+            raise UserError(f"must be {accepted}, got {_range(picture)}", argument=name)
         picture = (picture.to(torch.float32) * 255.0).round().to(torch.uint8)
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
@@ -80,7 +83,7 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
     if image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         if not (np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= 1.0):
-            raise ValueError(
+            raise UserError(
                 f"floats must be from 0 to 1, got {values.min():g} to {values.max():g}; scale them, or save 8 or 16 bit"
             )
     elif image.mode in SIXTEEN or (image.mode == "I" and image.format in ("PNG", "PPM")):  # 16 bits, too
@@ -89,7 +92,7 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
         values = np.clip(np.asarray(image, dtype=np.float64) / top, 0.0, 1.0)
         values = 1.0 - values if tags.get(PHOTOMETRIC) == 0 else values  # TIFF's "white is zero"
     elif image.mode == "I":
-        raise ValueError("integers of 32 bits, or signed ones, have no fixed range; save it in 8 or 16 bit")
+        raise UserError("integers of 32 bits, or signed ones, have no fixed range; save it in 8 or 16 bit")
     else:
         return None
     grey = Image.fromarray(np.rint(values * 255.0).astype(np.uint8))

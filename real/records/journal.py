@@ -40,8 +40,9 @@ class Rows:
         self._rows = {(row["photo"], row["run"]): row for row in self._read()}
         if self._rows:  # without rows there is nothing that other settings could spoil
             if not mark.exists():
-                raise UserError(f"--output: {str(folder)!r} has rows but no settings.json; give another folder")
-            known = read_json(mark, remedy="without it the folder's rows say nothing; give another --output")
+                why = f"{str(folder)!r} has rows but no settings.json; give another folder"
+                raise UserError(why, argument="output")
+            known = read_json(mark, remedy="without it the folder's rows say nothing; give another folder")
             _check_same(known, identity, folder)
         write_json(mark, identity)
         write_text(self.path, "".join(to_json(row) + "\n" for row in self._rows.values()))
@@ -88,7 +89,9 @@ class Rows:
                     raise ValueError("a row without its name")
                 rows.append(row)
             except (ValueError, AttributeError) as error:
-                raise UserError(f"--output: line {number} of {str(self.path)!r} is no row; delete it") from error
+                raise UserError(
+                    f"line {number} of {str(self.path)!r} is no row; delete it", argument="output"
+                ) from error
         return rows
 
 
@@ -101,8 +104,9 @@ def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -
         name = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
-            f"--output: {str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "
-            f"{now.get(name)!r}{more}; give another folder"
+            f"{str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "
+            f"{now.get(name)!r}{more}; give another folder",
+            argument="output",
         )
 
 
@@ -133,6 +137,6 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"--output: another process is writing to {str(folder)!r}; wait for it") from error
+            raise UserError(f"another process is writing to {str(folder)!r}; wait for it", argument="output") from error
         remove_leftovers(folder)
         yield

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import torch
 
 from real.cli.options import given
 from real.degradations.simple import Degradation
-from real.models.latent import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
 
 __all__ = ["build_parser"]
@@ -18,7 +16,6 @@ DESCRIPTION = """\
 Train small latent diffusion models for 4x super-resolution and for inpainting, from any folders of photos, in stages:
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
-  rescale       the same autoencoder with latents of another scale
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
   inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
@@ -54,10 +51,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_start_from(autoencoder)
     _add_autoencoder(autoencoder)
     _add_degradation(autoencoder)
-    rescale = stages.add_parser("rescale", help="give an autoencoder's latents another scale")
-    rescale.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
-    rescale.add_argument("--output", required=True, metavar="FOLDER", help="where the new one goes")
-    _add_latent_std(rescale, required=True)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
@@ -92,9 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--bandwidth",
         type=float,
-        default=PAPER_BANDWIDTH,
         metavar="H",
-        help="for kds.json, in units of the latents (default: the paper's %(default)s)",
+        help="for kds.json, in units of the latents (default: none, which means the paper's 0.3)",
     )
     for stage in stages.choices.values():
         stage.register("type", None, given)  # no text may be empty, as that of a shell variable that is not set
@@ -125,7 +117,6 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="at full, half and quarter resolution (default %(default)s); with --start-from at least as many as there",
     )
-    _add_latent_std(parser, default=default.latent_std)
     parser.add_argument(
         "--mixed-weight",
         type=float,
@@ -133,17 +124,6 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="weight of the loss on mixed latents: less is sharper, but guessed latents are decoded worse "
         "(default %(default)s)",
-    )
-
-
-def _add_latent_std(parser: argparse.ArgumentParser, **default: Any) -> None:
-    parser.add_argument(
-        "--latent-std",
-        type=float,
-        metavar="S",
-        help="standard deviation of the latents: the larger, the earlier in sampling their detail is settled"
-        + (" (default %(default)s)" if "default" in default else ""),
-        **default,
     )
 
 

@@ -19,11 +19,12 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from real.degradations.simple import SCALE
+from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import read_record, write_record
 
-__all__ = ["UNetSettings", "ldm_sr_scheduler", "train_unet"]
+__all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class UNetSettings:
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
-    """DDIM with the noise schedule and options of the public LDM-SR weights."""
+    """DDIM with the noise schedule of the public LDM-SR weights, from the last timestep of training on."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.0015,
@@ -49,6 +50,7 @@ def ldm_sr_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,
         steps_offset=1,
+        timestep_spacing="trailing",
     )
 
 
@@ -87,8 +89,8 @@ def train_unet(
     """
     try:
         read_record(autoencoder, "vqvae")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"autoencoder: {error}") from None
+    except UserError as error:
+        raise UserError(error.message, argument="autoencoder") from error
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
@@ -110,10 +112,10 @@ def train_unet(
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
-        raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
+        raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
     task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
@@ -133,7 +135,7 @@ def train_unet(
         x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps  # KDS Eq. 3 (v1)
         with autocast(run_settings):
             predicted = model(torch.cat([x_t, condition], dim=1), t).sample
-        return ((predicted.float() - eps).square() / alpha_bar).mean(), len(x0)
+        return noise_loss(predicted.float(), eps, alpha_bar), len(x0)
 
     model.train()
     try:
@@ -154,6 +156,17 @@ def train_unet(
     return ema
 
 
+def noise_loss(predicted: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+    """Mean of (predicted - eps)^2 / alpha_bar, which is the squared error of v = sqrt(alpha_bar) eps - sigma x0.
+
+    Args:
+        predicted: Predicted noise (B, C, H, W).
+        eps: The noise, likewise.
+        alpha_bar: (B, 1, 1, 1).
+    """
+    return ((predicted - eps).square() / alpha_bar).mean()
+
+
 def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
     """Start from trained weights; of a first layer with another condition only the noisy latents' part is taken."""
     weights, new = former.state_dict(), model.state_dict()
@@ -164,9 +177,11 @@ def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise ValueError(f"start_from: the network there has another architecture ({error})") from error
+        raise UserError(f"the network there has another architecture ({error})", argument="start_from") from error
     if unexpected or any(".attentions." not in name for name in missing):
-        raise ValueError(f"start_from: the network there has another architecture ({[*unexpected, *missing][:3]})")
+        raise UserError(
+            f"the network there has another architecture ({[*unexpected, *missing][:3]})", argument="start_from"
+        )
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

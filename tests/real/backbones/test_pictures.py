@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from real import Settings, super_resolve
 from real.backbones.hints import Hints
 from real.backbones.pictures import enlarge_in_steps
-from real.backbones.problem import BackboneProblem
+from real.backbones.restorer import BackboneRestorer
 from real.bench.cost import random_model
 
 
@@ -39,8 +39,8 @@ def test_seesr_sees_them_and_the_result_has_four_times_the_size() -> None:
     low = noise(13, 18)
     model = random_model("seesr", dtype="float32", channels=32, side=64)
     hints = Hints(tags="", image_tokens=torch.zeros(1, 5, 512))
-    problem = BackboneProblem(low, model, hints=hints)
-    assert torch.equal(problem.seen, enlarge_in_steps(low, least=64))
+    problem = BackboneRestorer(low, model, hints=hints)
+    assert torch.equal(problem.colour_reference, enlarge_in_steps(low, least=64))
     assert problem.images(problem.latent)[0].shape == (52, 72, 3)
 
 
@@ -58,7 +58,7 @@ def test_diffbir_pads_less_where_it_works_in_tiles(
 ) -> None:
     model = random_model("diffbir", dtype="float32", channels=32, side=64)
     model = replace(model, recipe=replace(model.recipe, tile=tile))
-    problem = BackboneProblem(noise(*size), model)
+    problem = BackboneRestorer(noise(*size), model)
     assert problem.latent.shape[-2:] == latents
     if tile and latents == (10, 9):
         settings = Settings(particles=2, steps=2)

@@ -16,11 +16,12 @@ from real.bench.plan import fill_grid
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.task import StudyTask
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.photos import load_photo
-from real.models.latent import LatentModel, load_model
+from real import open_model
+from real.models.latent import LatentModel
 from real.settings import Settings
 
 SETTINGS = Settings(particles=2, steps=1)
@@ -60,12 +61,12 @@ def test_another_photo_of_the_same_name_is_refused(photos: Path, tiny: LatentMod
 def test_another_model_under_the_same_name_is_refused(photos: Path, tiny_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
-    evaluate(photos, tmp_path / "out", load_model(str(folder)), limit=1)
-    trained = load_model(str(folder))
+    evaluate(photos, tmp_path / "out", open_model(folder, device="cpu", dtype="float32"), limit=1)
+    trained = open_model(folder, device="cpu", dtype="float32")
     trained.unet.conv_out.bias.data += 0.1
     trained.unet.save_pretrained(folder / "unet")
     with pytest.raises(UserError, match="weights was"):
-        evaluate(photos, tmp_path / "out", load_model(str(folder)), limit=1)
+        evaluate(photos, tmp_path / "out", open_model(folder, device="cpu", dtype="float32"), limit=1)
 
 
 def test_a_photo_without_error_is_named_and_the_rest_reported(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_study_with_a_photo_without_error_ends_with_a_report(
     Image.new("RGB", (64, 64), (90, 90, 90)).save(photos / "a-flat.png")  # first in the list
     study = STUDIES["table1"]
     grid = fill_grid(study, {"steps": [1], "particles": [2], "degradation": ["simple"]})
-    task = Task("table1", study, grid, Settings(), find_photos(photos))
+    task = StudyTask("table1", study, grid, Settings(), find_photos(photos))
     out = tmp_path / "out"
     out.mkdir()
     report = run_study(task, tiny, out)
@@ -100,7 +101,7 @@ def test_a_study_with_a_photo_without_error_ends_with_a_report(
     assert all(line["scores"]["psnr_rgb"]["mean"] is not None for line in report["lines"])
 
     (photos / "a-flat.png").unlink()  # the other photos move up, their rows stay what they are
-    again = run_study(Task("table1", study, grid, Settings(), find_photos(photos)), tiny, out)
+    again = run_study(StudyTask("table1", study, grid, Settings(), find_photos(photos)), tiny, out)
     assert again["photos"] == 2
     assert not again["not_finite"]
 
@@ -118,7 +119,7 @@ def test_a_study_of_photos_without_error_alone_ends_with_a_report(tiny: LatentMo
 
     study = STUDIES["table1"]
     grid = fill_grid(study, {"steps": [1], "particles": [2], "degradation": ["pairs"]})
-    report = run_study(Task("table1", study, grid, Settings(), find_pairs(folder)), tiny, out)
+    report = run_study(StudyTask("table1", study, grid, Settings(), find_pairs(folder)), tiny, out)
     assert report["not_finite"] == [
         {"photo": "flat.png", "metric": metric, "lines": ["bicubic"]} for metric in ("psnr_rgb", "psnr_y")
     ]
