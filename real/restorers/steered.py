@@ -9,6 +9,7 @@ from typing import Any
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
 
 from kds_ref import SamplerState, select_particle
+from real.errors import UserError
 from real.models.devices import usual_defaults
 from real.plugin import SteeringState, steer_scheduler
 from real.sampling import Particles
@@ -43,10 +44,10 @@ def steered_scheduler(
         ddim: The class for the sampler "ddim".
 
     Raises:
-        ValueError: The settings choose a grid of timesteps, which is the scheduler's own here.
+        UserError: The settings choose a grid of timesteps, which is the scheduler's own here.
     """
     if settings.spacing is not None:
-        raise ValueError(f"spacing must be None for models of this kind, got {settings.spacing!r}; leave it out")
+        raise UserError(f"must be None for models of this kind, got {settings.spacing!r}", argument="spacing")
     if settings.sampler == "ddim":
         # a bare DDIM clips to the range of pixels; a model that wants it says so
         plain = ddim.from_config(config, clip_sample=config.get("clip_sample", False))

@@ -152,9 +152,9 @@ def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"crop": 63}, "--crop must be a multiple of 4, got 63"),
-        ({"cutoffs": [0.3, 0.3]}, "--cutoffs must be different values"),
-        ({"bandwidths": [1.0, 1.0]}, "--bandwidths must be different values"),
+        ({"crop": 63}, "crop must be a multiple of 4, got 63"),
+        ({"cutoffs": [0.3, 0.3]}, "cutoffs must be different values"),
+        ({"bandwidths": [1.0, 1.0]}, "bandwidths must be different values"),
     ],
 )
 def test_options_are_checked_before_any_photo(
@@ -180,7 +180,7 @@ def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None
         find_pairs(tmp_path)
     shutil.copy(photos / "a.png", tmp_path / "x.png")
     shutil.copy(photos / "a.png", tmp_path / "x.bmp")
-    with pytest.raises(UserError, match=r"--cleaned: x\.bmp and x\.png"):
+    with pytest.raises(UserError, match=r"cleaned: x\.bmp and x\.png"):
         HintPlaces(cleaned=str(tmp_path)).read(["x"])
 
 

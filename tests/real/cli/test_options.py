@@ -20,7 +20,6 @@ from real.cli import options as cli_options
 from real.cli.run import run_command
 from real.errors import UserError
 from real.models.devices import pick_device
-from real.models.latent import load_model
 from real.train.__main__ import main as train
 
 
@@ -61,14 +60,14 @@ def test_empty_texts_are_refused(
 
 
 def test_an_empty_model_is_not_the_bundled_one() -> None:
-    with pytest.raises(ValueError, match="model must be a folder"):
+    with pytest.raises(ValueError, match="must be a folder, an id or a name"):
         open_model("")
 
 
 IGNORED = [
     (["sr", "{photo}", "--degradation", "stable-sr"], "--degradation: it belongs to --degrade"),
     (["sr", "--degradation", "simple"], "--degradation: it belongs to --degrade"),
-    (["sr", "{photo}", "--revision", "main"], "--revision: only ids on the hub have one"),
+    (["sr", "{photo}", "--revision", "main"], "--revision: only ids"),
     (["inpaint", "{photo}", "--center-box", "0.3", "--revision", "main"], "--revision: only ids"),
     (["sr", "{photo}", "--rank-timeout", "9"], "--rank-timeout: it belongs to several processes"),
     (["sr", "{photo}", "--spacing", "trailing", "--sampler", "dpmpp-2s"], "spacing must be None with dpmpp-2s"),
@@ -198,7 +197,7 @@ def test_weights_that_do_not_fit_into_memory_are_not_damaged(tiny_folder: Path, 
 
     monkeypatch.setattr("real.models.latent.VQModel.from_pretrained", full)
     with pytest.raises(RuntimeError, match="allocate memory"):
-        load_model(str(tiny_folder))
+        open_model(tiny_folder)
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", "0", "Infinity", "true", '"0.3"', "null"])
@@ -208,7 +207,7 @@ def test_a_model_names_a_positive_bandwidth(value: str, tiny_folder: Path, tmp_p
     shutil.copytree(tiny_folder, tmp_path / "model")
     (tmp_path / "model" / "kds.json").write_text(f'{{"bandwidth": {value}}}', encoding="utf-8")
     with pytest.raises(UserError, match=r"kds\.json.* must be a positive number"):
-        load_model(str(tmp_path / "model"))
+        open_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +239,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"kds-restore {kds_ref.__version__}"
 
 
-@pytest.mark.parametrize(("door", "words"), [("train", "latent-std"), ("backbones", "--max-batch")])
+@pytest.mark.parametrize(("door", "words"), [("train", "--channels"), ("backbones", "--max-batch")])
 def test_the_other_command_lines_are_doors_of_this_one(door: str, words: str, capsys: Any) -> None:
     inner = ["autoencoder"] if door == "train" else []
     assert status(main, door, *inner, "--help") == 0

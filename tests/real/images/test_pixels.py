@@ -206,10 +206,9 @@ def test_masks_as_diffusers_takes_them() -> None:
 
 
 def test_inpaint_takes_masks_and_photos_as_diffusers_does(hole_filler_folder: Path, photo: np.ndarray) -> None:
-    from real import Settings
-    from real.models.latent import load_model
+    from real import Settings, open_model
 
-    model = load_model(str(hole_filler_folder), task="inpaint")
+    model = open_model(hole_filler_folder, task="inpaint", device="cpu", dtype="float32")
     settings = Settings(steps=1, particles=1)
     mask = np.zeros(photo.shape[:2], bool)
     mask[16:32, 16:32] = True

@@ -24,7 +24,7 @@ def test_a_folder_without_rows_takes_other_settings(tmp_path: Path) -> None:
 def test_damaged_settings_are_named(tmp_path: Path, content: bytes) -> None:
     Rows(tmp_path, {"seed": 1}).add(ROW)
     (tmp_path / "settings.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"settings\.json' must be a JSON object.*give another --output"):
+    with pytest.raises(UserError, match=r"settings\.json' must be a JSON object.*give another folder"):
         Rows(tmp_path, {"seed": 1})
     (tmp_path / "rows.jsonl").write_bytes(b"")
     assert len(Rows(tmp_path, {"seed": 1})) == 0
