@@ -124,9 +124,10 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
     """A whole number, NumPy's among them, as an int, which JSON has."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-    if not least <= value <= most:
+    whole = int(value)
+    if not least <= whole <= most:
         _refuse(name, f"a whole number from {least} to {most}", value)
-    return int(value)
+    return whole
 
 
 def _number(name: str, value: Any) -> float:

@@ -31,5 +31,5 @@ def not_finite(values: Values, photos: Sequence[str]) -> list[dict[str, Any]]:
     for line, of_line in values.items():
         for metric, numbers in of_line.items():
             for index in np.flatnonzero(~np.isfinite(numbers)):
-                found.setdefault((photos[index], metric), []).append(line)
+                found.setdefault((photos[int(index)], metric), []).append(line)
     return [{"photo": photo, "metric": metric, "lines": lines} for (photo, metric), lines in sorted(found.items())]
