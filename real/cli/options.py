@@ -7,7 +7,6 @@ import math
 import os
 from pathlib import Path
 
-from real.models.devices import DTYPES
 from real.settings import SPACINGS
 
 __all__ = [
@@ -104,7 +103,7 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
     group.add_argument("--device", type=given, default="auto", help="cpu, cuda, mps or auto (default)")
     group.add_argument(
         "--dtype",
-        choices=("auto", *DTYPES),
+        choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
         "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",

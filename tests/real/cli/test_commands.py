@@ -17,6 +17,7 @@ from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
 from real.images.photos import center_crop
+from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
 from real.restorers.compare import bicubic
 
@@ -57,7 +58,7 @@ def test_the_degradation_is_chosen_and_recorded(
     name: str, tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path
 ) -> None:
     degradation = PRESETS[name] if name in PRESETS else Degradation()
-    low = degradation(photo, np.random.default_rng(0))
+    low = degradation(photo, degradation_rng(0, photo))
     options = ["--degrade", "--degradation", name, "--output", tmp_path, "--model", tiny_folder]
     assert run("sr", photo_file, *options, *QUICK) == 0
     result = json.loads((tmp_path / "result.json").read_text())
@@ -97,7 +98,8 @@ def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Pat
 def test_degrade_scores_every_method(
     tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from real.metrics.distortion import distortion
+    from real.images.seeds import degradation_rng
+from real.metrics.distortion import distortion
     from real.restorers.compare import METHODS
 
     assert run("sr", photo_file, "--degrade", "--output", tmp_path, "--model", tiny_folder, *QUICK) == 0
