@@ -98,8 +98,7 @@ def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Pat
 def test_degrade_scores_every_method(
     tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from real.images.seeds import degradation_rng
-from real.metrics.distortion import distortion
+    from real.metrics.distortion import distortion
     from real.restorers.compare import METHODS
 
     assert run("sr", photo_file, "--degrade", "--output", tmp_path, "--model", tiny_folder, *QUICK) == 0
