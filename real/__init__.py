@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from real.front import inpaint, open_model, super_resolve
+    from real.api import inpaint, open_model, super_resolve
+    from real.errors import UserError
+    from real.parallel.ranks import particle_share
     from real.plugin import (
         choosing_callback,
         particle_generators,
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
     )
     from real.plugin.batching import split_batches, unsplit_batches
     from real.plugin.early import choose_early, unchoose_early
-    from real.problems import Restoration
-    from real.ranks import particle_share
-    from real.sampling import Settings
+    from real.restorers.base import Restoration
+    from real.settings import Settings
 
 __all__ = [
     "Restoration",
     "Settings",
+    "UserError",
     "choose_early",
     "choosing_callback",
     "inpaint",
@@ -38,14 +40,15 @@ __all__ = [
     "unsteer_scheduler",
 ]
 _HOMES = {
-    "Restoration": "real.problems",
-    "Settings": "real.sampling",
+    "Restoration": "real.restorers.base",
+    "Settings": "real.settings",
+    "UserError": "real.errors",
     "choose_early": "real.plugin.early",
-    "inpaint": "real.front",
-    "open_model": "real.front",
-    "particle_share": "real.ranks",
+    "inpaint": "real.api",
+    "open_model": "real.api",
+    "particle_share": "real.parallel.ranks",
     "split_batches": "real.plugin.batching",
-    "super_resolve": "real.front",
+    "super_resolve": "real.api",
     "unchoose_early": "real.plugin.early",
     "unsplit_batches": "real.plugin.batching",
 }

@@ -1,7 +1,7 @@
-"""Particles of a latent diffusion model, through the samplers of `kds_ref`: what the command and the studies share.
+"""Particles of a latent diffusion model, through the samplers of `kds_ref`: what the commands and the studies share.
 
-Photo -> condition -> N noise latents -> sampler [UNet -> x0 -> steer -> step] -> latents. Decoding and choosing are the
-caller's, so that only what is looked at gets decoded.
+Photo -> condition -> N noise latents -> sampler [UNet -> x0 -> steer -> step] -> latents. Decoding is the caller's, so
+that only what is looked at gets decoded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from kds_ref import (
-    KernelDensitySteering,
     SamplerState,
     classifier_free_guidance,
     ddim,
@@ -21,74 +20,14 @@ from kds_ref import (
     select_particle,
     time_grid,
 )
-from real.codec import OVERLAP, TILE
 from real.early_choice import EarlyChoice
-from real.models import LatentModel
-from real.ranks import Ranks, SharedSteering
-from real.tiles import map_tiles
+from real.images.tiles import map_tiles
+from real.models.codec import OVERLAP, TILE
+from real.models.latent import LatentModel
+from real.parallel.ranks import Ranks, SharedSteering
+from real.settings import Settings
 
-__all__ = ["SAMPLERS", "Particles", "Settings", "initial_noise", "sample"]
-
-SAMPLERS = ("ddim", "dpmpp-2s")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a restoration depends on, besides the photo and the model; the defaults are the paper's.
-
-    Attributes:
-        particles: N.
-        bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none); or the name of a rule
-            that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
-        strength: delta in [0, 1] of KDS Eq. 10 (v1).
-        cutoff: t/T at which steering stops; 0 steers to the end.
-        patch_size: Side of the patches in latent pixels.
-        steps: Sampling steps (dpmpp-2s: model evaluations).
-        sampler: "ddim" or "dpmpp-2s".
-        guidance: Weight of classifier-free guidance; 1 switches it off.
-        seed: Particle i's noise depends on the seed and i alone.
-        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
-        early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
-            particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
-    """
-
-    particles: int = 10
-    bandwidth: float | str | None = None
-    strength: float = 0.3
-    cutoff: float = 0.3
-    patch_size: int = 1
-    steps: int = 50
-    sampler: str = "ddim"
-    guidance: float = 1.0
-    seed: int = 0
-    kernel: str = "gaussian"
-    early_choice: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what no function further down checks by its own name."""
-        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
-        if not np.isfinite(self.guidance):
-            raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
-        if not isinstance(self.early_choice, bool):
-            raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
-        self.steering(num_train_timesteps=1000, bandwidth=0.3)
-
-    def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
-        """The steering callable, with `bandwidth` where the settings have none; it checks its options by name."""
-        return KernelDensitySteering(
-            num_train_timesteps=num_train_timesteps,
-            bandwidth=bandwidth if self.bandwidth is None else self.bandwidth,
-            strength=self.strength,
-            cutoff=self.cutoff,
-            patch_size=self.patch_size,
-            kernel=self.kernel,
-        )
+__all__ = ["Particles", "initial_noise", "sample"]
 
 
 @dataclass
@@ -96,7 +35,7 @@ class Particles:
     """N restorations of one photo as latents, and how they came about.
 
     Attributes:
-        latents: (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
+        latents: Clean latents (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
         chosen: Index among the N of the particle nearest the ensemble mean (KDS Eq. 9, v1).
         evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
@@ -118,12 +57,12 @@ class Particles:
         return self.latents[0 if self.early else self.chosen]
 
 
-def initial_noise(particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
+def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
     """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
-    noise = torch.empty(particles, channels, height, width)
-    for i in range(particles):
+    noise = torch.empty(num_particles, channels, height, width, dtype=torch.float32, device="cpu")
+    for i in range(num_particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
-        noise[i].normal_(generator=torch.Generator().manual_seed(state % 2**63))
+        noise[i].normal_(generator=torch.Generator("cpu").manual_seed(state % 2**63))
     return noise
 
 
@@ -134,7 +73,7 @@ def sample(
     settings: Settings,
     *,
     steered: bool = True,
-    particles: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
     progress: Callable[[SamplerState], object] | None = None,
     max_batch: int | None = None,
     ranks: Ranks | None = None,
@@ -146,7 +85,7 @@ def sample(
         condition: (1, C, h, w), of the size of the latents: from `padded_condition`, or latents and mask of a hole.
         settings: Sampler, steering and seed.
         steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
-        particles: Draw only these of the N (without steering they do not depend on each other).
+        indices: Draw only these of the N particles (without steering they do not depend on each other).
         progress: Called after every model evaluation.
         max_batch: Most particles that go through the UNet at once; None: the model's own limit.
         ranks: Processes that share the N particles; each makes this call, runs the model on its share with the
@@ -157,55 +96,79 @@ def sample(
             processes do not divide N, or differ in the settings, the model or the condition's shape.
         RankError: A process ended or did not answer.
     """
-    height, width = condition.shape[-2:]
-    noise = initial_noise(settings.particles, height, width, seed=settings.seed)
-    if particles is not None:
-        if steered:
-            raise ValueError("particles: a part of the ensemble can be drawn only without steering")
-        noise = noise[list(particles)]
+    settings = settings.for_schedule(model.schedule.alphas_cumprod)
+    noise = _noise(condition, settings, indices=indices, steered=steered, ranks=ranks)
     if ranks is not None:
-        if particles is not None:
-            raise ValueError("particles: processes that share an ensemble draw all of it; give particles or ranks")
         condition = _shared_condition(ranks, model, condition, settings, steered)
-        share = ranks.share(settings.particles)
-        noise = noise[share.start : share.stop]
-    total = model.schedule.num_train_timesteps
-    early = EarlyChoice(total, cutoff=settings.cutoff, ranks=ranks)
+
+    num_train_timesteps = model.schedule.num_train_timesteps
+    early = EarlyChoice(num_train_timesteps, cutoff=settings.cutoff, ranks=ranks)
     chooses_early = steered and settings.early_choice
-    trace: list[dict[str, float]] = []
+    steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
+    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
+    times: list[int] = []
+    means: list[torch.Tensor] = []  # read at the end, so that no step waits for a GPU
 
     def watch(state: SamplerState) -> None:
         if steered:
             early.watch(state)
         if state.info is not None:
-            means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
-            trace.append({"t": state.t, "effective_particles": round(means[0], 4), "shift_norm": round(means[1], 5)})
+            times.append(state.t)
+            means.append(torch.stack([state.info.effective_particles.mean(), state.info.shift_norm.mean()]))
         if progress is not None:
             progress(state)
 
-    steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
-    spacing = "leading" if settings.sampler == "ddim" else "dpm"
-    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
+    # Algorithm 2 (v1) by DDIM, or Algorithm 4 (CR) by DPM-Solver++ 2S; without steering the plain sampler.
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
         early.denoiser(denoise) if chooses_early else denoise,
         noise.to(model.device),
         schedule=model.schedule,
-        timesteps=time_grid(
-            settings.steps,
-            total,
-            spacing=spacing,
-            steps_offset=model.steps_offset if spacing == "leading" else 0,
-        ),
+        timesteps=_timesteps(model, settings),
         steering=(steering if ranks is None else SharedSteering(steering, ranks)) if steered else None,
         prediction_type=model.prediction_type,
         callback=watch,
     )
+    trace = [
+        {"t": t, "effective_particles": round(effective, 4), "shift_norm": round(norm, 5)}
+        for t, (effective, norm) in zip(times, torch.stack(means).tolist() if means else [], strict=True)
+    ]
+
+    # KDS Eq. 9 (v1), of the final latents unless it was applied at the cut-off.
     latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
     if chooses_early and early.chosen is not None:
         alone = latents[early.chosen : early.chosen + 1]
         return Particles(alone, early.chosen, early.rows, trace, early=True, chosen_at_cutoff=early.chosen)
     evaluations = len(latents) * result.num_model_evaluations
     return Particles(latents, int(select_particle(latents)), evaluations, trace, chosen_at_cutoff=early.choice())
+
+
+def _noise(
+    condition: torch.Tensor, settings: Settings, *, indices: Sequence[int] | None, steered: bool, ranks: Ranks | None
+) -> torch.Tensor:
+    """Initial noise of the particles that this process draws."""
+    height, width = condition.shape[-2:]
+    noise = initial_noise(settings.particles, height, width, seed=settings.seed)
+    if indices is not None:
+        if steered:
+            raise ValueError("indices must be None with steering, which needs the whole ensemble; give steered=False")
+        if ranks is not None:
+            raise ValueError("indices must be None with ranks, which draw the whole ensemble; give one of the two")
+        return noise[list(indices)]
+    if ranks is None:
+        return noise
+    share = ranks.share(settings.particles)
+    return noise[share.start : share.stop]
+
+
+def _timesteps(model: LatentModel, settings: Settings) -> tuple[int, ...]:
+    """The grid of the sampler; that of DDIM is spaced as the model's scheduler says, unless the settings say how."""
+    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
+    return time_grid(
+        settings.steps,
+        model.schedule.num_train_timesteps,
+        spacing=spacing,
+        steps_offset=model.steps_offset if spacing == "leading" else 0,
+    )
 
 
 def _shared_condition(
@@ -217,7 +180,7 @@ def _shared_condition(
         steered=steered,
         condition=tuple(condition.shape),
         model=model.name,
-        dtype=model.unet.dtype,
+        dtype=model.dtype,
         model_bandwidth=model.bandwidth,
         schedule=torch.from_numpy(np.array(model.schedule.alphas_cumprod)),  # a copy: those cannot be written to
     )
@@ -231,25 +194,27 @@ def _denoiser(
 
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
-            parts = tile.to(model.unet.dtype).split(max_batch)
-            return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
+            parts = tile.to(model.dtype).split(max_batch)
+            time = torch.full((), t, device=tile.device)  # the network would send the number there, and wait for it
+            return torch.cat([model.unet(part, time).sample for part in parts]).to(tile.dtype)
 
-        return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP)
+        return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP, multiple=model.divisor)
 
     def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
         conditions = condition.expand(len(x_t), -1, -1, -1)
         eps = unet(torch.cat([x_t, conditions], dim=1), t)
         if guidance == 1.0:
             return eps
-        null = unet(torch.cat([x_t, _nothing(conditions)], dim=1), t)
+
+        null = unet(torch.cat([x_t, _null_condition(conditions)], dim=1), t)
         guided: torch.Tensor = classifier_free_guidance(eps, null, guidance)
         return guided
 
     return denoise
 
 
-def _nothing(condition: torch.Tensor) -> torch.Tensor:
+def _null_condition(condition: torch.Tensor) -> torch.Tensor:
     """The condition that says nothing: a mid-grey photo; a fourth channel, of a hole, says that it is everywhere."""
-    nothing = torch.zeros_like(condition)
-    nothing[:, 3:] = 1.0
-    return nothing
+    null = torch.zeros_like(condition)
+    null[:, 3:] = 1.0
+    return null

@@ -16,9 +16,9 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import kds_ref
 from real import open_model
-from real.codec import decode, encode
-from real.images import sample_photo
-from real.masks import blank, center_box, latent_mask
+from real.images.masks import blank, center_box, latent_mask
+from real.images.photos import sample_photo
+from real.models.codec import decode, encode
 from real.sampling import initial_noise
 
 N, T = 10, 1000

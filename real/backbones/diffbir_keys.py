@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import torch
 
-from real.cli import UserError
+from real.errors import UserError
 
-__all__ = ["UNET_PREFIX", "controlnet_weights", "unet_weights"]
+__all__ = ["controlnet_weights", "unet_weights"]
 
 UNET_PREFIX = "model.diffusion_model."  # in a checkpoint of Stable Diffusion
 CONDITION = "controlnet_cond_embedding.weight"

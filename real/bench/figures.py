@@ -8,7 +8,7 @@ from itertools import pairwise, product
 
 from real.bench.lines import Lines, name_of, sampler_name
 from real.bench.plan import Grid, Line, Pair
-from real.sampling import Settings
+from real.settings import Settings
 
 __all__ = [
     "BUDGETS",

@@ -6,7 +6,6 @@ steering. Killed at any moment and started again with the same options, the runn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,32 +14,32 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from real.api import inpainting_restorer, super_resolution_restorer
 from real.bench.ensembles import make_bench_score
+from real.bench.markdown import render
 from real.bench.measure import measure
-from real.bench.photos import HOLES, Photo, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
+from real.bench.photos import HOLES, Photo, check_known, digest_of, load, used
+from real.bench.plan import MODELS_BANDWIDTH, Grid, Line, PlannedDraw, describe_grid, draws
 from real.bench.plots import save_plot
-from real.bench.report import render, summarise
+from real.bench.report import summarise
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import Task, check_model, identity_of, text_of
-from real.cli import UserError
-from real.ensemble_problem import EnsembleProblem
-from real.files import write_atomically
-from real.front import super_resolution_problem
-from real.images import save_png
-from real.inpainting import inpainting_problem
-from real.masks import center_box
-from real.opening import Model
-from real.pipeline_problem import BlackedOutError
-from real.records import describe
-from real.rows import Rows, locked
-from real.sampling import Settings
-from real.scores import Score
+from real.bench.task import StudyTask, check_model, identity_of, text_of
+from real.errors import UserError
+from real.images.files import write_json, write_text
+from real.images.masks import center_box
+from real.images.photos import save_png
+from real.metrics.score import Score
+from real.models.base import Model
+from real.records.journal import Rows, locked
+from real.records.provenance import describe
+from real.restorers.base import Restorer
+from real.restorers.pipeline import BlackedOutError
+from real.settings import Settings
 
 __all__ = ["run_study"]
 
 
-def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
+def run_study(task: StudyTask, model: Model, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -70,20 +69,17 @@ def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
     with locked(folder):
         rows = Rows(folder, identity)
         photos = list(task.photos[: task.limit])
-        _check_photos(photos, rows, folder)
         job = _Job(task, lines, plan, model, rows, folder)
+        check_known(photos, rows, folder, job.digest)
         left_out = job.run(photos)
-        done = [photo for photo in photos if photo.name not in left_out]
-        if not done:
-            name, why = next(iter(left_out.items()))
-            raise UserError(f"none of {len(photos)} photos can be used, such as {name}: {why}")
+        done = used(photos, left_out)
         report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
         report["versions"] |= identity["versions"]
         report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
         report |= {"degradation": identity["degradation"], **text_of(task, model)}
-        report |= summarise(task.study, lines, plan, rows, [photo.name for photo in done])
-        write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-        write_atomically(folder / "report.md", lambda p: p.write_text(render(report)))
+        report |= summarise(task.study, lines, plan, rows, done)
+        write_json(folder / "report.json", report)
+        write_text(folder / "report.md", render(report))
         save_plot(folder / f"{task.name}.png", task.study.plot, report, lines, folder)
     return report
 
@@ -93,9 +89,9 @@ class _Job:
 
     def __init__(
         self,
-        task: Task,
+        task: StudyTask,
         lines: Sequence[Line],
-        plan: Mapping[str, Draw],
+        plan: Mapping[str, PlannedDraw],
         model: Model,
         rows: Rows,
         folder: Path,
@@ -118,32 +114,37 @@ class _Job:
                 try:
                     truth, make_low = load(photo, crop=self.task.crop, seed=self.task.settings.seed)
                 except UserError as error:
-                    left_out[photo.name] = str(error).removeprefix("IMAGE: ")
+                    left_out[photo.name] = error.message
                     bar.total -= self._evaluations(photo, missing=True)
                     continue
                 for draw in [draw for key, draw in self.draws.items() if (photo.name, key) not in self.rows]:
-                    problem = self._problem(photo, truth, make_low, draw.run.degradation)
+                    restorer = self._restorer(photo, truth, make_low, draw.run.degradation)
                     try:
-                        self._add_row(photo, draw, truth, problem, bar)
+                        self._add_row(photo, draw, truth, restorer, bar)
                     except BlackedOutError as error:
-                        left_out[photo.name] = str(error).removeprefix("--model: ")
+                        left_out[photo.name] = error.message
                         bar.total -= self._evaluations(photo, missing=True) - draw.run.evaluations
                         break
         return left_out
+
+    def digest(self, photo: Photo) -> str:
+        """Of all files that a photo's rows depend on."""
+        hints = self.task.hints.files(photo.stems) if self.task.hints is not None else []
+        return digest_of([path for path in (photo.truth, photo.low, *hints) if path is not None])
 
     def _evaluations(self, photo: Photo, *, missing: bool) -> int:
         keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
         return sum(self.draws[key].run.evaluations for key in keys)
 
-    def _problem(
+    def _restorer(
         self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
-    ) -> EnsembleProblem:
+    ) -> Restorer:
         task = self.task
         prompt, negative_prompt = task.prompt, task.negative_prompt
         if task.study.task == "inpaint":
             hole = center_box(*truth.shape[:2], **HOLES[name])
-            return inpainting_problem(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
-        return super_resolution_problem(
+            return inpainting_restorer(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
+        return super_resolution_restorer(
             make_low(name),
             self.model,
             prompt=prompt,
@@ -152,30 +153,28 @@ class _Job:
             hints=None if task.hints is None else task.hints.read(photo.stems),
         )
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: EnsembleProblem, bar: Any) -> None:
+    def _add_row(self, photo: Photo, draw: PlannedDraw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
             self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
             self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
             if self.task.study.timed:  # the first call of a network takes longer
-                problem.draw(replace(settings, particles=1, steps=1), steered=False)
+                restorer.draw(replace(settings, particles=1, steps=1), steered=False)
         each = draw.run.evaluations // settings.steps
         content, images = measure(
-            draw, truth, problem, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
+            draw, truth, restorer, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
         )
         if self._features is not None:
             content["features"] = self._features.row(images, truth)
         if self.task.study.pictures:
-            self._save_images(photo, draw, truth, problem.shown, images)
-        self.rows.add(
-            {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
-        )
+            self._save_images(photo, draw, truth, restorer.shown, images)
+        self.rows.add({"photo": photo.name, "digest": self.digest(photo), "run": draw.run.key, **content})
 
     def _save_images(
         self,
         photo: Photo,
-        draw: Draw,
+        draw: PlannedDraw,
         truth: np.ndarray,
         shown: np.ndarray,
         images: Mapping[tuple[int, str], np.ndarray],
@@ -192,7 +191,7 @@ class _Job:
 def _with_bandwidth(grid: Grid, model: Model) -> Grid:
     values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
     if len(set(values)) < len(values):
-        raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
+        raise UserError(f"the model's own is {model.bandwidth:g}, which is given as a number too", argument="bandwidth")
     return replace(grid, bandwidth=values)
 
 
@@ -204,13 +203,3 @@ def _first(settings: Settings, grid: Grid) -> Settings:
             replace(settings, **{name: value})  # raises by name what is out of range
     return replace(settings, **{name: getattr(grid, name)[0] for name in names})
 
-
-def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:
-    """Refuse photos that are other ones than those of the rows with their names."""
-    known = {row["photo"]: (row["index"], row["digest"]) for row in rows}
-    for photo in photos:
-        if photo.name in known and known[photo.name] != (photo.index, photo.digest):
-            raise UserError(
-                f"--output: {str(folder)!r} holds rows of another {photo.name}, or of one at another place of the "
-                "sorted list; give another folder"
-            )

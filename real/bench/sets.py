@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from real.perceptual import FidLite0, frechet_distance
-from real.published_metrics import inception_features
+from real.metrics.lpips_hed import FidLite0, frechet_distance
+from real.metrics.published import inception_features
 
 __all__ = ["SETS", "SetFeatures", "set_scores"]
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from real.bench.lines import NONE, Lines, name_of, sampler_name
 from real.bench.plan import Grid, Line, Pair
-from real.sampling import Settings
+from real.settings import Settings
 
 __all__ = [
     "against_first",

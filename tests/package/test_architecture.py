@@ -1,4 +1,7 @@
-"""Who may import what: kds_ref is pure maths, toy and real use it but never each other, nothing uses them."""
+"""Who may import what: kds_ref is pure maths, toy and real use it but never each other, nothing uses them.
+
+Inside `real` the rooms lie on floors, and imports go down.
+"""
 
 import ast
 import sys
@@ -7,6 +10,41 @@ from pathlib import Path
 
 import pytest
 
+# From the top of `real` down: a room imports from itself and from those after it.
+ROOMS = (
+    ("cli",),  # every __main__, too
+    ("train", "priors"),
+    ("bench",),
+    ("api",),  # with what `real` itself exports
+    ("opening",),
+    ("backbones",),
+    ("restorers",),
+    ("sampling", "records"),
+    ("models",),
+    ("settings",),
+    ("plugin",),
+    ("parallel",),
+    ("degradations", "metrics", "alternatives"),
+    ("images", "adapters"),
+    ("errors",),
+)
+ELSEWHERE = {  # modules that do not lie in the folder of their room
+    "real": "api",
+    "real.__main__": "cli",
+    "real.backbones.__main__": "cli",
+    "real.priors.__main__": "cli",
+    "real.train.__main__": "cli",
+    "real.early_choice": "sampling",
+}
+NARROW = {  # rooms that may use fewer than all below them; the plug-in can be taken out and used alone
+    "plugin": {"parallel", "errors"},
+    "parallel": {"errors"},
+    "degradations": {"images", "errors"},
+    "metrics": {"images", "errors"},
+    "alternatives": {"images", "errors"},
+    "adapters": set(),
+    "settings": {"errors"},
+}
 CORE_MAY_IMPORT = frozenset(sys.stdlib_module_names) | {"numpy", "array_api_compat", "kds_ref"}
 
 
@@ -44,6 +82,70 @@ def test_imports_follow_the_architecture(package: str, sources: dict[str, list[P
     assert not wrong
 
 
+def room_of(module: str) -> str:
+    """The room of a module of `real`, by its folder or by the table above."""
+    return ELSEWHERE.get(module) or module.split(".")[1]
+
+
+def may_import(room: str) -> set[str]:
+    """The rooms that the modules of one may import from."""
+    (height,) = (i for i, side_by_side in enumerate(ROOMS) if room in side_by_side)
+    return {room} | NARROW.get(room, {name for lower in ROOMS[height + 1 :] for name in lower})
+
+
+def imported_modules(source: str, known: set[str]) -> Iterator[str]:
+    """Modules of `real` that a file imports, as long as they can be followed: `from real.cli import common`, too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else node.module for name in whole)
+
+
+def upward(module: str, source: str, known: set[str]) -> set[str]:
+    """Modules that `module` imports although its room may not."""
+    allowed = may_import(room_of(module))
+    return {name for name in imported_modules(source, known) if room_of(name) not in allowed}
+
+
+@pytest.fixture(scope="module")
+def modules_of_real(root: Path, sources: dict[str, list[Path]]) -> dict[str, str]:
+    """Dotted name -> source."""
+    names = {path: path.relative_to(root).with_suffix("").parts for path in sources["real"]}
+    return {".".join(parts).removesuffix(".__init__"): path.read_text("utf-8") for path, parts in names.items()}
+
+
+def test_every_module_of_real_has_a_room(modules_of_real: dict[str, str]) -> None:
+    rooms = {name for side_by_side in ROOMS for name in side_by_side}
+    assert {room_of(module) for module in modules_of_real} == rooms
+    assert set(ELSEWHERE) <= set(modules_of_real)
+
+
+def test_the_rooms_of_real_import_downwards(modules_of_real: dict[str, str]) -> None:
+    known = set(modules_of_real)
+    found = {module: wrong for module, text in modules_of_real.items() if (wrong := upward(module, text, known))}
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "wrong"),
+    [
+        ("real.plugin.step", "def f():\n    from real.models import hub", {"real.models.hub"}),
+        ("real.plugin.step", "import real.parallel.ranks\nfrom real.errors import UserError", set()),
+        ("real.images.photos", "from real.cli.options import whole", {"real.cli.options"}),
+        ("real.metrics.score", "from real.degradations.simple import SCALE", {"real.degradations.simple"}),
+        ("real.train.loop", "from real.cli.run import leave", {"real.cli.run"}),
+        ("real.train.__main__", "from real.cli.run import leave\nimport real.train.loop", set()),
+        ("real.api", "from real.opening import open_model", set()),
+    ],
+)
+def test_the_check_sees_an_import_upwards(
+    module: str, source: str, wrong: set[str], modules_of_real: dict[str, str]
+) -> None:
+    assert upward(module, source, set(modules_of_real)) == wrong
+
+
 @pytest.mark.parametrize("package", ["toy", "real"])
 def test_toy_and_real_are_built_on_kds_ref(package: str, sources: dict[str, list[Path]]) -> None:
     names = {name for path in sources[package] for _, name in imported_roots(path.read_text(encoding="utf-8"), package)}
@@ -59,7 +161,7 @@ def test_toy_and_real_are_built_on_kds_ref(package: str, sources: dict[str, list
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", "kds_ref"),
         ("import importlib\nimportlib.import_module('torch')", "kds_ref"),
         ("import toy", "kds_ref"),
-        ("from real.degrade import degrade", "toy"),
+        ("from real.degradations.simple import degrade", "toy"),
         ("import toy.mixture", "real"),
     ],
 )

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from real.backbones.__main__ import main  # noqa: E402
-from real.backbones.cost import full_size  # noqa: E402
 from real.backbones.diffbir_keys import controlnet_weights, unet_weights  # noqa: E402
 from real.backbones.seesr_keys import network_weights  # noqa: E402
+from real.bench.cost import full_size  # noqa: E402
 
 SMALL = ["--device", "cpu", "--channels", "32", "--side", "64", "--steps", "2", "--particles", "1", "2"]
 
@@ -60,8 +60,8 @@ def test_it_measures_plain_and_steered(family: str, dtype: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--side", "100"], "--side: got 100"),
-        (["--channels", "20"], "--channels: got 20"),
+        (["--side", "100"], "--side must be a multiple of 64 pixels, got 100"),
+        (["--channels", "20"], "--channels must be a multiple of 32, got 20"),
         (["--device", "x"], "--device"),
     ],
 )

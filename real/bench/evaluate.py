@@ -1,0 +1,175 @@
+"""The comparison on a folder of photos: rows that survive a kill, means, standard errors and paired tests.
+
+Every photo is degraded and restored with random numbers of its own (`real.images.seeds`), the plain ensemble is drawn
+once, and each steered variant starts from the same noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from real.bench.photos import (
+    Photo,
+    check_crop,
+    check_known,
+    digest_of,
+    find_photos,
+    left_out_text,
+    load_truth,
+    used,
+)
+from real.bench.quality import LOOKS, QualityRun, quality_summary, quality_table
+from real.bench.reconstruction import reconstruct
+from real.bench.sets import SetFeatures
+from real.bench.summary import summarise, table
+from real.degradations.real_esrgan import SecondOrderDegradation
+from real.degradations.simple import Degradation
+from real.errors import UserError
+from real.images.files import write_json
+from real.images.seeds import degradation_rng
+from real.metrics.score import Score, make_score
+from real.models.latent import LatentModel
+from real.models.regression import load_regression
+from real.records.journal import Rows, locked
+from real.records.provenance import describe, weights_digest
+from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
+from real.restorers.latent import LatentSuperResolution
+from real.settings import Settings
+
+__all__ = ["evaluate_folder", "variants_of"]
+
+
+def evaluate_folder(
+    photos: Path,
+    folder: Path,
+    model: LatentModel,
+    settings: Settings,
+    degradation: Degradation | SecondOrderDegradation,
+    *,
+    crop: int | None,
+    limit: int | None,
+    cutoffs: Sequence[float],
+    bandwidths: Sequence[float | str] | None,
+    metrics: Sequence[str] = (),
+    quality: bool = False,
+    command: str,
+) -> str:
+    """Run the comparison on every photo of a folder; return a table for the terminal.
+
+    Writes `rows.jsonl` (one row a photo and variant, appended as they are made; an interrupted evaluation goes on from
+    there) and `evaluation.json` (settings, summary) into `folder`.
+
+    Photos that cannot be read or are smaller than the crop are left out and named.
+
+    Args:
+        photos: Folder of truth photos.
+        folder: Where the results go.
+        model: The model.
+        settings: Of every run; the variants replace its cut-off and bandwidth.
+        degradation: Ranges of the degradation.
+        crop: Side of the centre crop; None: the whole photo, to multiples of 4.
+        limit: Only the first photos by name.
+        cutoffs: Variants.
+        bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
+        metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
+        quality: Judge the plain samples as well (`real.bench.quality`).
+        command: For the record.
+
+    Raises:
+        UserError: No photo can be used, an option does not fit, or the folder holds something else.
+    """
+    check_crop(crop)
+    variants = variants_of(settings, cutoffs, bandwidths or [settings.bandwidth or model.bandwidth])
+    score = make_score(metrics, device=str(model.device))
+    found = find_photos(photos)[:limit]
+    identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
+    identity |= {"degradation": asdict(degradation)}
+    identity |= {"metrics": sorted(metrics), "quality": quality}
+    for part in ("cutoff", "bandwidth"):  # of the variants
+        identity["settings"].pop(part)
+    judge = None
+    if quality:
+        features = SetFeatures(["fid-lite0"], device=str(model.device))
+        judge = QualityRun(model, settings, score, load_regression(device=model.device), features)
+    with locked(folder):
+        rows = Rows(folder, identity)
+        check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
+        left_out = _measure(rows, found, variants, model, settings, degradation, crop=crop, score=score, judge=judge)
+    names = used(found, left_out)
+    summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
+    report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
+    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    tables = [table(s) for s in summaries]
+    if judge is not None:
+        looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
+        report["quality"] = quality_summary(looks, settings.particles)
+        tables.insert(0, quality_table(report["quality"]))
+    write_json(folder / "evaluation.json", report)
+    return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
+
+
+def variants_of(
+    settings: Settings, cutoffs: Sequence[float], bandwidths: Sequence[float | str | None]
+) -> list[Settings]:
+    """Every cut-off with every bandwidth.
+
+    Raises:
+        UserError: One is given twice, so that it has two rows of one name.
+        ValueError: One is out of range.
+    """
+    for option, values in (("cutoffs", cutoffs), ("bandwidths", bandwidths)):
+        if len(set(values)) < len(values):
+            raise UserError(f"must be different values, got {', '.join(map(str, values))}", argument=option)
+    return [replace(settings, cutoff=cutoff, bandwidth=h) for cutoff in cutoffs for h in bandwidths]
+
+
+def _measure(
+    rows: Rows,
+    photos: Sequence[Photo],
+    variants: Sequence[Settings],
+    model: LatentModel,
+    settings: Settings,
+    degradation: Degradation | SecondOrderDegradation,
+    *,
+    crop: int | None,
+    score: Score,
+    judge: QualityRun | None,
+) -> dict[str, str]:
+    """Add the rows that are missing; return the photos that cannot be used, and why."""
+    looks = LOOKS if judge else ()
+    left_out: dict[str, str] = {}
+    for photo in tqdm(photos, desc="photos", unit="photo"):
+        missing = [v for v in variants if (photo.name, _name(v)) not in rows]
+        unseen = [look for look in looks if (photo.name, look) not in rows]
+        if missing or unseen:
+            try:
+                truth = load_truth(photo, crop=crop)
+            except UserError as error:
+                left_out[photo.name] = error.message
+                continue
+            known = {"photo": photo.name, "digest": digest_of([photo.truth])}
+            low = degradation(truth, degradation_rng(settings.seed, truth))
+            restorer = LatentSuperResolution(low, model)
+            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+            for look in unseen:
+                assert judge is not None
+                rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
+            if not missing:
+                continue
+            plain = plain_comparison(
+                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
+            )
+            autoencoder = score(reconstruct(model, truth), truth)
+            for variant in missing:
+                result = compare(restorer, truth, variant, plain=plain, score=score)
+                scores = {**result.scores, "autoencoder": autoencoder}
+                rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
+    return left_out
+
+
+def _name(variant: Settings) -> str:
+    return f"cut-off {variant.cutoff}, bandwidth {variant.bandwidth}"

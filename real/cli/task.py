@@ -1,0 +1,96 @@
+"""From the options of `python -m real bench` to a task: what is missing or does not fit is said here."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from real.backbones.hints import HintPlaces
+from real.backbones.recipes import Recipe
+from real.bench.paper import paper_rows
+from real.bench.photos import DEGRADATIONS, HOLES, check_crop, find_pairs, find_photos
+from real.bench.plan import Grid, Study, fill_grid
+from real.bench.studies import STUDIES
+from real.bench.task import StudyTask
+from real.cli.backbones import hint_places_of, recipe_of
+from real.errors import UserError
+from real.settings import Settings
+
+__all__ = ["task_of"]
+
+
+def task_of(options: argparse.Namespace, command: str) -> StudyTask:
+    """What the options ask for.
+
+    Args:
+        options: Options of `python -m real bench`, parsed.
+        command: For the record.
+
+    Raises:
+        UserError: An option is missing or does not fit the study or the model; there is no such study.
+    """
+    if options.study not in STUDIES:
+        studies = f"must be the name of a study, one of {', '.join(STUDIES)}"
+        raise UserError(f"{studies}, got {options.study!r}; `list=True` shows them", argument="study")
+
+    recipe = recipe_of(options)
+    study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
+    if options.output is None:
+        raise UserError("not given; name a folder, which is made if it is not there", argument="output")
+    check_crop(options.crop)
+
+    grid = fill_grid(study, vars(options))
+    if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
+        grid = replace(grid, guidance=(recipe.guidance,))
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
+        raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
+
+    if options.photos is None and options.pairs is None:
+        raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
+    if options.pairs is not None:
+        if options.degradation or "degradation" in study.sweeps or study.task == "inpaint":
+            why = "these photos are degraded already; this study or option needs `photos`"
+            raise UserError(why, argument="pairs")
+        grid = replace(grid, degradation=("pairs",))
+
+    hints = None if recipe is None else hint_places_of(options, recipe)
+    _check_cleaned(options, hints)
+    return StudyTask(
+        options.study,
+        study,
+        grid,
+        Settings(strength=options.strength, seed=options.seed),
+        find_pairs(options.pairs) if options.photos is None else find_photos(options.photos),
+        crop=options.crop,
+        limit=options.limit,
+        metrics=tuple(options.metrics),
+        command=command,
+        hints=hints,
+        noise_level=options.noise_level,
+        **_text(options, recipe),
+    )
+
+
+def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
+    """Prompts that are given and not empty; those of DiffBIR and SeeSR are in the recipe."""
+    given = {name: getattr(options, name) for name in ("prompt", "negative_prompt")}
+    return {} if recipe is not None else {name: value for name, value in given.items() if value}
+
+
+def _with_paper(study: Study, backbone: str | None, dataset: str | None) -> Study:
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
+    wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
+    paper = {**study.paper, **wanted}
+    known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())
+    if not known and dataset is not None:
+        raise UserError(f"the paper's table has no {' on '.join(wanted.values())}; leave it out", argument="dataset")
+    return replace(study, paper=paper) if study.paper and known else study
+
+
+def _check_cleaned(options: argparse.Namespace, hints: HintPlaces | None) -> None:
+    """Cleaned photos are of low-resolution photos as they lie on the disk."""
+    if hints is not None and hints.cleaned is not None and (options.pairs is None or options.crop is not None):
+        why = "it goes with whole photos of `pairs`, without `crop`; or give `cleaner`"
+        raise UserError(why, argument="cleaned")

@@ -1,0 +1,85 @@
+"""Which family a model is of: recognised by its configuration alone.
+
+A family is a class of diffusers' pipelines with networks of one shape. Nothing that a model's author wrote is run to
+find out: pipelines and networks with code of their own are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from real.errors import UserError
+from real.models.base import ModelFamily
+from real.models.hub import INDEX, Source, read_config
+
+__all__ = ["recognise"]
+
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)  # stable_diffusion: diffusers' safety checker
+
+
+def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> ModelFamily:
+    """The family of a model.
+
+    Args:
+        source: Place of the model, from `real.models.hub.locate`.
+        families: All families that are recognised by their configuration.
+        task: "sr" or "inpaint", for which the model is wanted.
+
+    Raises:
+        UserError: The model is of another shape, for the other task, or brings code of its own.
+    """
+    known = "; ".join(family.what for family in families if family.task == task)
+    family = _by_index(source, families, known, task)
+    if family.task != task:
+        raise _refusal(source, f"is {family.what}, for {family.task!r}; {task!r} takes {known}")
+
+    # The class of the pipeline is a claim; the shapes of the networks are what has to fit.
+    parts = {folder: read_config(source, f"{folder}/config.json") for folder in (family.denoiser, family.autoencoder)}
+    if missing := [folder for folder, config in parts.items() if config is None]:
+        raise _refusal(source, f"has no {missing[0]}/config.json; it should be {family.what}")
+    unet, vae = (config or {} for config in parts.values())
+    if not family.fits(unet, vae):
+        channels = f"{unet.get('in_channels')} to {unet.get('out_channels')} channels"
+        latents = f"{vae.get('latent_channels')} latent channels"
+        raise _refusal(source, f"has a UNet of {channels} and {latents}, which is not the shape of {family.what}")
+    return family
+
+
+def _by_index(source: Source, families: Sequence[ModelFamily], known: str, task: str) -> ModelFamily:
+    """The family by the class of the pipeline; without such an index by the folders and the channels."""
+    index = read_config(source, INDEX)
+    if index is None:
+        family = _without_index(source, families)
+        if family is None:
+            raise _refusal(source, f"has no {INDEX}; {task!r} takes folders and ids of {known}")
+        return family
+
+    _refuse_code(source, index)
+    found = next((family for family in families if family.pipeline == index["_class_name"]), None)
+    if found is None:
+        raise _refusal(source, f"is a {index['_class_name']}; {task!r} takes {known}")
+    return found
+
+
+def _without_index(source: Source, families: Sequence[ModelFamily]) -> ModelFamily | None:
+    """Networks in LDM-SR's folders without an index; how many channels the denoiser has says which family."""
+    vqvae = read_config(source, "vqvae/config.json")
+    if vqvae is None:
+        return None
+    unet = read_config(source, "unet/config.json") or {}
+    latent = [family for family in families if family.latent]
+    return next((family for family in latent if family.fits(unet, vqvae)), latent[0])
+
+
+def _refuse_code(source: Source, index: dict[str, Any]) -> None:
+    """Refuse pipelines and components that are modules in the model's own folder."""
+    if not isinstance(index.get("_class_name"), str):
+        raise _refusal(source, "brings a pipeline as code of its own, which is never run here")
+    for name, value in index.items():
+        if isinstance(value, list) and len(value) == 2 and value[0] not in LIBRARIES:
+            raise _refusal(source, f"has a {name} that is code of its own ({value[0]}), which is never run here")
+
+
+def _refusal(source: Source, why: str) -> UserError:
+    return UserError(f"{source.name!r} {why}", argument=source.argument)
