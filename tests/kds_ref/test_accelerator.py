@@ -74,6 +74,14 @@ def test_a_step_launches_few_kernels_and_waits_for_none(
     assert not counted.looks
 
 
+def test_tensors_with_values_take_the_same_way(accelerator: None) -> None:
+    x = latents(10, 4, 64, 64)
+    with counting() as counted:
+        steer(x)
+    assert counted.launches <= 40
+    assert not counted.looks
+
+
 # operations of one call, of which the likelihood's follow each other; docs/explanation/performance.md
 @pytest.mark.parametrize(("rule", "most"), [("median", 90), ("scott", 90), ("silverman", 90), ("likelihood", 1500)])
 def test_a_rule_launches_no_more_for_more_particles(accelerator: None, rule: str, most: int) -> None:

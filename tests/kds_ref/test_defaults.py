@@ -18,6 +18,10 @@ SCHEDULE = k.scaled_linear_schedule()
 LEVELS, BANDWIDTHS = torch.full((5, 1, 1, 1), 0.4), torch.full((24,), 0.4)
 
 
+def half(x: Any, t: Any) -> Any:
+    return 0.5 * x
+
+
 def sampled(sampler: Callable[..., Any], prediction_type: str = "epsilon") -> Any:
     grid = k.time_grid(4, spacing="dpm")
     steering = k.KernelDensitySteering(bandwidth="median", patch_size=2, stride=1)
@@ -47,14 +51,20 @@ CALLS: dict[str, Callable[[], Any]] = {
     "blurring_mean_shift": lambda: list(k.blurring_mean_shift(P, bandwidth=0.5)),
     "classifier_free_guidance": lambda: k.classifier_free_guidance(Z, EPS, 3.0),
     "ddim": lambda: sampled(k.ddim),
+    "density_guidance": lambda: k.density_guidance(half, quantile=0.9)(Z, 500),
     "dpm_solver_pp_2m": lambda: sampled(k.dpm_solver_pp_2m, "v_prediction"),
     "dpm_solver_pp_2s": lambda: sampled(k.dpm_solver_pp_2s, "sample"),
+    "high_density_sampling": lambda: k.high_density_sampling(half)(Z, 100),
     "KernelDensitySteering": lambda: k.KernelDensitySteering(cutoff_nsr=0.5)(Z, 0, alpha_bar=0.5)[0],
     "likelihood_bandwidth": lambda: k.likelihood_bandwidth(P),
     "log_density": lambda: k.log_density(Q, P, bandwidth=0.5),
     "log_density_gradient": lambda: k.log_density_gradient(Q, P, bandwidth="scott"),
     "mean_shift": lambda: [k.mean_shift(Q, P, bandwidth=h) for h in (0.5, 1e-9, "median")],
+    "mean_then_renoise": lambda: k.mean_then_renoise(
+        k.ddim, half, Z, EPS[:1], schedule=SCHEDULE, timesteps=k.time_grid(5)
+    ).x0,
     "median_bandwidth": lambda: k.median_bandwidth(P),
+    "median_norm": lambda: k.median_norm(Z),
     "merge_modes": lambda: list(k.merge_modes(P, bandwidth=0.5)),
     "patchify": lambda: k.patchify(Z, **PATCHES),
     "patchify_adjoint": lambda: k.patchify_adjoint(k.patchify(Z, **PATCHES), shape=(3, 4, 6), **PATCHES),
@@ -69,8 +79,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "select_particle": lambda: k.select_particle(Z),
     "silverman_bandwidth": lambda: k.silverman_bandwidth(P),
     "steer": all_steered,
+    "SteeredDenoiser": lambda: k.SteeredDenoiser(half, cutoff_sigma=0.5)(Z, 1.0),
     "steering_strength": lambda: k.steering_strength(torch.full((2,), 300.0, dtype=torch.float32, device="cpu"), 1000),
     "unpatchify": lambda: k.unpatchify(k.patchify(Z, **PATCHES), shape=(3, 4, 6), **PATCHES),
+    "vp_denoiser": lambda: k.vp_denoiser(half, schedule=SCHEDULE)(Z, SCHEDULE.noise_to_signal(500)),
     "velocity": lambda: k.velocity(Z, EPS, 0.4),
 }
 # NumPy alone, or no arrays at all
