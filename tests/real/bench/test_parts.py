@@ -214,7 +214,7 @@ def test_paired_differences() -> None:
     assert result["positive"] == 10
     assert result["p"] == pytest.approx(2 / 2**10)  # all ten signs alike
     assert paired(b, a)["mean"] == pytest.approx(-0.55)
-    assert paired(a, a) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "positive": 0}
+    assert paired(a, a) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "positive": 0, "photos": 10}
 
 
 def test_rows_outlive_a_kill_at_any_byte(tmp_path: Path) -> None:
