@@ -263,7 +263,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
             super_resolve(low, model=models[name], hints=hints, **options)
     for options, error, named in (
         ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
-        ({"cpu_offload": True}, UserError, "--cpu-offload"),
+        ({"cpu_offload": True}, UserError, "cpu_offload: it is for pipelines"),
         ({"task": "inpaint"}, UserError, "diffbir is for 'sr'"),
         ({"dtype": "int8"}, ValueError, "dtype"),
     ):
