@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
+from real import open_model
 from real.bench.evaluate import evaluate_folder
 from real.bench.photos import find_photos
 from real.bench.plan import fill_grid
@@ -20,7 +21,6 @@ from real.bench.task import StudyTask
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.photos import load_photo
-from real import open_model
 from real.models.latent import LatentModel
 from real.settings import Settings
 
