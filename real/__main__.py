@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import kds_ref
-from real.cli.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+from real.cli.parsers import add_bench, add_evaluate, add_gpu_check, add_inpaint, add_sr
 from real.cli.run import leave, run_command
 from real.errors import UserError
 from real.parallel.environment import launched_rank, launched_size, refuse
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_sr, add_inpaint, add_evaluate, add_bench):
+    for add in (add_sr, add_inpaint, add_evaluate, add_bench, add_gpu_check):
         add(commands)
     for name, what in DOORS.items():  # for --help; `main` hands their arguments on
         commands.add_parser(name, help=what, add_help=False)

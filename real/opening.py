@@ -24,7 +24,7 @@ from real.restorers.latent import LDM_SR
 from real.restorers.upscaling import X4_UPSCALER
 from real.settings import Settings
 
-__all__ = ["FAMILIES", "NAMES", "TASKS", "default_settings", "open_model"]
+__all__ = ["FAMILIES", "NAMES", "default_settings", "open_model"]
 
 FAMILIES = {family.name: family for family in (LDM_SR, X4_UPSCALER, SD_INPAINT, LDM_INPAINT, DIFFBIR, SEESR)}
 NAMES = {"ldm-sr": "CompVis/ldm-super-resolution-4x-openimages"}  # names of ids

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, NoReturn
+
+import numpy as np
 
 from kds_ref import KernelDensitySteering
 from real.errors import UserError
@@ -26,6 +28,9 @@ class Settings:
             that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
         cutoff: t/T at which steering stops; 0 steers to the end.
+        cutoff_nsr: Noise-to-signal ratio sqrt((1 - alpha_bar) / alpha_bar) at which steering stops, in place of
+            `cutoff`; 1.13 is the paper's for LDM-SR. What a t/T means depends on schedule and latents, this does not:
+            docs/explanation/latent-scale.md.
         patch_size: Side of the patches in latent pixels.
         steps: Sampling steps (dpmpp-2s: model evaluations).
         sampler: "ddim" or "dpmpp-2s".
@@ -43,6 +48,7 @@ class Settings:
     bandwidth: float | str | None = None
     strength: float = 0.3
     cutoff: float = 0.3
+    cutoff_nsr: float | None = None
     patch_size: int = 1
     steps: int = 50
     sampler: str = "ddim"
@@ -78,11 +84,29 @@ class Settings:
             _refuse("spacing", f"None with {self.sampler}", f"{self.spacing!r}; it belongs to ddim")
         if not math.isfinite(self.guidance):
             _refuse("guidance", "a finite number (1: no guidance)", self.guidance)
+        if self.cutoff_nsr is not None and not 0.0 < self.cutoff_nsr < math.inf:
+            _refuse("cutoff_nsr", "a positive finite number", self.cutoff_nsr)
         if not isinstance(self.early_choice, bool):
             raise TypeError(f"early_choice must be True or False, got {self.early_choice!r}")
 
         # What is left the core checks, by its own names, which are those of the settings.
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
+
+    def for_schedule(self, alphas_cumprod: np.ndarray) -> Settings:
+        """The same settings with a `cutoff` where they have a `cutoff_nsr`: alphas_cumprod (T,) says where it lies.
+
+        Raises:
+            UserError: No timestep is so noisy.
+        """
+        if self.cutoff_nsr is None:
+            return self
+        alpha_bar = np.asarray(alphas_cumprod, dtype=np.float64)
+        noise_to_signal = np.sqrt((1.0 - alpha_bar) / alpha_bar.clip(min=1e-300))
+        # Levels of a schedule may come in float32; neighbouring timesteps differ by far more than that.
+        steered = np.flatnonzero(noise_to_signal >= self.cutoff_nsr * (1.0 - 1e-6))
+        if not len(steered):
+            _refuse("cutoff_nsr", f"at most the model's largest, {noise_to_signal.max():.4g}", self.cutoff_nsr)
+        return replace(self, cutoff=float(steered[0] / len(alpha_bar)), cutoff_nsr=None)
 
     def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
         """The steering callable, with `bandwidth` where the settings have none; it checks its options by name."""
@@ -100,9 +124,10 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
     """A whole number, NumPy's among them, as an int, which JSON has."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-    if not least <= value <= most:
+    whole = int(value)
+    if not least <= whole <= most:
         _refuse(name, f"a whole number from {least} to {most}", value)
-    return int(value)
+    return whole
 
 
 def _number(name: str, value: Any) -> float:

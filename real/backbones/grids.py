@@ -55,6 +55,7 @@ def ddim_options(version: str = "v2") -> dict[str, Any]:
     """
     if version not in ("v1", "v2", "v2.1"):
         raise ValueError(f"version must be one of v1, v2, v2.1, got {version!r}")
+
     velocity = version == "v2.1"
     return {
         "num_train_timesteps": 1000,

@@ -186,6 +186,7 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
                     argument=name,
                 )
         foreign = ("cleaned",)
+
     for name in foreign:
         if getattr(hints, name) is not None:
             raise UserError(f"{family} takes none; leave it out", argument=name)

@@ -42,7 +42,7 @@ from real.restorers.steered import particles_of, sampler_state, steered_schedule
 from real.sampling import Particles, initial_noise
 from real.settings import Settings
 
-__all__ = ["DIFFBIR", "SEESR", "BackboneRestorer", "scheduler_for"]
+__all__ = ["DIFFBIR", "SEESR", "BackboneRestorer"]
 
 MULTIPLE = 64  # pixels that DiffBIR's authors pad to where nothing is tiled
 
@@ -121,7 +121,7 @@ class BackboneRestorer(Restorer):
         check_text(settings, self.given_negative_prompt)
         model, recipe = self.model, self.model.recipe
         num_particles = 1 if first else settings.particles
-        scheduler = scheduler_for(model, settings, num_particles, steered=steered)
+        scheduler = _scheduler(model, settings, num_particles, steered=steered)
 
         rows, columns = self.latent.shape[-2:]
         seed = photo_seed(settings.seed, self.shown)
@@ -148,7 +148,7 @@ class BackboneRestorer(Restorer):
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         """See `Restorer.describe`: the texts that the networks are given, the timesteps, where the last step ends."""
-        scheduler = scheduler_for(self.model, settings, settings.particles)
+        scheduler = _scheduler(self.model, settings, settings.particles)
         ends = float(scheduler.final_alpha_cumprod) if hasattr(scheduler, "final_alpha_cumprod") else 1.0
         return {
             "prompt": self.prompt,
@@ -200,7 +200,7 @@ class BackboneRestorer(Restorer):
         return pixels
 
 
-def scheduler_for(model: BackboneModel, settings: Settings, num_particles: int, *, steered: bool = True) -> Any:
+def _scheduler(model: BackboneModel, settings: Settings, num_particles: int, *, steered: bool = True) -> Any:
     """The steered scheduler of a run: the model's noise schedule, the recipe's time grid and last level, timesteps set.
 
     Raises:

@@ -95,6 +95,7 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     """The model among the options, loaded."""
     if options.threads:
         torch.set_num_threads(options.threads)
+
     return open_model(
         options.model,
         task=task,

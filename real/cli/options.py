@@ -53,9 +53,17 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
+    )
+    group.add_argument(
+        "--cutoff-nsr",
+        type=float,
+        metavar="R",
+        help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
+        "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
     )
     group.add_argument(
         "--patch-size",
@@ -70,6 +78,7 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         metavar="W",
         help="classifier-free guidance (1: none, the default; diffbir: 4, seesr: 5.5)",
     )
+
     group.add_argument("--seed", type=int, default=0, help=f"of {seed_of} (default 0)")
     group.add_argument(
         "--spacing",

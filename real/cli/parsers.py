@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from real.cli.options import (
@@ -18,7 +19,7 @@ from real.cli.options import (
     whole,
 )
 
-__all__ = ["add_bench", "add_evaluate", "add_inpaint", "add_sr"]
+__all__ = ["add_bench", "add_evaluate", "add_gpu_check", "add_inpaint", "add_sr"]
 
 SR = """\
 Restore a low-resolution photo four times as large. Written to the output folder:
@@ -56,6 +57,13 @@ the output folder:
   rows.jsonl    one row per photo and ensemble
 
 Options that a study goes through take several values there; all others take one.
+"""
+GPU_CHECK = """\
+Measure what KDS costs on a GPU, and check that its results are those of the CPU. Networks have random weights, so
+nothing is downloaded. The most important comes first; what there is no time for is named. Written to the output folder:
+
+  gpu_check.json  every measurement, the card's name and versions
+  gpu_check.md    the same as tables
 """
 LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public one (default: bundled)"
 
@@ -181,6 +189,15 @@ def add_bench(commands: Any) -> None:
         choices=("DIV2K", "RealSR", "DRealSR"),
         help="whose numbers in the paper stand next to yours, where its table has them (default: the study's)",
     )
+
+
+def add_gpu_check(commands: Any) -> None:
+    """`gpu-check`."""
+    parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
+    parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 
 
 def _add(commands: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:

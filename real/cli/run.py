@@ -23,7 +23,7 @@ from real.parallel.environment import ReportedElsewhereError, launched_size
 
 __all__ = ["leave", "option_of", "run_command", "say", "text_of_error"]
 
-POSITIONAL = {"image": "IMAGE", "low": "IMAGE"}  # arguments that are no options
+POSITIONAL = {"image": "IMAGE", "low": "IMAGE", "study": "NAME"}  # arguments that are no options
 CORE_NAMES = {"num_inference_steps": "steps", "num_particles": "particles"}  # the core's names of options
 SAVE = (
     "give a smaller `max_batch`, `dtype=float16`, `vae_tiling=True` or `cpu_offload=True` (pipelines), `tile` "

@@ -29,11 +29,13 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     check_crop(options.crop)
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
+
     if options.autoencoder_only:
         alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
         model, command = common.latent_model_of(options), common.command_line(arguments)
         say(evaluate_autoencoder(options.photos, folder, model, **alone, command=command))
         return 0
+
     summary = evaluate_folder(
         options.photos,
         folder,
@@ -57,6 +59,7 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.list:
         say(list_studies())
         return 0
+
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     model = common.model_of(options, task=task.study.task)

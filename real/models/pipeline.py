@@ -120,7 +120,7 @@ def check_text(settings: Settings, negative_prompt: str | None) -> None:
             f"must be at least 1 for this model (1: no guidance), got {settings.guidance:g}", argument="guidance"
         )
     if negative_prompt and settings.guidance == 1.0:
-        raise UserError("acts through guidance alone; give a `guidance` above 1 too", argument="negative_prompt")
+        raise UserError("it acts through guidance alone; give a `guidance` above 1 too", argument="negative_prompt")
 
 
 def check_packages(options: LoadOptions) -> None:

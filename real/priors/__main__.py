@@ -54,9 +54,10 @@ def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     for name, least in (("particles", 2), ("steps", 1), ("crop", 16), ("seed", 0)):
         if getattr(options, name) < least:
-            raise UserError(f"--{name}: got {getattr(options, name)}; give a whole number of at least {least}")
+            raise UserError(f"must be a whole number of at least {least}, got {getattr(options, name)}", argument=name)
     if options.crop % 4:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of 4, the scale of the small version")
+        why = f"must be a multiple of 4, the scale of the small version, got {options.crop}"
+        raise UserError(why, argument="crop")
     settings = PriorSettings(options.particles, options.steps, crop=options.crop, seed=options.seed)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)

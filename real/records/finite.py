@@ -30,6 +30,6 @@ def not_finite(values: Values, photos: Sequence[str]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], list[str]] = {}
     for line, of_line in values.items():
         for metric, numbers in of_line.items():
-            for index in np.flatnonzero(~np.isfinite(numbers)).tolist():
-                found.setdefault((photos[index], metric), []).append(line)
+            for index in np.flatnonzero(~np.isfinite(numbers)):
+                found.setdefault((photos[int(index)], metric), []).append(line)
     return [{"photo": photo, "metric": metric, "lines": lines} for (photo, metric), lines in sorted(found.items())]

@@ -53,6 +53,8 @@ def steered_scheduler(
         plain = ddim.from_config(config, clip_sample=config.get("clip_sample", False))
     else:
         plain = DPMSolverSinglestepScheduler.from_config(config, **SOLVER)
+    settings = settings.for_schedule(plain.alphas_cumprod.numpy())
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice
         return steer_scheduler(
@@ -98,6 +100,7 @@ def particles_of(state: SteeringState) -> Particles:
         for r in state.trace
         if r.strength > 0.0
     ]
+
     assert state.latents is not None  # a run is finished
     latents = state.latents[chosen : chosen + 1] if early else state.latents
     of_all = len(trace) if early else len(state.trace)  # after an early choice the chosen particle goes on alone

@@ -13,26 +13,26 @@ import pytest
 # From the top of `real` down: a room imports from itself and from those after it.
 ROOMS = (
     ("cli",),  # every __main__, too
-    ("train",),
+    ("train", "priors"),
     ("bench",),
     ("api",),  # with what `real` itself exports
     ("opening",),
-    ("records",),
     ("backbones",),
     ("restorers",),
-    ("sampling",),
+    ("sampling", "records"),
     ("models",),
     ("settings",),
     ("plugin",),
     ("parallel",),
-    ("degradations", "metrics"),
-    ("images",),
+    ("degradations", "metrics", "alternatives"),
+    ("images", "adapters"),
     ("errors",),
 )
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
     "real.__main__": "cli",
     "real.backbones.__main__": "cli",
+    "real.priors.__main__": "cli",
     "real.train.__main__": "cli",
     "real.early_choice": "sampling",
 }
@@ -41,6 +41,8 @@ NARROW = {  # rooms that may use fewer than all below them; the plug-in can be t
     "parallel": {"errors"},
     "degradations": {"images", "errors"},
     "metrics": {"images", "errors"},
+    "alternatives": {"images", "errors"},
+    "adapters": set(),
     "settings": {"errors"},
 }
 CORE_MAY_IMPORT = frozenset(sys.stdlib_module_names) | {"numpy", "array_api_compat", "kds_ref"}

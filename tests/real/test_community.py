@@ -14,8 +14,8 @@ from PIL import Image
 
 from kds_ref import select_particle, steer
 from real import particle_generators, repeat_for_particles, steer_scheduler
-from real.images import sample_photo
-from real.models import BUNDLED
+from real.images.photos import sample_photo
+from real.models.latent import BUNDLED
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "community" / "pipeline_ldm_super_resolution_kds.py"
 N = 3

@@ -14,12 +14,12 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from real import Settings, inpaint, open_model, super_resolve
-from real.backbones.hints import Hints
-from real.bench.cost import measure_cost, random_model
-from real.bench.evaluate import evaluate_folder
-from real.degradations.simple import Degradation
-from real.images.masks import center_box
+from real import Settings, inpaint, open_model, super_resolve  # noqa: E402
+from real.backbones.hints import Hints  # noqa: E402
+from real.bench.cost import measure_cost, random_model  # noqa: E402
+from real.bench.evaluate import evaluate_folder  # noqa: E402
+from real.degradations.simple import Degradation  # noqa: E402
+from real.images.masks import center_box  # noqa: E402
 
 SETTINGS = Settings(particles=2, steps=2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from real.alternatives.holes import INSTALL, biharmonic, fast_marching, navier_stokes
-from real.cli import UserError
+from real.errors import UserError
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra alternatives")

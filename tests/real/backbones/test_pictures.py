@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-from real import Settings, super_resolve
-from real.backbones.hints import Hints
-from real.backbones.pictures import enlarge_in_steps
-from real.backbones.restorer import BackboneRestorer
-from real.bench.cost import random_model
+from real import Settings, super_resolve  # noqa: E402
+from real.backbones.hints import Hints  # noqa: E402
+from real.backbones.pictures import enlarge_in_steps  # noqa: E402
+from real.backbones.restorer import BackboneRestorer  # noqa: E402
+from real.bench.cost import random_model  # noqa: E402
 
 
 def noise(height: int, width: int) -> np.ndarray:

@@ -10,19 +10,19 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-from real import open_model
-from real.bench.evaluate import evaluate_folder
-from real.bench.photos import find_photos
-from real.bench.plan import fill_grid
-from real.bench.reconstruction import evaluate_autoencoder
-from real.bench.runner import run_study
-from real.bench.studies import STUDIES
-from real.bench.task import StudyTask
-from real.degradations.simple import Degradation
-from real.errors import UserError
-from real.images.photos import load_photo
-from real.models.latent import LatentModel
-from real.settings import Settings
+from real import open_model  # noqa: E402
+from real.bench.evaluate import evaluate_folder  # noqa: E402
+from real.bench.photos import find_photos  # noqa: E402
+from real.bench.plan import fill_grid  # noqa: E402
+from real.bench.reconstruction import evaluate_autoencoder  # noqa: E402
+from real.bench.runner import run_study  # noqa: E402
+from real.bench.studies import STUDIES  # noqa: E402
+from real.bench.task import StudyTask  # noqa: E402
+from real.degradations.simple import Degradation  # noqa: E402
+from real.errors import UserError  # noqa: E402
+from real.images.photos import load_photo  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 SETTINGS = Settings(particles=2, steps=1)
 PLAIN = Degradation(blur=(0.0, 0.0), noise=(0.0, 0.0), jpeg=(95, 95))

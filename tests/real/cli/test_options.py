@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-import kds_ref
-from real import Settings, open_model
-from real.__main__ import main
-from real.backbones.__main__ import main as backbones
-from real.cli import options as cli_options
-from real.cli.run import run_command
-from real.errors import UserError
-from real.models.devices import pick_device
-from real.train.__main__ import main as train
+import kds_ref  # noqa: E402
+from real import Settings, open_model  # noqa: E402
+from real.__main__ import main  # noqa: E402
+from real.backbones.__main__ import main as backbones  # noqa: E402
+from real.cli import options as cli_options  # noqa: E402
+from real.cli.run import run_command  # noqa: E402
+from real.errors import UserError  # noqa: E402
+from real.models.devices import pick_device  # noqa: E402
+from real.train.__main__ import main as train  # noqa: E402
 
 
 def status(command: Any, *arguments: object) -> int:

@@ -173,7 +173,7 @@ def test_out_of_memory_is_one_line(
         (["sr", "{photo}", "--model", "{inpainter}"], "for 'inpaint'"),
         (["sr", "{photo}", "--model", "{upscaler}", "--noise-level", "999"], "--noise-level must be a whole number"),
         (["sr", "{photo}", "--model", "{upscaler}", "--negative-prompt", "dog"], "guidance alone; give a --guidance"),
-        (["sr", "{photo}", "--model", "{upscaler}", "--cutoff", "1", "--early-choice"], "early choice"),
+        (["sr", "{photo}", "--model", "{upscaler}", "--cutoff", "1", "--early-choice"], "--early-choice: "),
         (["sr", "{photo}", "--prompt", "a cat"], "--prompt: 'bundled' takes none"),
         (["sr", "{photo}", "--vae-tiling"], "--vae-tiling"),
         (["sr", "{photo}", "--model", "{upscaler}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),

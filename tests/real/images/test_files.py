@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.errors import UserError
-from real.images.files import read_json, write_atomically, write_json, write_text
+from real.errors import UserError  # noqa: E402
+from real.images.files import read_json, write_atomically, write_json, write_text  # noqa: E402
 
 
 def test_json_has_neither_nan_nor_infinity(tmp_path: Path) -> None:

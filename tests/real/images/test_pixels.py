@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
 torch = pytest.importorskip("torch")
-from real.api import as_picture, inpaint
-from real.errors import UserError
-from real.images import masks
-from real.images.masks import check_mask, load_mask
-from real.images.photos import load_photo
+from real.api import as_picture, inpaint  # noqa: E402
+from real.errors import UserError  # noqa: E402
+from real.images import masks  # noqa: E402
+from real.images.masks import check_mask, load_mask  # noqa: E402
+from real.images.photos import load_photo  # noqa: E402
 
 Save = Callable[..., Path]
 
