@@ -41,7 +41,7 @@ def test_seesr_sees_them_and_the_result_has_four_times_the_size() -> None:
     hints = Hints(tags="", image_tokens=torch.zeros(1, 5, 512))
     problem = BackboneRestorer(low, model, hints=hints)
     assert torch.equal(problem.colour_reference, enlarge_in_steps(low, least=64))
-    assert problem.images(problem.latent)[0].shape == (52, 72, 3)
+    assert problem.decode(problem.latent)[0].shape == (52, 72, 3)
 
 
 @pytest.mark.parametrize(
