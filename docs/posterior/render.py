@@ -154,7 +154,11 @@ def page(results: dict[str, Any]) -> str:
     numbers = Numbers(results)
     known = {name: getattr(numbers, name) for name in dir(numbers) if not name.startswith("_")}
     template = (FOLDER / "page.md.in").read_text(encoding="utf-8")
-    return re.sub(r"\{\{ (.+?) \}\}", lambda match: str(eval(" ".join(match[1].split()), {}, known)), template, flags=re.DOTALL)
+
+    def value(match: re.Match[str]) -> str:
+        return str(eval(" ".join(match[1].split()), {}, known))  # an expression may run over two lines
+
+    return re.sub(r"\{\{ (.+?) \}\}", value, template, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
