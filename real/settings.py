@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from numbers import Integral, Real
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -61,20 +63,28 @@ class Settings:
 
         Raises:
             UserError: An option has a value that it does not take.
-            TypeError: `early_choice` is not a bool.
+            TypeError: An option is of another type.
         """
-        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
-            if not least <= getattr(self, name) <= most:
-                _refuse(name, f"a whole number from {least} to {most}", getattr(self, name))
+        for name, least, most in (
+            ("particles", 1, 1000),
+            ("steps", 1, 1000),
+            ("patch_size", 1, 10**6),
+            ("seed", 0, 2**63 - 1),
+        ):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least, most))
+        for name in ("strength", "cutoff", "guidance"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if self.bandwidth is not None and not isinstance(self.bandwidth, str):
+            object.__setattr__(self, "bandwidth", _number("bandwidth", self.bandwidth))
         if self.sampler not in SAMPLERS:
             _refuse("sampler", f"one of {', '.join(SAMPLERS)}", repr(self.sampler))
         if self.spacing not in (None, *SPACINGS):
             _refuse("spacing", f"one of {', '.join(SPACINGS)} or None", repr(self.spacing))
-        if not np.isfinite(self.guidance):
+        if self.spacing is not None and self.sampler != "ddim":
+            _refuse("spacing", f"None with {self.sampler}", f"{self.spacing!r}; it belongs to ddim")
+        if not math.isfinite(self.guidance):
             _refuse("guidance", "a finite number (1: no guidance)", self.guidance)
-        if not 0 <= self.seed < 2**63:
-            _refuse("seed", "a whole number from 0 to 2^63 - 1", self.seed)
-        if self.cutoff_nsr is not None and not 0.0 < self.cutoff_nsr < np.inf:
+        if self.cutoff_nsr is not None and not 0.0 < self.cutoff_nsr < math.inf:
             _refuse("cutoff_nsr", "a positive finite number", self.cutoff_nsr)
         if not isinstance(self.early_choice, bool):
             raise TypeError(f"early_choice must be True or False, got {self.early_choice!r}")
@@ -108,6 +118,23 @@ class Settings:
             patch_size=self.patch_size,
             kernel=self.kernel,
         )
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number, NumPy's among them, as an int, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    whole = int(value)
+    if not least <= whole <= most:
+        _refuse(name, f"a whole number from {least} to {most}", value)
+    return whole
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, NumPy's among them, as one of Python's, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _refuse(name: str, accepted: str, value: object) -> NoReturn:

@@ -85,4 +85,4 @@ class DiffBIRDDIMScheduler(DDIMScheduler):
         """
         super().set_timesteps(num_inference_steps, device=device)
         grid = diffbir_timesteps(num_inference_steps, num_train_timesteps=self.config.num_train_timesteps)
-        self.timesteps = torch.tensor(grid, device=device)
+        self.timesteps = torch.tensor(grid, dtype=torch.int64, device="cpu" if device is None else device)

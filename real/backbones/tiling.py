@@ -84,7 +84,7 @@ def blend_windows(
     places = windows(height, width, tile=side, stride=max(1, stride - tile + side))
     weight = gaussian_weights(side, side, dtype=torch.float32, device=x.device)  # not every device has float64
     total = torch.zeros_like(x, dtype=torch.float32)
-    weights = torch.zeros(height, width, device=x.device)
+    weights = torch.zeros(height, width, dtype=torch.float32, device=x.device)
     for place in places:
         total[(..., *place)] += function(x[(..., *place)], place).float() * weight
         weights[place] += weight

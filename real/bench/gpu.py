@@ -194,9 +194,8 @@ def overhead(device: torch.device, sizes: Sizes) -> Rows:
         seconds: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(sizes.repeats):
             for steered in (False, True):
-                seconds[steered].append(
-                    timer.once(partial(_run, unet, text, noise, steps=sizes.steps, steered=steered))
-                )
+                work = partial(_run, unet, text, noise, steps=sizes.steps, steered=steered)
+                seconds[steered].append(timer.once(work))
         plain, kds = median(seconds[False]), median(seconds[True])
         yield {
             "particles": n,

@@ -16,7 +16,7 @@ import kds_ref
 from real.bench.gpu import FULL, PARTS, TINY, Sizes
 from real.bench.gpu_report import report
 from real.cli import common
-from real.images.files import write_atomically
+from real.images.files import write_json, write_text
 from real.models.devices import pick_device
 
 __all__ = ["run_gpu_check"]
@@ -77,8 +77,8 @@ def _run_part(name: str, device: torch.device, sizes: Sizes, end: float, record:
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
-    common.write_json(folder / "gpu_check.json", record)
-    write_atomically(folder / "gpu_check.md", lambda temporary: temporary.write_text(report(record), encoding="utf-8"))
+    write_json(folder / "gpu_check.json", record)
+    write_text(folder / "gpu_check.md", report(record))
 
 
 def _name(device: torch.device) -> str:

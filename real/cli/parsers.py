@@ -14,6 +14,8 @@ from real.cli.options import (
     add_model,
     add_text,
     bandwidth,
+    folder,
+    given,
     whole,
 )
 
@@ -70,7 +72,7 @@ def add_sr(commands: Any) -> None:
     """`sr`."""
     parser = _add(commands, "sr", "restore a low-resolution photo", SR)
     parser.add_argument(
-        "image", nargs="?", metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
+        "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
     add_degradation(parser)
@@ -91,10 +93,15 @@ def add_inpaint(commands: Any) -> None:
     """`inpaint`."""
     parser = _add(commands, "inpaint", "paint a part of a photo", INPAINT)
     parser.add_argument(
-        "image", nargs="?", metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
+        "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--mask", metavar="MASK", help="picture of the photo's size, light where to paint")
+    where.add_argument(
+        "--mask",
+        type=given,
+        metavar="MASK",
+        help="picture of the photo's size, light where to paint; what is transparent is known",
+    )
     where.add_argument("--center-box", type=float, metavar="F", help="hide this part of the photo, in its centre (0.3)")
     parser.add_argument(
         "--box-by", choices=("area", "side"), help="what F is a part of: the area (default), or each side of the photo"
@@ -118,13 +125,13 @@ def add_inpaint(commands: Any) -> None:
 def add_evaluate(commands: Any) -> None:
     """`evaluate`."""
     parser = _add(commands, "evaluate", "compare with and without KDS on a folder", EVALUATE)
-    parser.add_argument("--photos", required=True, metavar="FOLDER", help="photos, taken as the truth")
-    parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop; default: to multiples of 4")
+    parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
+    parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     parser.add_argument(
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
-    parser.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
+    parser.add_argument("--bandwidths", type=bandwidth, nargs="+", metavar="H", help="and at each of these bandwidths")
     parser.add_argument(
         "--autoencoder-only",
         action="store_true",
@@ -147,11 +154,14 @@ def add_bench(commands: Any) -> None:
     parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
     photos = parser.add_mutually_exclusive_group()
-    photos.add_argument("--photos", type=Path, metavar="FOLDER", help="photos, taken as the truth and degraded")
+    photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")
     photos.add_argument(
-        "--pairs", type=Path, metavar="FOLDER", help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/"
+        "--pairs",
+        type=folder,
+        metavar="FOLDER",
+        help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/",
     )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--output", type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     _add_metrics(parser)
@@ -223,7 +233,6 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rank-timeout",
         type=whole,
-        default=600,
         metavar="SECONDS",
         help="a process that does not answer for so long is an error (default 600)",
     )

@@ -8,12 +8,11 @@ from dataclasses import replace
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
 from real.bench.paper import paper_rows
-from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
+from real.bench.photos import DEGRADATIONS, HOLES, check_crop, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.studies import STUDIES
 from real.bench.task import StudyTask
 from real.cli.backbones import hint_places_of, recipe_of
-from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.settings import Settings
 
@@ -38,8 +37,7 @@ def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
         raise UserError("not given; name a folder, which is made if it is not there", argument="output")
-    if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"must be a multiple of {SCALE}, got {options.crop}", argument="crop")
+    check_crop(options.crop)
 
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:

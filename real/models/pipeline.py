@@ -16,6 +16,7 @@ import torch
 
 from real.errors import UserError
 from real.models.base import LoadOptions, Model, ModelFamily
+from real.models.devices import usual_defaults
 from real.models.hub import Source
 from real.models.latent import DTYPES, explain, kds_bandwidth, weights_options
 from real.plugin.batching import split_batches
@@ -141,7 +142,7 @@ def check_packages(options: LoadOptions) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Context manager: without what diffusers and transformers warn of, which no user can change."""
-    with warnings.catch_warnings():
+    """Context manager: without what diffusers and transformers warn of, and with the defaults that they expect."""
+    with warnings.catch_warnings(), usual_defaults():
         warnings.simplefilter("ignore")
         yield

@@ -4,6 +4,7 @@ Full-size networks have no values: shapes, dtypes and devices are checked, and w
 Runs have values, and the CPU's results are what they must come to.
 """
 
+import copy
 from typing import Any
 
 import pytest
@@ -26,8 +27,6 @@ from real.settings import Settings  # noqa: E402
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 BOUND = {"float16": 0.02, "bfloat16": 0.15, "float32": 1e-3}  # of latents, after a few steps
 N = 4
-until_plugin = pytest.mark.xfail(strict=True, reason="the plug-in reads values at every step: branch plugin")
-until_core = pytest.mark.xfail(strict=True, reason="kds_ref waits for the device: branch core")
 
 
 @pytest.fixture(scope="module", params=["diffbir", "seesr"])
@@ -57,7 +56,7 @@ def test_full_size_networks(dtype: str, backbone: tuple[str, Any, Any], fake: An
     """One evaluation for ten particles, and the same in micro-batches: nothing but launches."""
     family, *networks = backbone
     kind = DTYPES[dtype]
-    unet, controlnet = (fake.network(torch.nn.Module.to(network, kind)) for network in networks)
+    unet, controlnet = (fake.network(torch.nn.Module.to(copy.deepcopy(network), kind)) for network in networks)
     given = {n: None if x is None else fake.upload(x) for n, x in inputs(family, 10, 64, kind).items()}
     x = fake.upload(torch.empty(10, 4, 64, 64, dtype=kind, device="meta"))
     with fake.count() as whole:
@@ -73,7 +72,6 @@ def test_full_size_networks(dtype: str, backbone: tuple[str, Any, Any], fake: An
     assert whole.launches.total() < split.launches.total() < 2.1 * whole.launches.total()
 
 
-@until_core
 @pytest.mark.parametrize(
     ("dtype", "options"),
     [
@@ -103,7 +101,6 @@ def test_runs_of_the_bundled_model(dtype: str, options: dict[str, Any], fake: An
     assert not asked[1].float64
 
 
-@until_plugin
 @pytest.mark.parametrize("early", [False, True], ids=["all", "early"])
 @pytest.mark.parametrize("family", ["diffbir", "seesr"])
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -143,7 +143,7 @@ def test_a_compiled_function_takes_other_bandwidths() -> None:
             torch.testing.assert_close(plainly(q, h), mean_shift(q, q, bandwidth=h), rtol=1e-12, atol=1e-13)
 
 
-def test_a_run_compiles_steering_once() -> None:
+def test_a_run_is_one_graph_for_the_compiler() -> None:
     graphs: list[Any] = []
 
     def backend(graph: Any, inputs: Any) -> Any:

@@ -88,7 +88,7 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
     for wrong in (low.astype(float), low[..., :2]):
         with pytest.raises(ValueError, match=r"low must be .*got"):
             super_resolve(wrong, model=tiny)
-    with pytest.raises(TypeError, match=r"low must be .*got a int"):
+    with pytest.raises(TypeError, match=r"low must be a file, .*got a int"):
         super_resolve(3, model=tiny)
     for option in ({"prompt": "a"}, {"noise_level": 3}):
         with pytest.raises(ValueError, match=next(iter(option))):
@@ -306,7 +306,11 @@ def test_what_does_not_fit_is_refused(
     for wrong in (upscaler, tiny):
         with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
             inpaint(small, hole, model=wrong)
-    for mask, named in ((hole[:5], "mask: got"), (hole.astype(int), "mask: got"), (~hole & hole, "no pixel")):
+    for mask, named in (
+        (hole[:5], "mask must have"),
+        (hole.astype(int), "mask must be bool"),
+        (~hole & hole, "no pixel"),
+    ):
         with pytest.raises(ValueError, match=named):
             inpaint(small, mask, model=inpainter)
     with pytest.raises(ValueError, match="task"):

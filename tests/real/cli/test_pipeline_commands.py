@@ -168,7 +168,7 @@ def test_out_of_memory_is_one_line(
         (["inpaint", "{photo}", "--center-box", "2", "--model", "{inpainter}"], "--center-box: got 2"),
         (["inpaint", "{photo}", "--mask", "{mask}", "--box-by", "side", "--model", "{inpainter}"], "--box-by"),
         (["inpaint", "{photo}", "--mask", "nothing.png", "--model", "{inpainter}"], "--mask: there is no file"),
-        (["inpaint", "{photo}", "--mask", "{photo_of_another_size}", "--model", "{inpainter}"], "--mask: got bool"),
+        (["inpaint", "{photo}", "--mask", "{photo_of_another_size}", "--model", "{inpainter}"], "--mask must have"),
         (["inpaint", "{photo}", "--center-box", "0.3", "--model", "{upscaler}"], "for 'sr'"),
         (["sr", "{photo}", "--model", "{inpainter}"], "for 'inpaint'"),
         (["sr", "{photo}", "--model", "{upscaler}", "--noise-level", "999"], "--noise-level must be a whole number"),

@@ -211,3 +211,18 @@ def test_the_choice_is_looked_up_once_a_run(monkeypatch: pytest.MonkeyPatch) -> 
     for run in (1, 2):
         loop(network, scheduler, **ONE)
         assert len(calls) == run
+
+
+def test_the_hook_waits_for_no_device() -> None:
+    """On "meta" every `.item()`, `bool()` and `.cpu()` is an error."""
+    network, scheduler = hooked()
+    network.to("meta")
+    scheduler.set_timesteps(STEPS)
+    scheduler.timesteps, table = scheduler.timesteps.to("meta"), scheduler.timesteps
+    scheduler.kds.host["timesteps"] = scheduler.timesteps, table
+    scheduler.kds.x0 = rows(N, "grouped").to("meta")
+    for t, seen in ((scheduler.timesteps[0], N), (scheduler.timesteps[-1], 1)):
+        network(rows(N, "grouped").to("meta"), t.expand(N), condition=torch.zeros(N, 1, 1, 1, device="meta"))
+        assert network.seen[-1] == seen
+        scheduler.kds.record(0, 0.0, 0.0, 0.0, None)
+    assert scheduler.kds.early.shape == (1,)

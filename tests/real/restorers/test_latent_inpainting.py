@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray,
         super_resolve(small, model=filler)
     with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
         inpaint(small, hole, model=tiny)
-    with pytest.raises(ValueError, match="mask: got"):
+    with pytest.raises(ValueError, match="mask must"):
         inpaint(small, hole[:5], model=filler)
 
 
@@ -119,7 +119,7 @@ def test_large_photos_are_encoded_in_tiles(tiny: Any, monkeypatch: pytest.Monkey
     x = torch.rand(1, 3, 4 * 70, 4 * 280, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(encode(tiny, x), torch.nn.functional.avg_pool2d(x, 4), atol=1e-6)
     assert len(sides) > 2
-    assert max(sides) == 4 * TILE
+    assert max(sides) <= 4 * TILE
 
 
 def test_the_command_paints_a_box_and_a_mask(
