@@ -111,6 +111,15 @@ class Numbers:
             rows.append(f"| {row['places']} | {part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}] |")
         return "\n".join(rows)
 
+    def halfway(self, answer: str) -> str:
+        """Expected squared error of plain answers, every patch its own picture."""
+        found = self.results["choosing"]["plain"]
+        return f"{(found if answer == 'average' else found['rows'][0])[answer]:.4f}"
+
+    def halfway_density(self, answer: str) -> str:
+        """Their log density."""
+        return f"{self.results['choosing']['plain']['rows'][0]['log_density'][answer]:.1f}"
+
     def prototype(self) -> str:
         """The rows of the prototype's table, every patch its own picture, and what was found here."""
         rows = ["| | the prototype | here |", "|---|---|---|"]
@@ -145,7 +154,11 @@ def page(results: dict[str, Any]) -> str:
     numbers = Numbers(results)
     known = {name: getattr(numbers, name) for name in dir(numbers) if not name.startswith("_")}
     template = (FOLDER / "page.md.in").read_text(encoding="utf-8")
-    return re.sub(r"\{\{ (.+?) \}\}", lambda match: str(eval(match[1], {}, known)), template, flags=re.DOTALL)
+
+    def value(match: re.Match[str]) -> str:
+        return str(eval(" ".join(match[1].split()), {}, known))  # an expression may run over two lines
+
+    return re.sub(r"\{\{ (.+?) \}\}", value, template, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -82,5 +82,5 @@ def test_what_the_page_of_related_ideas_reads_from_the_table() -> None:
     assert density[pull] < -4
     assert error[repulsion] > error[one]
     assert density[best] > density[hds] > density[full] + 0.3  # at a tenth of the evaluations
-    assert abs(error[hds] - error[one]) < 0.05
+    assert 0 < error[one] - error[hds] < 0.15  # a little less
     assert density[repulsion] < density[one]
