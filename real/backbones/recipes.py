@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from real.backbones.starts import STARTS
 from real.errors import UserError
 
-__all__ = ["COLOURS", "GRIDS", "LAST_ALPHAS", "RECIPES", "Recipe"]
+__all__ = ["COLOURS", "GRIDS", "RECIPES", "Recipe"]
 
 GRIDS = ("official", "diffusers")
 LAST_ALPHAS = ("first", "one")

@@ -76,7 +76,7 @@ def _draw(
     score: Score,
     progress: Callable[[SamplerState], object] | None,
 ) -> ScoredEnsemble:
-    ensemble = ScoredEnsemble(torch.empty(0), truth, restorer, score)
+    ensemble = ScoredEnsemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, restorer, score)
     cutoff, total = run.settings.cutoff, restorer.model.num_train_timesteps
 
     def watch(state: SamplerState) -> None:

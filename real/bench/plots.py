@@ -63,7 +63,7 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
         for row, line in enumerate(lines):
             colour = COLOURS[1] if line["key"].startswith(("kds", "patch")) else COLOURS[0]
             change = line["change"][metric]
-            axes.errorbar(change["mean"], row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
+            axes.errorbar(_number(change["mean"]), row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
         axes.axvline(0.0, color=GREY, linewidth=1)
         _label(axes, f"{REPORTED[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
@@ -80,7 +80,7 @@ def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
         for i, (group, lines) in enumerate(_groups(report).items()):
             style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
             changes = [line["change"][metric] for line in lines]
-            means, ends = [c["mean"] for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
+            means, ends = [_number(c["mean"]) for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
             axes.errorbar([line["at"] for line in lines], means, yerr=ends, capsize=2, label=group, **style)
         axes.axhline(0.0, color=GREY, linewidth=1)
         _label(axes, option, f"{REPORTED[metric].label}: change")
@@ -92,9 +92,12 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
     """One dot a photo: the worst plain particle against KDS; above the diagonal KDS is better."""
     figure.set_size_inches(4.6, 4.8)
     axes = figure.subplots()
-    x, y = (np.array(report["by_photo"][key]) for key in ("plain-worst", "kds"))
-    ends = [min(x.min(), y.min()) - 0.5, max(x.max(), y.max()) + 0.5]
-    axes.plot(ends, ends, color=GREY, linewidth=1)
+    x, y = (np.array(report["by_photo"][key], dtype=np.float64) for key in ("plain-worst", "kds"))
+    known = np.concatenate([x, y])[np.isfinite(np.concatenate([x, y]))]
+    if len(known):
+        ends = [known.min() - 0.5, known.max() + 0.5]
+        axes.plot(ends, ends, color=GREY, linewidth=1)
+    x, y = (np.where(np.isfinite(values), values, np.nan) for values in (x, y))
     axes.scatter(x, y, s=16, color=COLOURS[1], edgecolors="white", linewidths=0.5)
     axes.set_aspect("equal")
     _label(axes, "worst plain particle, PSNR RGB, dB", "KDS, PSNR RGB, dB")
@@ -129,7 +132,8 @@ def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder
         photo = folder / "images" / name
         panels: list[Panel] = [("low resolution", "", _pixels(photo / "low.png"))]
         for line in lines:
-            panels.append((line.label, f"{by_photo[line.key][number]:.2f} dB", _pixels(photo / f"{line.key}.png")))
+            psnr = f"{_number(by_photo[line.key][number]):.2f} dB"
+            panels.append((line.label, psnr.replace("nan", "-"), _pixels(photo / f"{line.key}.png")))
         panels.append(("truth", "", _pixels(photo / "truth.png")))
         target = path if number == 0 else path.with_stem(f"{path.stem}-{number + 1}")
         save_panels(target, panels, caption=f"{name}; N = {report['settings']['particles']}; PSNR in RGB")
@@ -151,7 +155,12 @@ def _groups(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _mean(line: Mapping[str, Any], metric: str) -> float:
-    return float(line["scores"][metric]["mean"])
+    return _number(line["scores"][metric]["mean"])
+
+
+def _number(value: float | None) -> float:
+    """NaN, which is not drawn, for what a report does not know."""
+    return float("nan") if value is None else float(value)
 
 
 def _ends(number: Mapping[str, Any]) -> np.ndarray:

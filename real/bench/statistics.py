@@ -47,16 +47,19 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def mean_with_interval(values: np.ndarray) -> dict[str, float | None]:
-    """Mean and interval of the mean: `mean`, `low`, `high` (None for one photo)."""
+    """Mean and interval of the mean: `mean` (None without photos), `low`, `high` (None for one photo)."""
+    if not len(values):
+        return {"mean": None, "low": None, "high": None}
     low, high = bootstrap_interval(values) or (None, None)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
-    """Difference a - b photo by photo: `mean`, `low`, `high`, `p` and `positive` (photos where a is larger).
+    """Difference a - b photo by photo: `mean`, `low`, `high`, `p`, `positive` (photos where a is larger), `photos`.
 
     p is that of the two-sided Wilcoxon signed-rank test, 1 where no photo differs.
     """
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-    return {**mean_with_interval(difference), "p": p, "positive": int((difference > 0).sum())}
+    counts = {"positive": int((difference > 0).sum()), "photos": len(difference)}
+    return {**mean_with_interval(difference), "p": p, **counts}

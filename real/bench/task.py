@@ -14,7 +14,7 @@ from real.bench.plan import Grid, Study, describe_grid
 from real.errors import UserError
 from real.models.base import Model
 from real.opening import FAMILIES
-from real.records.provenance import describe
+from real.records.provenance import describe, weights_digest
 from real.restorers.upscaling import check_noise_level
 from real.settings import Settings
 
@@ -107,7 +107,8 @@ def identity_of(task: StudyTask, settings: Settings, grid: Grid, model: Model) -
         grid: With the model's bandwidth.
         model: The model.
     """
-    identity = {"study": task.name, **describe(settings, model, ""), **text_of(task, model)}
+    identity = {"study": task.name, **describe(settings, model, ""), "weights": weights_digest(model)}
+    identity |= text_of(task, model)
     identity["versions"] |= {
         "scipy": version("scipy"),
         "scikit-image": version("scikit-image"),

@@ -33,6 +33,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
         if options.model not in BACKBONE_OPTIONS[name]:
             models = " or ".join(f"`model={model}`" for model in BACKBONE_OPTIONS[name])
             raise UserError(f"it belongs to {models}; leave it out", argument=name)
+
     recipe = RECIPES.get(options.model)
     if recipe is None:
         return None

@@ -12,9 +12,15 @@ from typing import Any, TypeAlias
 
 import torch
 
-__all__ = ["Call", "HostTables"]
+__all__ = ["Call", "HostTables", "tables_on_host"]
 
 HostTables: TypeAlias = dict[str, tuple[torch.Tensor, torch.Tensor]]  # name -> (the table, its copy)
+
+
+def tables_on_host(scheduler: Any) -> HostTables:
+    """Copies of a scheduler's tables that lie on an accelerator, made before a run, so that no step waits for them."""
+    tables = {name: value for name, value in vars(scheduler).items() if isinstance(value, torch.Tensor)}
+    return {n: (table, table.cpu()) for n, table in tables.items() if table.ndim == 1 and table.device.type != "cpu"}
 
 
 class Call:
@@ -23,8 +29,8 @@ class Call:
     Args:
         scheduler: Any scheduler of diffusers (whose annotations are not followed), before the call.
         arguments: Of `step`, by name.
-        host: Copies of the scheduler's tables in the processor's memory, by name; kept for the next call, so that a
-            table on an accelerator is copied once a run.
+        host: Copies of the scheduler's tables in the processor's memory, by name. One that is missing, or was made of
+            another table, is made here and kept for the next call.
         previous: Index of the call before in the scheduler's timesteps; -1 at the first.
     """
 

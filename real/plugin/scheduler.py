@@ -17,6 +17,7 @@ import torch
 
 from kds_ref import Kernel, KernelDensitySteering
 from real.parallel.ranks import Ranks
+from real.plugin.call import tables_on_host
 from real.plugin.particles import particle_generators
 from real.plugin.schedulers import Family, checked_family, family_of
 from real.plugin.state import SteeringState
@@ -276,7 +277,9 @@ def _steered_class(base: Any) -> type:
         @functools.wraps(base.set_timesteps)
         def set_timesteps(self, *args: Any, **options: Any) -> Any:
             self.kds.reset()
-            return super().set_timesteps(*args, **options)
+            result = super().set_timesteps(*args, **options)
+            self.kds.host = tables_on_host(self)
+            return result
 
     Steered.__name__, Steered.__qualname__, Steered.__module__ = base.__name__, base.__qualname__, base.__module__
     return Steered

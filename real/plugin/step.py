@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -200,13 +201,14 @@ def _steer(
     state: SteeringState, layout: Layout, x0_pred: torch.Tensor, strength: float
 ) -> tuple[torch.Tensor, SteeringInfo]:
     """`kds_ref.steer` with the options of the state; over several processes, of the whole ensemble."""
+    h = state.steering.bandwidth
+    if isinstance(h, torch.Tensor) and h.device != x0_pred.device:
+        # Moved once, not at every step; narrowed before, since some devices have no float64.
+        state.steering = replace(state.steering, bandwidth=h.to(x0_pred.dtype).to(x0_pred.device))
     options = state.steering
-    bandwidth = options.bandwidth
-    if isinstance(bandwidth, torch.Tensor):
-        bandwidth = bandwidth.to(x0_pred.dtype).to(x0_pred.device)  # narrowed first: some devices have no float64
     steered = functools.partial(
         steer,
-        bandwidth=bandwidth,
+        bandwidth=options.bandwidth,
         strength=strength,
         patch_size=options.patch_size,
         stride=options.stride,

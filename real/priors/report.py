@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 import kds_ref
 from real.bench.statistics import mean_with_interval, paired
 from real.images.disagreement import draw_spread, spread_map
-from real.images.files import write_atomically
+from real.images.files import write_atomically, write_json, write_text
 from real.images.photos import sample_photo
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import MEASUREMENTS
@@ -163,8 +162,8 @@ def write_report(rows: list[dict[str, Any]], folder: Path, settings: PriorSettin
         "measurements": summarise(rows),
     }
     text = page(report)
-    write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-    write_atomically(folder / "report.md", lambda p: p.write_text(text))
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.md", text)
     return text
 
 

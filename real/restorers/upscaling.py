@@ -15,7 +15,7 @@ from real.plugin import repeat_for_particles
 from real.restorers.pipeline import PipelineRestorer
 from real.settings import Settings
 
-__all__ = ["NOISE_LEVEL", "X4_UPSCALER", "PipelineUpscaling", "check_noise_level"]
+__all__ = ["X4_UPSCALER", "PipelineUpscaling", "check_noise_level"]
 
 NOISE_LEVEL = 20  # the pipeline's default
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from real.cli.run import run_command
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.models.devices import pick_device
 from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
@@ -25,12 +26,14 @@ from real.train.unet import UNetSettings, train_unet
 
 __all__ = ["main"]
 
+SAVE = "give a smaller `batch` or `crop`, or fewer `photos`"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="real.train", options=vars(options))
+    return run_command(lambda: _run(options, arguments), prog="real.train", options=vars(options), save_memory=SAVE)
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -47,7 +50,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         steps=options.steps,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        device=options.device,
+        device=pick_device(options.device),
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )

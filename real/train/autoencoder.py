@@ -3,8 +3,8 @@
 The latents are whitened while training (`Whitening`, folded into the 1x1 convolution after the encoder at the end):
 zero mean, uncorrelated channels, standard deviation 1, as LDM-SR's are scaled. The scale decides at which noise level,
 and so at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of
-LDM-SR's schedule is 1.13 times as large as such latents. Without it colour ends up in a direction of little variance, where
-neither the denoiser nor a bandwidth does it justice.
+LDM-SR's schedule is 1.13 times as large as such latents. Without it colour ends up in a direction of little variance,
+where neither the denoiser nor a bandwidth does it justice.
 
 The networks have to be local: a patch of latents must mean the same wherever it stands, or a wrong guess in one corner
 changes the brightness of all others. Group normalisation is not local: it subtracts means over the whole photo, and

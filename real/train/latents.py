@@ -20,6 +20,7 @@ from tqdm import tqdm
 from real.degradations.simple import SCALE
 from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
+from real.train.saved import load_saved
 
 __all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 
@@ -86,7 +87,7 @@ def encode_photos(
     """
     rng = np.random.default_rng([run_settings.seed, 1])
     kept = folder / "latents.pt"
-    known = torch.load(kept, weights_only=True) if kept.exists() else None
+    known = load_saved(kept) if kept.exists() else None
     pairs = []
     for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
         turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))

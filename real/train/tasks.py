@@ -23,6 +23,7 @@ from real.images.files import write_atomically
 from real.images.masks import blank, latent_mask
 from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
+from real.train.saved import load_saved
 
 __all__ = ["Hole", "InpaintingTask", "SuperResolutionTask", "draw_box"]
 
@@ -110,7 +111,7 @@ class InpaintingTask:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"
-        known = torch.load(kept, weights_only=True) if kept.exists() else None
+        known = load_saved(kept) if kept.exists() else None
         self._pairs, self._holes = pairs, []
         for index, pair in enumerate(tqdm(pairs, desc="encoding photos with holes", unit="photo")):
             height, width = pair.photo.shape[:2]

@@ -17,10 +17,9 @@ ROOMS = (
     ("bench",),
     ("api",),  # with what `real` itself exports
     ("opening",),
-    ("records",),
     ("backbones",),
     ("restorers",),
-    ("sampling",),
+    ("sampling", "records"),
     ("models",),
     ("settings",),
     ("plugin",),

@@ -15,10 +15,11 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 import real  # noqa: E402
-from real.api import inpaint, open_model, super_resolve  # noqa: E402
+from real.api import inpaint, inpainting_restorer, open_model, super_resolve  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box, grow_to_cells  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.models import pipeline as pipelines  # noqa: E402
 from real.models.base import LoadOptions  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
@@ -87,7 +88,7 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
     for wrong in (low.astype(float), low[..., :2]):
         with pytest.raises(ValueError, match=r"low must be .*got"):
             super_resolve(wrong, model=tiny)
-    with pytest.raises(TypeError, match=r"low must be .*got a int"):
+    with pytest.raises(TypeError, match=r"low must be a file, .*got a int"):
         super_resolve(3, model=tiny)
     for option in ({"prompt": "a"}, {"noise_level": 3}):
         with pytest.raises(ValueError, match=next(iter(option))):
@@ -95,7 +96,13 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
 
 
 def of_diffusers(
-    kind: str, folder: Path, sampler: str, steered: dict[str, Any] | None, count: int, **inputs: Any
+    kind: str,
+    folder: Path,
+    sampler: str,
+    steered: dict[str, Any] | None,
+    count: int,
+    shown: np.ndarray,
+    **inputs: Any,
 ) -> Any:
     """The pipeline of diffusers as its users run it: all pictures, latents of all rows, the scheduler's state."""
     with warnings.catch_warnings():
@@ -108,9 +115,8 @@ def of_diffusers(
         if steered:
             pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=count, **steered)
         with torch.no_grad():
-            images = pipe(
-                **inputs, num_inference_steps=STEPS, generator=particle_generators(count), output_type="np"
-            ).images
+            noise = particle_generators(count, seed=photo_seed(0, shown))
+            images = pipe(**inputs, num_inference_steps=STEPS, generator=noise, output_type="np").images
     return images, getattr(pipe.scheduler, "kds", None)
 
 
@@ -133,7 +139,7 @@ def test_the_x4_upscaler_is_diffusers_pipeline_steered(
     for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 3.0}), (1, None)):
         texts = {name: [text] * count for name, text in guided.items()}
         inputs = {**texts, **rows, "image": repeat_for_particles(image, count)}
-        images, state = of_diffusers(kind, upscaler_folder, sampler, steered, count, **inputs)
+        images, state = of_diffusers(kind, upscaler_folder, sampler, steered, count, low, **inputs)
         if state is None:
             assert np.array_equal(result.plain, pixels(images[0]))
             continue
@@ -161,9 +167,10 @@ def test_inpainting_is_diffusers_pipeline_steered(
         "width": 80,
     }
     kind = "StableDiffusionInpaintPipeline"
+    shown = np.where(mask[..., None], np.uint8(128), photo)
     for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 3.0}), (1, None)):
         images, state = of_diffusers(
-            kind, inpainter_folder, sampler, steered, count, **inputs, num_images_per_prompt=count
+            kind, inpainter_folder, sampler, steered, count, shown, **inputs, num_images_per_prompt=count
         )
         if state is None:
             assert np.array_equal(result.plain, pixels(images[0]))
@@ -187,8 +194,9 @@ def test_known_pixels_stay_and_hidden_ones_have_no_say(inpainter: Any, small: np
     assert not np.array_equal(loose.image[~hole], small[~hole])
     grown = grow_to_cells(np.pad(hole, ((0, 1), (0, 0))), 2)[:31]
     assert grown.sum() > hole.sum()
-    same = inpaint(small, grown, model=inpainter, settings=SETTINGS)  # the model sees whole cells
-    assert torch.equal(same.particles.latents, result.particles.latents)
+    same = inpainting_restorer(small, grown, inpainter)  # the model sees whole cells
+    same.shown = np.where(hole[..., None], np.uint8(128), small)  # of which the noise is
+    assert torch.equal(same.sample(SETTINGS).latents, result.particles.latents)
     prompted = inpaint(small, hole, model=inpainter, settings=SETTINGS, prompt="a dog")
     assert not np.array_equal(prompted.image, result.image)
 
@@ -298,7 +306,11 @@ def test_what_does_not_fit_is_refused(
     for wrong in (upscaler, tiny):
         with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
             inpaint(small, hole, model=wrong)
-    for mask, named in ((hole[:5], "mask: got"), (hole.astype(int), "mask: got"), (~hole & hole, "no pixel")):
+    for mask, named in (
+        (hole[:5], "mask must have"),
+        (hole.astype(int), "mask must be bool"),
+        (~hole & hole, "no pixel"),
+    ):
         with pytest.raises(ValueError, match=named):
             inpaint(small, mask, model=inpainter)
     with pytest.raises(ValueError, match="task"):

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.bench.ensembles import ScoredEnsemble  # noqa: E402
-from real.bench.evaluate import summarise, table  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.plan import StudyRun  # noqa: E402
+from real.bench.summary import summarise, table  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import padded_condition  # noqa: E402

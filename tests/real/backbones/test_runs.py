@@ -151,7 +151,7 @@ def test_a_steered_step_is_the_mathematics_of_the_core(denoiser: Denoiser) -> No
 def test_options_reach_the_network(diffbir_denoiser: Denoiser) -> None:
     start, p = start_of(diffbir_denoiser), diffbir_denoiser
     half = replace(p, control_scale=0.5, guidance=1.0)(start[:1], 601)
-    inputs = {"text": p.text, "condition": p.condition}
+    inputs = {"text": p.prompt_embeds, "condition": p.condition}
     assert torch.equal(half, evaluate(p.unet, p.controlnet, start[:1], 601, control_scale=0.5, **inputs))
     constant = replace(p, rescale=False, guidance=rescaled_guidance(4.0, 301))
     assert torch.equal(p(start, 301), constant(start, 301))

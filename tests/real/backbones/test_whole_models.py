@@ -22,6 +22,7 @@ from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -89,7 +90,8 @@ def by_hand(
         if steered:
             scheduler = steer_scheduler(scheduler, num_particles=count, bandwidth=6.0)
         scheduler.set_timesteps(STEPS)
-        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
+        generators = particle_generators(count, seed=photo_seed(2, low))
+        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in generators])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
         latents = sample(denoiser, start, scheduler)
         images = torch.cat([vae.decode(z[None] / 0.18215).sample / 2 + 0.5 for z in latents])[..., :80]
@@ -223,7 +225,7 @@ def test_other_sizes(models: Any, known: Any, tokens_file: Path) -> None:
             quick = Settings(particles=1, steps=1)
             for one in (model, larger):
                 restorer = BackboneRestorer(small, one, hints=hints[name])
-                assert min(restorer.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
+                assert min(restorer.colour_reference.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
                 assert restorer.draw(quick, steered=False).images[0].shape == size
 
 
@@ -248,7 +250,7 @@ def test_defaults_are_the_authors(models: Any) -> None:
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:
     for name, hints, options, error, named in (
         ("diffbir", None, {}, UserError, "cleaner: DiffBIR works on a cleaned photo"),
-        ("diffbir", known["seesr"], {}, UserError, "--cleaner, --cleaned"),
+        ("diffbir", known["seesr"], {}, UserError, "^cleaner: "),
         ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags: diffbir takes none"),
         ("diffbir", Hints(cleaned=low), {}, UserError, "cleaned must have the result's 80 x 64 pixels, got 20 x 16"),
         ("seesr", None, {}, UserError, "tags: not given"),
@@ -262,7 +264,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
     for options, error, named in (
         ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
         ({"cpu_offload": True}, UserError, "--cpu-offload"),
-        ({"task": "inpaint"}, UserError, "diffbir is for `sr`"),
+        ({"task": "inpaint"}, UserError, "diffbir is for 'sr'"),
         ({"dtype": "int8"}, ValueError, "dtype"),
     ):
         with pytest.raises(error, match=named):

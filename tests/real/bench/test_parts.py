@@ -30,6 +30,7 @@ from real.degradations.real_esrgan import PRESETS  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
+from real.images.seeds import degradation_rng  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
@@ -213,7 +214,7 @@ def test_paired_differences() -> None:
     assert result["positive"] == 10
     assert result["p"] == pytest.approx(2 / 2**10)  # all ten signs alike
     assert paired(b, a)["mean"] == pytest.approx(-0.55)
-    assert paired(a, a) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "positive": 0}
+    assert paired(a, a) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "positive": 0, "photos": 10}
 
 
 def test_rows_outlive_a_kill_at_any_byte(tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_photos_are_degraded_as_evaluate_does(name: str, tmp_path: Path) -> None
     photo = find_photos(tmp_path)[1]
     truth, make_low = load(photo, crop=64, seed=7)
     degradation = Degradation() if name == "simple" else PRESETS[name]
-    assert np.array_equal(make_low(name), degradation(truth, np.random.default_rng([7, 1])))
+    assert np.array_equal(make_low(name), degradation(truth, degradation_rng(7, truth)))
 
 
 def test_the_blur_effect_grows_with_blur() -> None:
@@ -332,9 +333,9 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
-        (["--photos", "{photos}"], "known studies"),
-        (["table3", "--photos", "{photos}"], "`inpaint` takes"),
-        (["table3", "--photos", "{photos}", "--degradation", "simple"], "known to this study: center-box"),
+        (["--photos", "{photos}"], "NAME must be the name of a study"),
+        (["table3", "--photos", "{photos}"], "'inpaint' takes"),
+        (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--degradation", "center-box"], "center-box"),
         (["table1"], "--photos"),

@@ -34,6 +34,7 @@ from real.bench.task import StudyTask, check_model, text_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
+from real.images.seeds import degradation_rng, photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
@@ -105,7 +106,7 @@ def of_the_pipeline(restorer: Any, settings: Settings, *, steered: bool, which: 
             **hooks,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
-            generator=particle_generators(count, seed=settings.seed),
+            generator=particle_generators(count, seed=photo_seed(settings.seed, restorer.shown)),
             output_type="np",
         ).images
     unchoose_early(model.unet)
@@ -277,7 +278,7 @@ def test_super_resolution_studies_run_with_the_upscaler(
         reports[name] = run_study(task_of(name, photos, limit=1, **text), model, tmp_path / name)
     lines = {name: {line["key"]: line for line in report["lines"]} for name, report in reports.items()}
     truth = truth_of(photos, "0.png")
-    low = Degradation()(truth, np.random.default_rng([0, 0]))
+    low = Degradation()(truth, degradation_rng(0, truth))
     settings = Settings(particles=2, steps=2, bandwidth=20.0)
     expected = distortion(super_resolve(low, model=model, settings=settings).image, truth)["psnr_rgb"]
     assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected)

@@ -1,5 +1,7 @@
 """A model's forward pass in parts of the batch gives what the whole batch gives."""
 
+import copy
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +94,25 @@ def test_what_cannot_be_done_is_refused() -> None:
     for size in (0, True, 1.5):
         with pytest.raises(ValueError, match="max_batch"):
             split_batches(network, size)
-    with pytest.raises(TypeError, match=r"model must be a torch module such as pipe\.unet, got str"):
+    with pytest.raises(TypeError, match=r"model must be a torch module.*got str"):
         split_batches("unet", 1)
     split_batches(network, 2)
     with pytest.raises(TypeError, match=r"must return tensors.*got str"):
         network(rows(0), torch.tensor(1.0), kind="text")
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_copy_runs_its_own_weights(copied: Any) -> None:
+    network = torch.nn.Linear(2, 2)
+    expected = network(rows(0))
+    split_batches(network, 2)
+    twin = copied(network)
+    with torch.no_grad():
+        twin.weight.zero_()
+        twin.bias.fill_(3.0)
+    assert torch.equal(twin(rows(0)), torch.full((5, 2), 3.0))
+    assert torch.allclose(network(rows(0)), expected)
+    unsplit_batches(twin)
+    assert torch.equal(twin(rows(0)), torch.full((5, 2), 3.0))
+    split_batches(twin, 1)
+    assert torch.equal(twin(rows(0)), torch.full((5, 2), 3.0))

@@ -1,16 +1,17 @@
 """Early choice in pipelines: the particle nearest at the end of the window; the network sees no other from there."""
 
+import copy
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler  # noqa: E402
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, RePaintScheduler  # noqa: E402
 
 from kds_ref import select_particle  # noqa: E402
-from real.plugin import repeat_for_particles, steer_scheduler  # noqa: E402
-from real.plugin.batching import split_batches  # noqa: E402
+from real.plugin import repeat_for_particles, steer_scheduler, unsteer_scheduler  # noqa: E402
+from real.plugin.batching import split_batches, unsplit_batches  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
 
 N, STEPS = 3, 8
@@ -113,3 +114,115 @@ def test_what_cannot_be_done_is_refused() -> None:
     scheduler.step(rows(N, "grouped"), scheduler.timesteps[0], rows(N, "grouped"))
     with pytest.raises(ValueError, match="must be a multiple of the ensembles' 3, got 4"):
         network(rows(N + 1, "grouped"), torch.tensor(1), condition=0.0)
+    with pytest.raises(ValueError, match="jump back in time"):
+        choose_early(network, steer_scheduler(RePaintScheduler(clip_sample=False), num_particles=N))
+
+
+ONE: dict[str, Any] = {"images": 1, "layout": "grouped"}
+
+
+def hooked(**options: Any) -> tuple[Network, Any]:
+    network = Network()
+    scheduler = steer_scheduler(DDIMScheduler(clip_sample=False), num_particles=N, bandwidth="median", **options)
+    choose_early(network, scheduler)
+    return network, scheduler
+
+
+@pytest.mark.parametrize("other", ["unsteered", "another"])
+@pytest.mark.parametrize("before", ["nothing", "a whole run", "half a run"])
+def test_a_scheduler_that_does_not_step_is_noticed(other: str, before: str) -> None:
+    """The hook would choose by the run before, or by a scheduler that took the place of this one."""
+    network, scheduler = hooked()
+    if before == "a whole run":
+        loop(network, scheduler, **ONE)
+    if before == "half a run":
+        steps, scheduler.step = iter(range(STEPS - 2)), scheduler.step
+
+        def interrupted(*args: Any, step: Any = scheduler.step, **options: Any) -> Any:
+            next(steps)
+            return step(*args, **options)
+
+        scheduler.step = interrupted
+        with pytest.raises(StopIteration):
+            loop(network, scheduler, **ONE)
+        del scheduler.step
+    plain = DDIMScheduler(clip_sample=False)
+    now = unsteer_scheduler(scheduler) if other == "unsteered" else steer_scheduler(plain, num_particles=N)
+    with pytest.raises(RuntimeError, match="must step the scheduler"):
+        loop(network, now, **ONE)
+    choose_early(network, scheduler)
+    loop(network, scheduler, **ONE)
+    assert scheduler.kds.early is not None
+
+
+def test_a_run_of_one_timestep_after_a_finished_one_is_noticed() -> None:
+    network, scheduler = hooked(cutoff=0.0)
+    loop(network, scheduler, **ONE)
+    with pytest.raises(RuntimeError, match="must step the scheduler"), torch.no_grad():
+        network(rows(N, "grouped"), scheduler.timesteps[-1], condition=0.0)
+
+
+class Pipeline:
+    """A network and its scheduler, to be copied together."""
+
+    def __init__(self, network: Network, scheduler: Any) -> None:
+        self.network, self.scheduler = network, scheduler
+
+
+def test_a_copied_pipeline_chooses_by_its_own_scheduler() -> None:
+    pipeline = Pipeline(*hooked())
+    twin = copy.deepcopy(pipeline)
+    with torch.no_grad():
+        for weight in twin.network.parameters():
+            weight.mul_(-1.0)
+    expected = loop(pipeline.network, pipeline.scheduler, **ONE)
+    pipeline.network.seen.clear()
+    other = loop(twin.network, twin.scheduler, **ONE)
+    assert twin.scheduler.kds.early is not None
+    assert not torch.allclose(other, expected, atol=1e-2)
+    assert pipeline.network.seen == []
+    alone = copy.deepcopy(pipeline.network)  # its scheduler is a copy that nobody steps
+    with pytest.raises(RuntimeError, match="must step the scheduler"):
+        loop(alone, pipeline.scheduler, **ONE)
+
+
+@pytest.mark.parametrize("first", ["split", "early"])
+def test_taking_one_hook_off_leaves_the_other(first: str) -> None:
+    network = Network()
+    scheduler = steer_scheduler(DDIMScheduler(clip_sample=False), num_particles=N, bandwidth="median")
+    for name in (first, "early" if first == "split" else "split"):
+        split_batches(network, 2) if name == "split" else choose_early(network, scheduler)
+    unsplit_batches(network)
+    loop(network, scheduler, **ONE)
+    steered = sum(record.strength > 0 for record in scheduler.kds.trace)
+    assert network.seen == [N] * steered + [1] * (STEPS - steered)
+    split_batches(network, 2)
+    unchoose_early(network)
+    network.seen.clear()
+    loop(network, scheduler, **ONE)
+    assert network.seen == [2, 1] * STEPS
+
+
+def test_the_choice_is_looked_up_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, scheduler = hooked()
+    calls: list[Any] = []
+    select = type(scheduler.kds).select
+    monkeypatch.setattr(type(scheduler.kds), "select", lambda *args: calls.append(args) or select(*args))
+    for run in (1, 2):
+        loop(network, scheduler, **ONE)
+        assert len(calls) == run
+
+
+def test_the_hook_waits_for_no_device() -> None:
+    """On "meta" every `.item()`, `bool()` and `.cpu()` is an error."""
+    network, scheduler = hooked()
+    network.to("meta")
+    scheduler.set_timesteps(STEPS)
+    scheduler.timesteps, table = scheduler.timesteps.to("meta"), scheduler.timesteps
+    scheduler.kds.host["timesteps"] = scheduler.timesteps, table
+    scheduler.kds.x0 = rows(N, "grouped").to("meta")
+    for t, seen in ((scheduler.timesteps[0], N), (scheduler.timesteps[-1], 1)):
+        network(rows(N, "grouped").to("meta"), t.expand(N), condition=torch.zeros(N, 1, 1, 1, device="meta"))
+        assert network.seen[-1] == seen
+        scheduler.kds.record(0, 0.0, 0.0, 0.0, None)
+    assert scheduler.kds.early.shape == (1,)

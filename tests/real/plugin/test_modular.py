@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 from diffusers import EulerDiscreteScheduler  # noqa: E402
+from diffusers.modular_pipelines import BlockState  # noqa: E402
 from diffusers.modular_pipelines.stable_diffusion_xl.denoise import (  # noqa: E402
     StableDiffusionXLDenoiseLoopWrapper,
     StableDiffusionXLLoopAfterDenoiser,
@@ -96,3 +97,30 @@ def test_steering_twice_is_refused(unet: Any) -> None:
         run(loop(unet, scheduler, SteeringLoopBlock(state_of())))
     with pytest.raises(TypeError, match="state must be a SteeringState, got dict"):
         SteeringLoopBlock(OPTIONS)
+
+
+def test_the_names_of_the_loop_are_options() -> None:
+    """Cosmos calls the model output velocity_vision, LTX-2 noise_pred_video."""
+    scheduler = EulerDiscreteScheduler()
+    scheduler.set_timesteps(STEPS)
+    out, x = random(N, 4, 8, 8), random(N, 4, 8, 8, seed=1)
+    states = [BlockState(noise_pred=out, latents=x), BlockState(velocity_vision=out, vision=x, other=1)]
+    blocks = [SteeringLoopBlock(state_of()), SteeringLoopBlock(state_of(), output="velocity_vision", latents="vision")]
+    components = type("Components", (), {"scheduler": scheduler})()
+    for block, state in zip(blocks, states, strict=True):
+        block(components, state, 0, scheduler.timesteps[0])
+    assert torch.equal(states[0].noise_pred, states[1].velocity_vision)
+    assert not torch.equal(states[0].noise_pred, out)
+    with pytest.raises(ValueError, match="output must name a tensor of the loop's state, which holds velocity_vision"):
+        blocks[0](components, BlockState(velocity_vision=out, latents=x), 0, scheduler.timesteps[0])
+    with pytest.raises(ValueError, match=r"latents must name a tensor.*got 'vision'"):
+        blocks[1](components, BlockState(velocity_vision=out, latents=x), 0, scheduler.timesteps[0])
+
+
+def test_half_precision_stays_what_it_is() -> None:
+    scheduler = EulerDiscreteScheduler()
+    scheduler.set_timesteps(STEPS)
+    state = BlockState(noise_pred=random(N, 4, 8, 8).half(), latents=random(N, 4, 8, 8, seed=1).half())
+    components = type("Components", (), {"scheduler": scheduler})()
+    SteeringLoopBlock(state_of())(components, state, 0, scheduler.timesteps[0])
+    assert state.noise_pred.dtype == torch.float16

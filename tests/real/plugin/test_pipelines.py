@@ -1,5 +1,6 @@
 """diffusers' own pipelines, end to end and unedited, with tiny random networks: steered, chosen before decoding."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, Flow
 from real.plugin import choosing_callback, particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.plugin import unsteer_scheduler as unsteer  # noqa: E402
 from real.plugin.batching import split_batches, unsplit_batches  # noqa: E402
+from real.plugin.early import choose_early  # noqa: E402
 
 N, STEPS = 3, 3
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -292,3 +294,56 @@ def test_the_callback_passes_on_another_and_says_what_is_wrong(sd: Any, make_une
         run(
             pipe, inputs, callback_on_step_end=choosing_callback(), callback_on_step_end_tensor_inputs=["prompt_embeds"]
         )
+
+
+def test_official_callbacks_of_diffusers_go_inside(sd: Any, make_unet: Any) -> None:
+    pipe = built(diffusers.StableDiffusionPipeline, unet=make_unet(), **sd)
+    pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=N, bandwidth="median", cutoff=0.0)
+    inputs = {**GUIDED, "height": 16, "width": 16, "num_images_per_prompt": 1, "prompt": ["a cat"] * N}
+    inputs |= {"negative_prompt": ["dog"] * N}
+    seen: list[Any] = []
+
+    class Watching(diffusers.callbacks.PipelineCallback):
+        tensor_inputs = ("prompt_embeds", "latents")
+
+        def callback_fn(self, pipeline: Any, step: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            seen.append(len(tensors["prompt_embeds"]))
+            return tensors
+
+    alone = run(pipe, inputs, callback_on_step_end=choosing_callback())
+    together = run(pipe, inputs, callback_on_step_end=choosing_callback(Watching()))
+    several = diffusers.callbacks.MultiPipelineCallbacks([Watching(), Watching()])
+    assert torch.equal(run(pipe, inputs, callback_on_step_end=choosing_callback(several)), alone)
+    assert torch.equal(together, alone)
+    assert len(alone) == 1
+    assert seen == [2 * N] * 3 * STEPS
+    cutoff = diffusers.callbacks.SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=STEPS - 1)
+    one = run(pipe, inputs, callback_on_step_end=choosing_callback(cutoff))
+    assert torch.equal(one, alone)  # it acts after the last step
+
+
+def test_chosen_rows_are_not_chosen_again(sd: Any, make_unet: Any) -> None:
+    pipe = built(diffusers.StableDiffusionPipeline, unet=make_unet(), **sd)
+    plain, inputs = pipe.scheduler, {**GUIDED, "height": 16, "width": 16}
+    results = []
+    for hand_on in ("all", "chosen"):
+        pipe.scheduler = steer_scheduler(plain, num_particles=N, bandwidth="median", cutoff=0.0, hand_on=hand_on)
+        results.append(run(pipe, inputs, callback_on_step_end=choosing_callback()))
+    assert results[0].shape == (1, 4, 8, 8)
+    assert torch.equal(*results)
+
+
+def test_a_copied_pipeline_has_hooks_of_its_own(sd: Any, make_unet: Any) -> None:
+    pipe = built(diffusers.StableDiffusionPipeline, unet=make_unet(), **sd)
+    pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=N, bandwidth="median")
+    split_batches(pipe.unet, 2)
+    choose_early(pipe.unet, pipe.scheduler)
+    twin = copy.deepcopy(pipe)
+    inputs = {**GUIDED, "height": 16, "width": 16}
+    expected = run(pipe, inputs)
+    assert torch.equal(run(twin, inputs), expected)
+    with torch.no_grad():
+        twin.unet.conv_out.weight.zero_()
+    assert not torch.allclose(run(twin, inputs), expected)
+    assert torch.equal(run(pipe, inputs), expected)
+    assert twin.scheduler.kds.early is not pipe.scheduler.kds.early is not None

@@ -22,7 +22,8 @@ def shares(kind: Any, prediction: str, dtype: Any, t: int, monkeypatch: pytest.M
     scheduler, plain = steer_scheduler(kind(**options), num_particles=10, cutoff=0.0), kind(**options)
     for one in (scheduler, plain):
         one.set_timesteps(50)
-    alpha = float(plain.alphas_cumprod[t]) ** 0.5
+    moment = min(scheduler.timesteps, key=lambda one: abs(int(one) - t))
+    alpha = float(plain.alphas_cumprod[int(moment)]) ** 0.5
     sigma = (1 - alpha**2) ** 0.5
     x0 = torch.randn(1, 4, 16, 16, generator=generator) + 0.2 * torch.randn(10, 4, 16, 16, generator=generator)
     eps = torch.randn(10, 4, 16, 16, generator=generator)
@@ -36,7 +37,6 @@ def shares(kind: Any, prediction: str, dtype: Any, t: int, monkeypatch: pytest.M
         return original(self, model_output, *args, **options)
 
     original = kind.step
-    moment = next(one for one in scheduler.timesteps if int(one) == t)
     scheduler.scale_model_input(x, moment)
     monkeypatch.setattr(type(scheduler).kds_base, "step", spy)
     result = scheduler.step(out, moment, x).prev_sample

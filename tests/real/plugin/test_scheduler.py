@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,6 +16,7 @@ pytest.importorskip("diffusers")
 from diffusers import (  # noqa: E402
     DDIMParallelScheduler,
     DDIMScheduler,
+    DDPMParallelScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -23,6 +25,8 @@ from diffusers import (  # noqa: E402
 )
 
 import real  # noqa: E402
+from kds_ref import shadow_kernel  # noqa: E402
+from kds_ref.kernels import KERNELS  # noqa: E402
 from real.plugin import is_steered, steer_scheduler, unsteer_scheduler  # noqa: E402
 
 KINDS = [
@@ -150,10 +154,47 @@ def test_wrapping_twice_or_nothing_is_refused(plain: Any) -> None:
         steer_scheduler("DDIMScheduler", **OPTIONS)
 
 
-def test_a_batch_of_many_timesteps_is_refused() -> None:
-    steered = steer_scheduler(DDIMParallelScheduler(clip_sample=False), **OPTIONS)
+@pytest.mark.parametrize("kind", [DDIMParallelScheduler, DDPMParallelScheduler])
+def test_a_batch_of_many_timesteps_is_refused_unless_nothing_is_steered(kind: Any) -> None:
+    x, out = (torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    plain = kind(clip_sample=False)
+    steered, off = (steer_scheduler(plain, **{**OPTIONS, "strength": delta}) for delta in (0.3, 0.0))
+    for scheduler in (plain, steered, off):
+        scheduler.set_timesteps(4)
     with pytest.raises(TypeError, match="no ensemble"):
-        steered.batch_step_no_noise(torch.zeros(1), [1], torch.zeros(1))
+        steered.batch_step_no_noise(out, plain.timesteps[:2], x)
+    expected = plain.batch_step_no_noise(out, plain.timesteps[:2], x)
+    assert torch.equal(off.batch_step_no_noise(out, plain.timesteps[:2], x), expected)
+    assert not hasattr(steer_scheduler(DDIMScheduler(clip_sample=False), **OPTIONS), "batch_step_no_noise")
+
+
+def test_a_scheduler_with_any_kernel_can_be_pickled() -> None:
+    kernels = [*KERNELS, *(shadow_kernel(name) for name, kernel in KERNELS.items() if kernel.shadow is not None)]
+    for kernel in kernels:
+        steered = steer_scheduler(DDIMScheduler(clip_sample=False), **{**OPTIONS, "kernel": kernel})
+        assert torch.equal(run(pickle.loads(pickle.dumps(steered))), run(steered))
+
+
+@pytest.mark.parametrize(
+    "h",
+    [
+        np.asarray([2.0, 9.0, 0.5], np.float32)[::-2],
+        np.asarray([0.5, 2.0], ">f8"),
+        np.asarray([0.5, 2.0], np.longdouble),
+        np.asarray([0.5, 2.0], np.float16),
+        np.frombuffer(np.asarray([0.5, 2.0]).tobytes()),  # read-only
+    ],
+)
+def test_bandwidths_of_numpy_in_any_form(h: Any) -> None:
+    options = {**OPTIONS, "bandwidth": h}
+    expected = steer_scheduler(DDIMScheduler(clip_sample=False), **{**OPTIONS, "bandwidth": torch.tensor([0.5, 2.0])})
+    assert torch.equal(run(steer_scheduler(DDIMScheduler(clip_sample=False), **options)), run(expected))
+
+
+@pytest.mark.parametrize("h", [np.asarray([1, 2]), np.asarray([1.0, 2.0], object), np.asarray([1.0 + 0j])])
+def test_bandwidths_of_numpy_that_are_no_real_numbers_are_named(h: Any) -> None:
+    with pytest.raises(TypeError, match="bandwidth"):
+        steer_scheduler(DDIMScheduler(clip_sample=False), **{**OPTIONS, "bandwidth": h})
 
 
 def test_a_tuple_comes_back_as_one() -> None:

@@ -416,6 +416,60 @@ def unshaped(scheduler: Any, one: Case, y: Any, shape: Any) -> Any:
 FIRST = {one.name: one for one in reversed(CASES)}  # the simplest case of each class
 
 
+HALF = torch.bfloat16
+MOVES = {"view", "expand", "clone", "slice", "select", "permute", "unsqueeze", "_to_copy", "detach", "alias"}
+
+
+class Arithmetic(TorchDispatchMode):
+    """Notes the dtypes of results as large as a sample, on one device."""
+
+    def __init__(self, size: int, device: str = "cpu") -> None:
+        super().__init__()
+        self.size, self.device, self.dtypes = size, device, set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        computed = isinstance(out, torch.Tensor) and func._schema.name.split("::")[1] not in MOVES
+        if computed and out.numel() >= self.size and out.is_floating_point() and out.device.type == self.device:
+            self.dtypes.add(out.dtype)
+        return out
+
+
+def moved(scheduler: Any, device: str) -> None:
+    """Tables of a scheduler on a device that has no values, and what was copied of them before the run."""
+    tables = {name: value for name, value in vars(scheduler).items() if isinstance(value, torch.Tensor) and value.ndim}
+    for name in tables.keys() - {"s", "_init_alpha_cumprod"}:  # numbers of Wuerstchen's
+        table = tables[name]
+        setattr(scheduler, name, table.to(device))
+        scheduler.kds.host[name] = getattr(scheduler, name), table
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("one", [one for one in FIRST.values() if one.name != "HeliosDMDScheduler"], ids=str)
+def test_a_steered_step_waits_for_no_device(one: Case, dtype: Any) -> None:
+    """On "meta" every `.item()`, `bool()` and `.cpu()` is an error, and so is mixing it with another device."""
+    scheduler = make(one, bandwidth=torch.tensor(1.0, dtype=torch.float64), cutoff=0.0)
+    timesteps(scheduler, one)
+    if hasattr(scheduler, "set_begin_index"):  # the plain step reads the first timestep to find its place
+        scheduler.set_begin_index(0)
+    if getattr(scheduler, "_step_index", 0) is None:
+        scheduler._step_index = 0
+    moved(scheduler, "meta")
+    x = torch.empty(BATCH, *one.shape, dtype=dtype, device="meta")
+    channels = getattr(scheduler, "n_grid", 1)
+    out = torch.empty(BATCH, *one.shape[:-1], one.shape[-1] * channels, dtype=dtype, device="meta")
+    for t in scheduler.timesteps[:2]:
+        arguments = {"model_output": out, "timestep": t, "sample": x}
+        with Arithmetic(0, "meta") as arithmetic:
+            steer_step(scheduler, SUPPORTED[one.name], scheduler.kds, arguments)
+        wide = dtype if not SUPPORTED[one.name].upcasts else torch.float32
+        steered = scheduler.kds.info is not None  # not where the output has no say
+        assert arguments["model_output"].dtype == (wide if steered else dtype)
+        assert arguments["model_output"].device.type == "meta"
+        assert torch.float64 not in arithmetic.dtypes  # which some devices have not
+    assert scheduler.kds.calls == 2
+
+
 MIDDLE = [one for name, one in FIRST.items() if name != "HeliosScheduler"]  # which knows no other start than the first
 
 
@@ -449,25 +503,6 @@ def test_another_default_device_changes_nothing(one: Case, monkeypatch: pytest.M
 
     monkeypatch.setattr(scheduler_module, "steer_step", elsewhere)
     assert all(same_bits(a, b) for a, b in zip(path(make(one, **steered), one), expected, strict=True))
-
-
-HALF = torch.bfloat16
-MOVES = {"view", "expand", "clone", "slice", "select", "permute", "unsqueeze", "_to_copy", "detach", "alias"}
-
-
-class Arithmetic(TorchDispatchMode):
-    """Notes the dtypes of results as large as a sample."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size, self.dtypes = size, set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        large = isinstance(out, torch.Tensor) and out.numel() >= self.size and out.is_floating_point()
-        if large and func._schema.name.split("::")[1] not in MOVES:
-            self.dtypes.add(out.dtype)
-        return out
 
 
 @pytest.mark.parametrize("one", FIRST.values(), ids=lambda one: one.name)

@@ -26,6 +26,7 @@ from diffusers import (  # noqa: E402
     UniPCMultistepScheduler,
 )
 from diffusers.configuration_utils import ConfigMixin, register_to_config  # noqa: E402
+from diffusers.schedulers.scheduling_minimax_h3 import MiniMaxH3Scheduler  # noqa: E402
 from diffusers.utils import BaseOutput  # noqa: E402
 
 from kds_ref import KernelDensitySteering, select_particle, steer, steering_strength  # noqa: E402
@@ -266,7 +267,7 @@ def test_other_precisions_come_back_as_they_came(dtype: Any) -> None:
 
 def test_nan_is_not_repaired() -> None:
     scheduler = ddim()
-    with pytest.raises(ValueError, match="NaN or infinity"):
+    with pytest.raises(ValueError, match=r"got NaN, infinity"):
         scheduler.step(torch.full((2, 3, 2, 2), torch.nan), scheduler.timesteps[0], noise(2, 3, 2, 2))
 
 
@@ -317,8 +318,21 @@ def test_tokens_are_locations_and_frames_are_ensembles() -> None:
     with pytest.raises(ValueError, match="patch_size must be 1 or None for tokens"):
         used(tokens, patch_size=2, axes="LC")
     for unclear in (noise(2, 3, 2, 2, 2, 2), video, tokens):  # channels or frames first, time or tokens first?
-        with pytest.raises(ValueError, match=r"axes must name the . axes of a sample"):
+        with pytest.raises(ValueError, match=r"axes must name the \d axes of a sample"):
             used(unclear)
+
+
+def test_samples_without_an_axis_of_rows_are_not_taken_for_vectors() -> None:
+    """Flow models have packed tokens; (tokens, channels) of one video is no batch of vectors."""
+    with pytest.raises(TypeError, match="without an axis for a batch"):
+        steered(MiniMaxH3Scheduler())
+    scheduler = steered(FlowMatchEulerDiscreteScheduler())
+    scheduler.set_timesteps(4)
+    with pytest.raises(ValueError, match="axes must name the 1 axes"):
+        scheduler.step(noise(8, 4), scheduler.timesteps[0], noise(8, 4))
+    named = steered(FlowMatchEulerDiscreteScheduler(), axes="C")
+    named.set_timesteps(4)
+    assert named.step(noise(8, 4), named.timesteps[0], noise(8, 4)).prev_sample.shape == (8, 4)
 
 
 def test_tokens_may_have_noise_levels_of_their_own() -> None:
@@ -397,6 +411,29 @@ def test_the_last_step_can_hand_on_the_chosen_only(cls: Any, steps: int) -> None
     assert torch.equal(chosen.kds.latents, rows)
     with pytest.raises(RuntimeError, match="nothing was sampled"):
         steered(cls(**options)).kds.select()
+
+
+@pytest.mark.parametrize(("skipped", "prk"), [(0, True), (0, False), (1, False), (2, False), (5, False)])
+def test_pndm_started_in_the_middle_knows_its_end(skipped: int, prk: bool) -> None:
+    """It repeats timesteps and counts its own calls from 0; image-to-image leaves the first timesteps out."""
+    scheduler = steered(PNDMScheduler(skip_prk_steps=not prk), cutoff_in="step", hand_on="chosen")
+    scheduler.set_timesteps(8)
+    x = noise(2, 3, 2, 2)
+    grid = scheduler.timesteps[skipped:]
+    for t in grid:
+        assert len(x) == 2
+        x = scheduler.step(torch.tanh(x), t, x).prev_sample
+    assert len(x) == 1
+    total = len(scheduler.timesteps)
+    assert [r.position for r in scheduler.kds.trace] == [1 - i / total for i in range(skipped, total)]
+    by_value = steered(PNDMScheduler(skip_prk_steps=not prk), cutoff_in="step")
+    by_value.set_timesteps(8)
+    x = noise(2, 3, 2, 2)
+    for t in grid.tolist():  # numbers do not say where they came from
+        x = by_value.step(torch.tanh(x), t, x).prev_sample
+    assert by_value.kds.ended
+    if skipped != 2:  # the second of two equal ones
+        assert [r.position for r in by_value.kds.trace] == [r.position for r in scheduler.kds.trace]
 
 
 def test_a_run_that_jumps_has_no_last_step_to_hand_on_from() -> None:
