@@ -112,6 +112,10 @@ def test_the_cutoff_is_inclusive_and_forgives_the_rounding_of_a_grid(sigma: floa
     assert (info is not None) is steers
 
 
+def test_cutoff_0_steers_at_level_0_too() -> None:
+    assert SteeredDenoiser(shrink, cutoff_sigma=0.0).predict(latents(0, 4, 1, 2, 2), 0.0)[1] is not None
+
+
 def test_diagnostics_are_those_of_steer(xp: Any) -> None:
     x = xp.array(latents(0, 2, 5, 1, 2, 2))
     steered = SteeredDenoiser(shrink, cutoff_sigma=0.0, bandwidth="median", patch_size=2, kernel="laplacian")
