@@ -51,6 +51,7 @@ def evaluate(
         cross_attention_kwargs=extra,
         return_dict=False,
     )
+
     prediction: torch.Tensor = unet(
         x_t,
         t,

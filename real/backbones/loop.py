@@ -13,7 +13,7 @@ __all__ = ["sample"]
 
 @torch.no_grad()
 def sample(
-    predict: Callable[[torch.Tensor, int], torch.Tensor],
+    denoise: Callable[[torch.Tensor, int], torch.Tensor],
     latents: torch.Tensor,
     scheduler: Any,
     *,
@@ -23,7 +23,7 @@ def sample(
     """Sample from start latents to clean ones.
 
     Args:
-        predict: (x_t, timestep) -> noise or velocity, such as a `real.backbones.predictor.Predictor`.
+        denoise: (x_t, timestep) -> noise or velocity, such as a `real.backbones.denoiser.Denoiser`.
         latents: Start, (B, C, h, w), from `real.backbones.starts.start_latents`: of unit variance, so the scheduler
             has to be variance preserving. With a scheduler from `real.steer_scheduler` the rows are the particles.
         scheduler: Of diffusers, after `set_timesteps`.
@@ -39,7 +39,7 @@ def sample(
         extra["generator"] = list(generators) if isinstance(generators, Sequence) else generators
     numbers = [int(t) for t in scheduler.timesteps.tolist()]  # read once: they may lie on a GPU
     for t, number in zip(scheduler.timesteps, numbers, strict=True):
-        output = predict(scheduler.scale_model_input(latents, t), number)
+        output = denoise(scheduler.scale_model_input(latents, t), number)
         latents = scheduler.step(output, t, latents, **extra).prev_sample
         if progress is not None:
             progress(number, latents)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["Window", "blend_windows", "gaussian_weights", "window_starts", "windows"]
+__all__ = ["Window", "blend_windows", "gaussian_weights", "windows"]
 
 VARIANCE = 0.01  # in squares of the side
 Window = tuple[slice, slice]
@@ -32,7 +32,7 @@ def gaussian_weights(
     return profile(height, height / 2)[:, None] * profile(width, (width - 1) / 2)[None, :]
 
 
-def window_starts(length: int, tile: int, stride: int) -> list[int]:
+def _window_starts(length: int, tile: int, stride: int) -> list[int]:
     """First pixels of tiles: multiples of the stride, and the last one shifted inside; [0] if the length fits."""
     last = max(0, length - tile)
     return [*range(0, last, stride), last]
@@ -51,12 +51,12 @@ def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
         ValueError: `tile` or `stride` is out of range.
     """
     if tile < 1 or not 1 <= stride <= tile:
-        raise ValueError(f"tile, stride: got {tile}, {stride}; give a tile of at least 1 and a stride from 1 to it")
+        raise ValueError(f"tile must be at least 1 and stride from 1 to tile, got {tile} and {stride}")
     rows, columns = min(tile, height), min(tile, width)
     return [
         (slice(top, top + rows), slice(left, left + columns))
-        for top in window_starts(height, tile, stride)
-        for left in window_starts(width, tile, stride)
+        for top in _window_starts(height, tile, stride)
+        for left in _window_starts(width, tile, stride)
     ]
 
 

@@ -14,9 +14,9 @@ from skimage.measure import blur_effect
 
 from kds_ref import select_particle
 from real.metrics.score import Score, make_score
-from real.restorers.ensemble import EnsembleProblem
+from real.restorers.base import Restorer
 
-__all__ = ["Ensemble", "make_bench_score", "sharpness"]
+__all__ = ["ScoredEnsemble", "make_bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -34,13 +34,13 @@ def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
 
 
 @dataclass
-class Ensemble:
+class ScoredEnsemble:
     """The particles of one run, with what can be made of them.
 
     Attributes:
         latents: (N, C, h, w); empty for bicubic interpolation.
         truth: RGB uint8 (H, W, 3).
-        problem: Decodes.
+        restorer: Decodes.
         score: Of an image against the truth.
         at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, C, h, w).
         until_cutoff: How many evaluations of a particle that took.
@@ -48,7 +48,7 @@ class Ensemble:
 
     latents: torch.Tensor
     truth: np.ndarray
-    problem: EnsembleProblem
+    restorer: Restorer
     score: Score
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0
@@ -59,7 +59,7 @@ class Ensemble:
         """Decoded particles, RGB uint8 (H, W, 3), each decoded once."""
         missing = [i for i in indices if i not in self._images]
         if missing:
-            self._images.update(zip(missing, self.problem.images(self.latents[missing]), strict=True))
+            self._images.update(zip(missing, self.restorer.decode(self.latents[missing]), strict=True))
         return [self._images[i] for i in indices]
 
     def scores(self, indices: Sequence[int]) -> list[dict[str, float]]:

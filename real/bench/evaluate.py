@@ -1,6 +1,6 @@
 """The comparison on a folder of photos: rows that survive a kill, means, standard errors and paired tests.
 
-Every photo is degraded with a generator of its own (seed and position in the sorted list), the plain ensemble is drawn
+Every photo is degraded and restored with random numbers of its own (`real.images.seeds`), the plain ensemble is drawn
 once, and each steered variant starts from the same noise.
 """
 
@@ -16,17 +16,21 @@ import numpy as np
 from scipy.stats import wilcoxon
 from tqdm import tqdm
 
+from real.bench.quality import LOOKS, QualityRun, quality_summary, quality_table
 from real.bench.reconstruction import photos_of, reconstruct
+from real.bench.sets import SetFeatures
 from real.degradations.real_esrgan import SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.images.files import write_atomically
 from real.images.photos import center_crop, load_photo
+from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
+from real.models.regression import load_regression
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, mean_with_error
-from real.restorers.base import METHODS
-from real.restorers.super_resolution import compare, compare_plain
+from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
+from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
 __all__ = ["evaluate_folder", "summarise", "table"]
@@ -39,6 +43,7 @@ PAIRS = (
     ("kds_choice", "ddim_choice", "what steering adds to choosing"),
     ("kds_early", "kds_choice", "choosing at the cut-off instead of at the end"),
     ("kds_choice", "ddim_average", "KDS against the plain average of the ensemble"),
+    ("kds_choice", "ddim_halfway", "KDS against the plain choice moved halfway to the ensemble mean"),
     ("kds_choice", "bicubic", "KDS against bicubic interpolation"),
 )
 
@@ -55,6 +60,7 @@ def evaluate_folder(
     cutoffs: Sequence[float],
     bandwidths: Sequence[float | str] | None,
     metrics: Sequence[str] = (),
+    quality: bool = False,
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -73,6 +79,7 @@ def evaluate_folder(
         cutoffs: Variants.
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
+        quality: Judge the plain samples as well (`real.bench.quality`).
         command: For the record.
     """
     score = make_score(metrics, device=str(model.device))
@@ -83,17 +90,26 @@ def evaluate_folder(
         for bandwidth in bandwidths or [settings.bandwidth or model.bandwidth]
     ]
     identity = {**describe(settings, model, ""), "crop": crop, "degradation": asdict(degradation)}
-    identity["metrics"] = sorted(metrics)
+    identity |= {"metrics": sorted(metrics), "quality": quality}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
+    judge = None
+    if quality:
+        features = SetFeatures(["fid-lite0"], device=str(model.device))
+        judge = QualityRun(model, settings, score, load_regression(device=model.device), features)
     with locked(folder):
         rows = Rows(folder, identity)
-        _measure(rows, paths, variants, model, settings, degradation, crop=crop, score=score)
+        _measure(rows, paths, variants, model, settings, degradation, crop=crop, score=score, judge=judge)
     summaries = [summarise([rows[p.name, _name(variant)] for p in paths], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(paths), "crop": crop}
     report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    tables = [table(s) for s in summaries]
+    if judge is not None:
+        found = {look: [rows[p.name, look]["quality"] for p in paths] for look in LOOKS}
+        report["quality"] = quality_summary(found, settings.particles)
+        tables.insert(0, quality_table(report["quality"]))
     write_atomically(folder / "evaluation.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-    return "\n\n".join(table(s) for s in summaries)
+    return "\n\n".join(tables)
 
 
 def _measure(
@@ -106,17 +122,29 @@ def _measure(
     *,
     crop: int | None,
     score: Score,
+    judge: QualityRun | None,
 ) -> None:
     """Add the rows that are missing."""
-    for index, path in enumerate(tqdm(paths, desc="photos", unit="photo")):
+    looks = LOOKS if judge else ()
+    for path in tqdm(paths, desc="photos", unit="photo"):
         missing = [v for v in variants if (path.name, _name(v)) not in rows]
-        if missing:
+        unseen = [look for look in looks if (path.name, look) not in rows]
+        if missing or unseen:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
-            low = degradation(truth, np.random.default_rng([settings.seed, index]))
-            plain = compare_plain(truth, low, model, settings, score=score)
+            low = degradation(truth, degradation_rng(settings.seed, truth))
+            restorer = LatentSuperResolution(low, model)
+            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+            for look in unseen:
+                assert judge is not None
+                rows.add({"photo": path.name, "run": look, "quality": judge.row(look, truth, low, drawn)})
+            if not missing:
+                continue
+            plain = plain_comparison(
+                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
+            )
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
-                result = compare(truth, low, model, variant, plain=plain, score=score)
+                result = compare(restorer, truth, variant, plain=plain, score=score)
                 scores = {**result.scores, "autoencoder": autoencoder}
                 rows.add({"photo": path.name, "run": _name(variant), "scores": scores, "chosen": result.chosen})
 

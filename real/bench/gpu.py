@@ -27,7 +27,9 @@ from real.bench.memory import PeakMemory
 from real.degradations.simple import Degradation
 from real.images.photos import sample_photo
 from real.models.codec import decode, padded_condition
-from real.models.latent import DTYPES, LatentModel, load_model
+from real.models.devices import DTYPES
+from real.models.latent import LatentModel
+from real.opening import open_model
 from real.plugin import steer_scheduler
 from real.plugin.batching import split_batches
 from real.sampling import sample
@@ -220,7 +222,7 @@ def backbones(device: torch.device, sizes: Sizes) -> Rows:
 def bundled(device: torch.device, sizes: Sizes) -> Rows:
     """Seconds of one photo through the bundled model, with the default settings but for the steps."""
     for dtype in ("float32", "float16"):
-        model, timer = load_model(device=str(device), dtype=dtype), Timer(device)
+        model, timer = _bundled(str(device), dtype), Timer(device)
         settings = Settings(steps=sizes.steps, particles=sizes.particles)
         _restore(model, sizes, replace(settings, steps=2))
         times = [timer.once(partial(_restore, model, sizes, settings)) for _ in range(sizes.repeats)]
@@ -276,8 +278,14 @@ def _run(unet: Any, text: torch.Tensor, noise: torch.Tensor, *, steps: int, stee
     return scheduler.kds.select(latents).latents if steered else latents
 
 
+def _bundled(device: str, dtype: str) -> LatentModel:
+    model = open_model(device=device, dtype=dtype)
+    assert isinstance(model, LatentModel)
+    return model
+
+
 def _latents(device: str, dtype: str, sizes: Sizes, settings: Settings) -> torch.Tensor:
-    model = load_model(device=device, dtype=dtype)
+    model = _bundled(device, dtype)
     return sample(model, padded_condition(_photo(sizes.photo), model), settings).latents
 
 

@@ -11,22 +11,22 @@ import numpy as np
 import torch
 
 from kds_ref import SamplerState
-from real.bench.ensembles import Ensemble
+from real.bench.ensembles import ScoredEnsemble
 from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
-from real.bench.plan import Draw, Run
+from real.bench.plan import PlannedDraw, StudyRun
 from real.early_choice import in_window
 from real.metrics.score import Score
-from real.restorers.ensemble import EnsembleProblem
-from real.restorers.super_resolution import bicubic
+from real.restorers.base import Restorer
+from real.restorers.compare import bicubic
 
 __all__ = ["Meter", "measure"]
 
 
 def measure(
-    draw: Draw,
+    draw: PlannedDraw,
     truth: np.ndarray,
-    problem: EnsembleProblem,
+    restorer: Restorer,
     score: Score,
     *,
     timed: bool = False,
@@ -37,7 +37,7 @@ def measure(
     Args:
         draw: What to draw, and what is wanted of it.
         truth: RGB uint8 (H, W, 3).
-        problem: What is known of it, and the model.
+        restorer: The photo and the model.
         score: Of an image against the truth.
         timed: Measure seconds and peak memory of sampling, decoding and judging.
         progress: Called after every model evaluation of the ensemble.
@@ -47,14 +47,14 @@ def measure(
         `cost` (seconds and 10^9 bytes by piece of work); and an image of every outcome, by N and outcome.
     """
     if draw.run.kind == "bicubic":
-        image = bicubic(problem.shown)
+        image = bicubic(restorer.shown)
         scores = score(image, truth)
         wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
         row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
         return row, dict.fromkeys(wanted, image)
-    meter = Meter(problem.model.device)
+    meter = Meter(restorer.model.device)
     with meter.part("sample"):
-        ensemble = _draw(draw.run, truth, problem, score, progress)
+        ensemble = _draw(draw.run, truth, restorer, score, progress)
     if timed:
         _decode_metered(ensemble, draw, meter)
     results = {(n, o): OUTCOMES[o].apply(ensemble, n) for n, outcomes in draw.wanted.items() for o in outcomes}
@@ -70,14 +70,14 @@ def measure(
 
 
 def _draw(
-    run: Run,
+    run: StudyRun,
     truth: np.ndarray,
-    problem: EnsembleProblem,
+    restorer: Restorer,
     score: Score,
     progress: Callable[[SamplerState], object] | None,
-) -> Ensemble:
-    ensemble = Ensemble(torch.empty(0), truth, problem, score)
-    cutoff, total = run.settings.cutoff, problem.model.num_train_timesteps
+) -> ScoredEnsemble:
+    ensemble = ScoredEnsemble(torch.empty(0), truth, restorer, score)
+    cutoff, total = run.settings.cutoff, restorer.model.num_train_timesteps
 
     def watch(state: SamplerState) -> None:
         if in_window(state.t, total, cutoff=cutoff):
@@ -85,7 +85,7 @@ def _draw(
         if progress is not None:
             progress(state)
 
-    ensemble.latents = problem.particles(run.settings, steered=run.kind == "kds", progress=watch).latents
+    ensemble.latents = restorer.sample(run.settings, steered=run.kind == "kds", progress=watch).latents
     return ensemble
 
 
@@ -112,7 +112,7 @@ class Meter:
         return time.perf_counter()
 
 
-def _decode_metered(ensemble: Ensemble, draw: Draw, meter: Meter) -> None:
+def _decode_metered(ensemble: ScoredEnsemble, draw: PlannedDraw, meter: Meter) -> None:
     """Decode and judge what the outcomes need, each piece from nothing, so that the pieces can be added."""
     n = draw.run.settings.particles
     parts = {part for outcomes in draw.wanted.values() for o in outcomes for part in OUTCOMES[o].cost}

@@ -20,6 +20,7 @@ from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.photos import SUFFIXES, center_crop, load_photo
+from real.images.seeds import degradation_rng
 
 __all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
 
@@ -68,7 +69,7 @@ def find_photos(folder: Path) -> list[Photo]:
     Raises:
         UserError: It is not a folder or holds none.
     """
-    return [Photo(path.name, i, path) for i, path in enumerate(_files(folder, "--photos"))]
+    return [Photo(path.name, i, path) for i, path in enumerate(_files(folder, "photos"))]
 
 
 def find_pairs(folder: Path) -> list[Photo]:
@@ -78,14 +79,16 @@ def find_pairs(folder: Path) -> list[Photo]:
         UserError: Neither layout is there, or a truth or a low-resolution photo stands alone.
     """
     if not folder.is_dir():
-        raise UserError(f"--pairs: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument="pairs")
     layout = next((names for names in LAYOUTS if all((folder / n).is_dir() for n in names)), None)
     if layout is None:
-        raise UserError(f"--pairs: {str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/")
-    truths, lows = ({_stem(p): p for p in _files(folder / name, "--pairs")} for name in layout)
+        raise UserError(f"{str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/", argument="pairs")
+    truths, lows = ({_stem(p): p for p in _files(folder / name, "pairs")} for name in layout)
     alone = sorted(set(truths) ^ set(lows))
     if alone:
-        raise UserError(f"--pairs: {len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}")
+        raise UserError(
+            f"{len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}", argument="pairs"
+        )
     return [Photo(truths[stem].name, i, truths[stem], lows[stem]) for i, stem in enumerate(sorted(truths))]
 
 
@@ -118,7 +121,7 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Call
         raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {max(SMALLEST, crop or 0)} on a side")
     if low is None:
         truth = np.ascontiguousarray(center_crop(whole, side=crop))
-        return truth, lambda name: DEGRADATIONS[name](truth, np.random.default_rng([seed, photo.index]))
+        return truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth))
     side = min(size) if crop is None else crop // SCALE
     height, width = size if crop is None else (side, side)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
@@ -133,12 +136,12 @@ def describe_degradations(names: tuple[str, ...]) -> dict[str, Any]:
     return known
 
 
-def _files(folder: Path, option: str) -> list[Path]:
+def _files(folder: Path, argument: str) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{option}: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument=argument)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(f"{option}: {str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument=argument)
     return paths
 
 

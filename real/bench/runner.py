@@ -15,32 +15,31 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from real.api import super_resolution_problem
+from real.api import inpainting_restorer, super_resolution_restorer
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import measure
 from real.bench.photos import HOLES, Photo, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
+from real.bench.plan import MODELS_BANDWIDTH, Grid, Line, PlannedDraw, describe_grid, draws
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import Task, check_model, identity_of, text_of
+from real.bench.task import StudyTask, check_model, identity_of, text_of
 from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.masks import center_box
 from real.images.photos import save_png
 from real.metrics.score import Score
-from real.opening import Model
+from real.models.base import Model
 from real.records.journal import Rows, locked
 from real.records.provenance import describe
-from real.restorers.ensemble import EnsembleProblem
-from real.restorers.inpainting import inpainting_problem
+from real.restorers.base import Restorer
 from real.restorers.pipeline import BlackedOutError
 from real.settings import Settings
 
 __all__ = ["run_study"]
 
 
-def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
+def run_study(task: StudyTask, model: Model, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -93,9 +92,9 @@ class _Job:
 
     def __init__(
         self,
-        task: Task,
+        task: StudyTask,
         lines: Sequence[Line],
-        plan: Mapping[str, Draw],
+        plan: Mapping[str, PlannedDraw],
         model: Model,
         rows: Rows,
         folder: Path,
@@ -118,15 +117,15 @@ class _Job:
                 try:
                     truth, make_low = load(photo, crop=self.task.crop, seed=self.task.settings.seed)
                 except UserError as error:
-                    left_out[photo.name] = str(error).removeprefix("IMAGE: ")
+                    left_out[photo.name] = error.message
                     bar.total -= self._evaluations(photo, missing=True)
                     continue
                 for draw in [draw for key, draw in self.draws.items() if (photo.name, key) not in self.rows]:
-                    problem = self._problem(photo, truth, make_low, draw.run.degradation)
+                    restorer = self._restorer(photo, truth, make_low, draw.run.degradation)
                     try:
-                        self._add_row(photo, draw, truth, problem, bar)
+                        self._add_row(photo, draw, truth, restorer, bar)
                     except BlackedOutError as error:
-                        left_out[photo.name] = str(error).removeprefix("--model: ")
+                        left_out[photo.name] = error.message
                         bar.total -= self._evaluations(photo, missing=True) - draw.run.evaluations
                         break
         return left_out
@@ -135,15 +134,15 @@ class _Job:
         keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
         return sum(self.draws[key].run.evaluations for key in keys)
 
-    def _problem(
+    def _restorer(
         self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
-    ) -> EnsembleProblem:
+    ) -> Restorer:
         task = self.task
         prompt, negative_prompt = task.prompt, task.negative_prompt
         if task.study.task == "inpaint":
             hole = center_box(*truth.shape[:2], **HOLES[name])
-            return inpainting_problem(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
-        return super_resolution_problem(
+            return inpainting_restorer(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
+        return super_resolution_restorer(
             make_low(name),
             self.model,
             prompt=prompt,
@@ -152,22 +151,22 @@ class _Job:
             hints=None if task.hints is None else task.hints.read(photo.stems),
         )
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: EnsembleProblem, bar: Any) -> None:
+    def _add_row(self, photo: Photo, draw: PlannedDraw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
             self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
             self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
             if self.task.study.timed:  # the first call of a network takes longer
-                problem.draw(replace(settings, particles=1, steps=1), steered=False)
+                restorer.draw(replace(settings, particles=1, steps=1), steered=False)
         each = draw.run.evaluations // settings.steps
         content, images = measure(
-            draw, truth, problem, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
+            draw, truth, restorer, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
         )
         if self._features is not None:
             content["features"] = self._features.row(images, truth)
         if self.task.study.pictures:
-            self._save_images(photo, draw, truth, problem.shown, images)
+            self._save_images(photo, draw, truth, restorer.shown, images)
         self.rows.add(
             {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
         )
@@ -175,7 +174,7 @@ class _Job:
     def _save_images(
         self,
         photo: Photo,
-        draw: Draw,
+        draw: PlannedDraw,
         truth: np.ndarray,
         shown: np.ndarray,
         images: Mapping[tuple[int, str], np.ndarray],
@@ -192,7 +191,7 @@ class _Job:
 def _with_bandwidth(grid: Grid, model: Model) -> Grid:
     values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
     if len(set(values)) < len(values):
-        raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
+        raise UserError(f"the model's own is {model.bandwidth:g}, which is given as a number too", argument="bandwidth")
     return replace(grid, bandwidth=values)
 
 
@@ -211,6 +210,7 @@ def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:
     for photo in photos:
         if photo.name in known and known[photo.name] != (photo.index, photo.digest):
             raise UserError(
-                f"--output: {str(folder)!r} holds rows of another {photo.name}, or of one at another place of the "
-                "sorted list; give another folder"
+                f"{str(folder)!r} holds rows of another {photo.name}, or of one at another place of the sorted list; "
+                "give another folder",
+                argument="output",
             )

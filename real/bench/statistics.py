@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import bootstrap, wilcoxon
 
 __all__ = ["LEVEL", "RESAMPLES", "bootstrap_interval", "mean_with_interval", "paired"]
 
@@ -35,19 +34,16 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float] | None:
         raise ValueError(f"values: got shape {values.shape}; give finite numbers (n,), n at least 1")
     if len(values) < 2:
         return None
-    counts = _counts(len(values))
-    at_once = max(1, 2_000_000 // len(values))  # rows that are turned into floats at a time
-    parts = [counts[start : start + at_once] @ values for start in range(0, RESAMPLES, at_once)]
-    means = np.concatenate(parts) / len(values)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-@functools.lru_cache(maxsize=1)
-def _counts(photos: int) -> np.ndarray:
-    """How often each photo is in each resample, (resamples, photos): the same for every line and metric."""
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(photos, np.full(photos, 1.0 / photos), size=RESAMPLES).astype(np.uint16)
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, 2_000_000 // len(values)),  # resamples in memory at a time
+        confidence_level=LEVEL,
+        method="percentile",
+        random_state=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def mean_with_interval(values: np.ndarray) -> dict[str, float | None]:

@@ -12,20 +12,17 @@ from real.backbones.hints import HintPlaces
 from real.bench.photos import Photo, describe_degradations
 from real.bench.plan import Grid, Study, describe_grid
 from real.errors import UserError
-from real.models.latent import LatentModel
-from real.models.pipeline import PipelineModel
-from real.opening import Model
+from real.models.base import Model
+from real.opening import FAMILIES
 from real.records.provenance import describe
-from real.restorers.upscaling import NOISE_LEVEL, check_noise_level
+from real.restorers.upscaling import check_noise_level
 from real.settings import Settings
 
-__all__ = ["Task", "check_model", "identity_of", "text_of"]
-
-UPSCALER = "x4-upscaler"
+__all__ = ["StudyTask", "check_model", "identity_of", "text_of"]
 
 
 @dataclass(frozen=True)
-class Task:
+class StudyTask:
     """What `python -m real bench` was asked for.
 
     Attributes:
@@ -59,46 +56,49 @@ class Task:
     noise_level: int | None = None
 
 
-def check_model(task: Task, grid: Grid, model: Model) -> None:
+def check_model(task: StudyTask, grid: Grid, model: Model) -> None:
     """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
 
     Raises:
-        UserError: The model takes no text or noise; guidance below 1, or a negative prompt and no guidance.
-        ValueError: The noise level is out of range.
+        UserError: The model takes no text or noise, or no such noise; guidance below 1, or a negative prompt and no
+            guidance.
 
     Warns:
         UserWarning: If prompt and negative prompt are the same, so that guidance above 1 changes nothing.
     """
-    reads_text, upscales = isinstance(model, PipelineModel), model.family == UPSCALER
-    for name, taken, who in (
-        ("prompt", reads_text, "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
-        ("negative_prompt", reads_text, "models that read text, as --prompt does"),
-        ("noise_level", upscales, "the x4 upscaler"),
+    taken = FAMILIES[model.family].options
+    for name, who in (
+        ("prompt", "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
+        ("negative_prompt", "models that read text, as `prompt` does"),
+        ("noise_level", "the x4 upscaler"),
     ):
-        if getattr(task, name) is not None and not taken:
-            raise UserError(f"--{name.replace('_', '-')}: it belongs to {who}; leave it out")
-    if upscales and isinstance(model, PipelineModel) and task.noise_level is not None:
+        if getattr(task, name) is not None and taken.get(name) is None:
+            raise UserError(f"it belongs to {who}; leave it out", argument=name)
+    if task.noise_level is not None:
         check_noise_level(task.noise_level, model)
-    if not isinstance(model, LatentModel) and min(grid.guidance) < 1.0:
-        raise UserError(f"--guidance: got {min(grid.guidance):g}; this model guides above 1 only (1: no guidance)")
+
+    # Models that read text are guided by it, away from the negative prompt: below 1 that would be towards it.
+    if "prompt" in taken and min(grid.guidance) < 1.0:
+        least = f"must be at least 1 for this model (1: no guidance), got {min(grid.guidance):g}"
+        raise UserError(least, argument="guidance")
     if task.negative_prompt and 1.0 in grid.guidance:
-        raise UserError("--negative-prompt: it acts through guidance alone; give --guidance above 1 only, without 1")
+        why = "it acts through guidance alone; give `guidance` above 1 only, without 1"
+        raise UserError(why, argument="negative_prompt")
     text = text_of(task, model)
     if text and text["prompt"] == text["negative_prompt"] and max(grid.guidance) > 1.0:
-        warnings.warn("--guidance: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
+        warnings.warn("`guidance`: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
 
 
-def text_of(task: Task, model: Model) -> dict[str, Any]:
-    """What a pipeline is told beside the photo, as used; of other models nothing."""
-    if not isinstance(model, PipelineModel):
-        return {}
-    text: dict[str, Any] = {"prompt": task.prompt or "", "negative_prompt": task.negative_prompt or ""}
-    if model.family == UPSCALER:
-        text["noise_level"] = NOISE_LEVEL if task.noise_level is None else task.noise_level
-    return text
+def text_of(task: StudyTask, model: Model) -> dict[str, Any]:
+    """What a pipeline is told besides the photo, as used; nothing where that is none or the recipe's."""
+    options = FAMILIES[model.family].options
+    defaults = {name: options.get(name) for name in ("prompt", "negative_prompt", "noise_level")}
+    given = {name: getattr(task, name) for name in defaults}
+    used = {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+    return {name: value for name, value in used.items() if defaults[name] is not None}
 
 
-def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dict[str, Any]:
+def identity_of(task: StudyTask, settings: Settings, grid: Grid, model: Model) -> dict[str, Any]:
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added.
 
     Args:
@@ -113,8 +113,6 @@ def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dic
         "scikit-image": version("scikit-image"),
         "matplotlib": version("matplotlib"),
     }
-    if isinstance(model, PipelineModel):
-        identity["vae_tiling"] = bool(model.pipe.vae.use_tiling)
     if task.hints is not None:
         identity["hints"] = task.hints.describe()
     return identity | {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from real.models.devices import DTYPES
+from real.settings import SPACINGS
+
 __all__ = [
     "BACKBONE_OPTIONS",
     "add_backbones",
@@ -46,9 +49,17 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
+    )
+    group.add_argument(
+        "--cutoff-nsr",
+        type=float,
+        metavar="R",
+        help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
+        "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
     )
     group.add_argument("--patch-size", type=whole, default=1, metavar="P", help="side in latent pixels (default 1)")
     group.add_argument(
@@ -57,7 +68,14 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         metavar="W",
         help="classifier-free guidance (1: none, the default; diffbir: 4, seesr: 5.5)",
     )
+
     group.add_argument("--seed", type=int, default=0, help=f"of {seed_of} (default 0)")
+    group.add_argument(
+        "--spacing",
+        choices=SPACINGS,
+        help="grid of DDIM's timesteps: trailing starts at the last timestep of training, leading below it (default: "
+        "as the model's scheduler says; models in LDM's shape)",
+    )
     group.add_argument(
         "--early-choice",
         action="store_true",
@@ -76,10 +94,10 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
     group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
     group.add_argument(
         "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        default="float32",
+        choices=("auto", *DTYPES),
+        default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
-        "autoencoder (float32); half precision is faster where the processor has it",
+        "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",
     )
     group.add_argument(
         "--max-batch",

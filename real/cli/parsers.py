@@ -49,7 +49,7 @@ Run one of the paper's studies, or one beyond it, on a folder of photos: same no
 bootstrap intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to
 the output folder:
 
-  report.md     tables of the lines and of their differences, the paper's numbers beside them
+  report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
   NAME.png      the plot
   rows.jsonl    one row per photo and ensemble
@@ -130,6 +130,11 @@ def add_evaluate(commands: Any) -> None:
         action="store_true",
         help="sample nothing: encode and decode the photos, the ceiling of restoration; writes reconstruction.json",
     )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
+    )
     _add_metrics(parser)
     add_degradation(parser)
     add_method(parser, seed_of="noise and degradation")
@@ -172,7 +177,7 @@ def add_bench(commands: Any) -> None:
     group.add_argument(
         "--dataset",
         choices=("DIV2K", "RealSR", "DRealSR"),
-        help="whose numbers in the paper stand beside yours, where its table has them (default: the study's)",
+        help="whose numbers in the paper stand next to yours, where its table has them (default: the study's)",
     )
 
 

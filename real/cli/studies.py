@@ -23,13 +23,15 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     """The comparison of `sr --degrade` on a folder."""
     settings = common.settings_of(options)
     if not Path(options.photos).is_dir():
-        raise UserError(f"--photos: {options.photos!r} is not a folder")
+        raise UserError(f"{options.photos!r} is not a folder", argument="photos")
     folder = common.make_output(options.output)
+
     if options.autoencoder_only:
         alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
         model, command = common.latent_model_of(options), common.command_line(arguments)
         print(evaluate_autoencoder(Path(options.photos), folder, model, **alone, command=command))
         return 0
+
     summary = evaluate_folder(
         Path(options.photos),
         folder,
@@ -41,6 +43,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
         metrics=options.metrics,
+        quality=options.quality,
         command=common.command_line(arguments),
     )
     print(summary)
@@ -52,11 +55,13 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.list:
         print(list_studies())
         return 0
+
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     model = common.model_of(options, task=task.study.task)
     with common.memory_errors():
         report = run_study(task, model, folder)
+
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
         print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")

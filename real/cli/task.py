@@ -11,7 +11,7 @@ from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.task import StudyTask
 from real.cli.backbones import hint_places_of, recipe_of
 from real.degradations.simple import SCALE
 from real.errors import UserError
@@ -20,39 +20,46 @@ from real.settings import Settings
 __all__ = ["task_of"]
 
 
-def task_of(options: argparse.Namespace, command: str) -> Task:
+def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     """What the options ask for.
 
     Args:
-        options: Of `python -m real bench`, parsed.
+        options: Options of `python -m real bench`, parsed.
         command: For the record.
 
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
     if options.study not in STUDIES:
-        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)} (see bench --list)")
+        studies = f"must be the name of a study, one of {', '.join(STUDIES)}"
+        raise UserError(f"{studies}, got {options.study!r}; `list=True` shows them", argument="study")
+
     recipe = recipe_of(options)
-    study = _beside(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
+    study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
-        raise UserError("--output: not given; name a folder, which is made if it is not there")
+        raise UserError("not given; name a folder, which is made if it is not there", argument="output")
     if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of {SCALE}")
+        raise UserError(f"must be a multiple of {SCALE}, got {options.crop}", argument="crop")
+
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    known = HOLES if study.task == "inpaint" else DEGRADATIONS
-    if unknown := [name for name in grid.degradation if name not in known]:
-        raise UserError(f"--degradation: got {unknown[0]!r}; known to this study: {', '.join(known)}")
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
+        raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
+
     if options.photos is None and options.pairs is None:
-        raise UserError("--photos: not given; name a folder of photos, or of pairs with --pairs")
+        raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
     if options.pairs is not None:
         if options.degradation or "degradation" in study.sweeps or study.task == "inpaint":
-            raise UserError("--pairs: these photos are degraded already; this study or option needs --photos")
+            why = "these photos are degraded already; this study or option needs `photos`"
+            raise UserError(why, argument="pairs")
         grid = replace(grid, degradation=("pairs",))
+
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return Task(
+    return StudyTask(
         options.study,
         study,
         grid,
@@ -74,17 +81,18 @@ def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
     return {} if recipe is not None else {name: value for name, value in given.items() if value}
 
 
-def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
-    """The study with the paper's rows of this backbone and this set beside it, as far as its table has them."""
+def _with_paper(study: Study, backbone: str | None, dataset: str | None) -> Study:
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
     wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())
     if not known and dataset is not None:
-        raise UserError(f"--dataset: the paper's table has no {' on '.join(wanted.values())}; leave it out")
+        raise UserError(f"the paper's table has no {' on '.join(wanted.values())}; leave it out", argument="dataset")
     return replace(study, paper=paper) if study.paper and known else study
 
 
 def _check_cleaned(options: argparse.Namespace, hints: HintPlaces | None) -> None:
     """Cleaned photos are of low-resolution photos as they lie on the disk."""
     if hints is not None and hints.cleaned is not None and (options.pairs is None or options.crop is not None):
-        raise UserError("--cleaned: it goes with whole photos of --pairs, without --crop; or give --cleaner")
+        why = "it goes with whole photos of `pairs`, without `crop`; or give `cleaner`"
+        raise UserError(why, argument="cleaned")

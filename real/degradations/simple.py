@@ -1,7 +1,7 @@
 """Synthetic low-resolution photos: blur, downsampling by four, noise and JPEG, drawn at random within stated ranges.
 
 One stage of the degradation that real-world super-resolution is trained with (Wang et al. 2021, Real-ESRGAN); both
-stages are in `real.second_order`. Images are RGB, uint8, (H, W, 3).
+stages are in `real.degradations.real_esrgan`. Images are RGB, uint8, (H, W, 3).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+
+from real.errors import UserError
 
 __all__ = ["SCALE", "Degradation", "check_truth", "jpeg"]
 
@@ -27,11 +29,13 @@ class Degradation:
         blur: Standard deviation of the Gaussian blur in pixels of the truth, drawn for each axis on its own.
         noise: Standard deviation of the Gaussian noise, on the scale 0..255 of the low-resolution image.
         jpeg: JPEG quality, 1..95.
+        skip: Probability with which blur, noise and JPEG, each on its own, are left out; 0 leaves none out.
     """
 
     blur: tuple[float, float] = (0.2, 2.0)
     noise: tuple[float, float] = (0.0, 8.0)
     jpeg: tuple[int, int] = (60, 95)
+    skip: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse ranges that are upside down or out of bounds."""
@@ -39,7 +43,9 @@ class Degradation:
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise ValueError(f"{name}: got ({low}, {high}); it needs {least} <= low <= high <= {most}")
+                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
+        if not 0.0 <= self.skip <= 1.0:
+            raise UserError(f"got {self.skip}; give a probability from 0 to 1", argument="skip")
 
     def __call__(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.
@@ -53,13 +59,19 @@ class Degradation:
         """
         check_truth(truth)
         height, width = truth.shape[:2]
-        sigma = rng.uniform(*self.blur, size=2)
+        # Nothing is drawn for a skip of 0, so that seeds keep their meaning.
+        skips = rng.random(3) < self.skip if self.skip > 0.0 else (False, False, False)
+
+        sigma = rng.uniform(*self.blur, size=2) * (not skips[0])
         # float32 in, float32 out: uint8 would round after each axis.
         blurred = gaussian_filter(truth.astype(np.float32), (sigma[0], sigma[1], 0), mode="reflect")
+
         small = _resize(blurred, (width // SCALE, height // SCALE), _FILTERS[int(rng.integers(len(_FILTERS)))])
-        noisy = small + rng.uniform(*self.noise) * rng.standard_normal(small.shape)
+        noisy = small + rng.uniform(*self.noise) * (not skips[1]) * rng.standard_normal(small.shape)
         pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-        return jpeg(pixels, int(rng.integers(self.jpeg[0], self.jpeg[1] + 1)))
+
+        quality = int(rng.integers(self.jpeg[0], self.jpeg[1] + 1))
+        return pixels if skips[2] else jpeg(pixels, quality)
 
 
 def check_truth(truth: np.ndarray) -> None:

@@ -10,16 +10,16 @@ from real.degradations.simple import SCALE
 from real.images.tiles import map_tiles
 from real.models.latent import LatentModel
 
-__all__ = ["OVERLAP", "TILE", "decode", "encode", "padded_condition"]
+__all__ = ["OVERLAP", "TILE", "decode", "encode", "encode_photo", "padded_condition"]
 
-TILE = 64  # latent pixels
-OVERLAP = 16
+TILE = 128  # latent pixels, at most
+OVERLAP = 10
 DECODED_AT_ONCE = 4  # decoding takes more memory than denoising
 
 
 def padded_condition(low: np.ndarray, model: LatentModel) -> torch.Tensor:
     """RGB uint8 (h, w, 3) -> (1, 3, H, W) in [-1, 1], padded at the bottom and right to what the UNet divides by."""
-    factor = 2 ** (len(model.unet.config.block_out_channels) - 1)
+    factor = model.divisor
     height, width = (-(-side // factor) * factor for side in low.shape[:2])
     padded = np.pad(low, ((0, height - low.shape[0]), (0, width - low.shape[1]), (0, 0)), mode="edge")
     return torch.from_numpy(padded).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
@@ -34,6 +34,12 @@ def encode(model: LatentModel, x: torch.Tensor) -> torch.Tensor:
         return latents
 
     return map_tiles(one_tile, pixel_unshuffle(x, SCALE), tile=TILE, overlap=OVERLAP)  # one block a latent pixel
+
+
+def encode_photo(model: LatentModel, photo: np.ndarray) -> torch.Tensor:
+    """RGB uint8 (4h, 4w, 3) -> latents before quantisation, float32 (3, h, w)."""
+    x = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+    return encode(model, x)[0]
 
 
 @torch.no_grad()

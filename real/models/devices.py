@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""Where networks run, and in which precision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import torch
 
 from real.errors import UserError
 
-__all__ = ["pick_device"]
+__all__ = ["DTYPES", "pick_device", "pick_dtype"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str = "auto") -> str:
@@ -26,5 +28,39 @@ def pick_device(name: str = "auto") -> str:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
-        raise UserError(f"--device: {name!r} cannot be used here ({text}); give cpu, cuda, mps or auto") from error
+        raise UserError(
+            f"{name!r} cannot be used here ({text}); give cpu, cuda, mps or auto", argument="device"
+        ) from error
     return name
+
+
+def pick_dtype(name: str, device: str) -> str:
+    """The precision of a name: "auto" is half precision where the device computes in it, "float32" elsewhere.
+
+    Args:
+        name: "auto", "float32", "bfloat16" or "float16".
+        device: Where the networks are to run, as `pick_device` returns it.
+
+    Returns:
+        "bfloat16" on a CPU with instructions for it, on CUDA "bfloat16" or on older cards "float16", else "float32";
+        any other name as it is.
+
+    Raises:
+        UserError: There is no such precision.
+    """
+    if name != "auto":
+        if name not in DTYPES:
+            raise UserError(f"must be auto, {', '.join(DTYPES)}, got {name!r}", argument="dtype")
+        return name
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if device == "cpu" and _cpu_has_bfloat16() else "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself: emulated, it is slower than float32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.11
+    if capabilities is None:
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    found = capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

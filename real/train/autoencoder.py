@@ -1,11 +1,10 @@
 """Stage one: an f4 autoencoder with three latent channels, as LDM-SR's, in diffusers' `VQModel`.
 
-The latents are whitened while training (`Whitening`, folded into the 1x1 convolution behind the encoder at the end) and
-then multiplied by `latent_std`, so that the diffusion model works on zero-mean, uncorrelated latents of a known scale
-and the bandwidth has a meaning that does not depend on the encoder's whims. Without it colour ends up in a direction of
-little variance, where neither the denoiser nor a bandwidth does it justice. The scale decides at which noise level, and
-so at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of
-LDM-SR's schedule is 1.13 times the signal.
+The latents are whitened while training (`Whitening`, folded into the 1x1 convolution after the encoder at the end):
+zero mean, uncorrelated channels, standard deviation 1, as LDM-SR's are scaled. The scale decides at which noise level,
+and so at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of
+LDM-SR's schedule is 1.13 times as large as such latents. Without it colour ends up in a direction of little variance,
+where neither the denoiser nor a bandwidth does it justice.
 
 The networks have to be local: a patch of latents must mean the same wherever it stands, or a wrong guess in one corner
 changes the brightness of all others. Group normalisation is not local: it subtracts means over the whole photo, and
@@ -43,7 +42,7 @@ import torch
 from diffusers import VQModel
 
 from real.degradations.simple import Degradation
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
@@ -89,7 +88,7 @@ def train_autoencoder(
         model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
     plain = _plain(settings, degradation)
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
     switch = int(run_settings.steps * settings.quantised_from)
 
@@ -110,18 +109,18 @@ def train_autoencoder(
         with autocast(run_settings):
             with torch.set_grad_enabled(not quantised):
                 z = parted(model.encode(joined(x))) if mosaic(x) else model.encode(x)
-                predicted = settings.latent_std * model.predictor(low).float()
+                predicted = model.predictor(low).float()
                 latents = torch.cat([z, model.mixed(z, predicted, share)])
                 if quantised:
                     latents = model.vq.quantize(latents)[0]
                 else:
                     noise = torch.randn(z.shape, generator=run.generator).to(z)
-                    latents[: len(z)] += settings.latent_noise * settings.latent_std * noise
+                    latents[: len(z)] += settings.latent_noise * noise
             y = parted(model.decode(joined(latents))) if mosaic(latents) else model.decode(latents)
         errors = (y.float() - torch.cat([x, x[: settings.mixed]])).square().mean((1, 2, 3))
         loss = errors[: len(x)].mean() + settings.mixed_weight * errors[len(x) :].sum() / max(1, settings.mixed)
         if not quantised:
-            missed = ((z - predicted) / settings.latent_std).square().mean()
+            missed = (z - predicted).square().mean()
             loss = loss + settings.predictability * missed
         return loss, len(x)
 

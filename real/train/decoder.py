@@ -18,11 +18,12 @@ import torch
 from diffusers import UNet2DModel, VQModel
 
 from real.degradations.simple import Degradation
-from real.train.loop import Run, RunSettings, autocast
+from real.errors import UserError
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
-from real.train.unet import ldm_sr_scheduler, noised, terminal_signal
+from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["DecoderSettings", "train_decoder"]
 
@@ -39,7 +40,9 @@ class DecoderSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
         if not 0 <= self.predicted <= self.batch:
-            raise ValueError(f"predicted: got {self.predicted}; give a whole number from 0 to the batch, {self.batch}")
+            raise UserError(
+                f"got {self.predicted}; give a whole number from 0 to the batch, {self.batch}", argument="predicted"
+            )
 
 
 def train_decoder(
@@ -79,9 +82,9 @@ def train_decoder(
     for module in (vqvae.encoder, vqvae.quant_conv, vqvae.quantize):
         module.requires_grad_(False)
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
-    counter = terminal_signal(alphas_cumprod) if earlier["unet"]["settings"]["zero_terminal"] else 0.0
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **vars(degradation)}.items()}
-    run = Run(vqvae, folder, run_settings, {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data})
+    identity = {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data}
+    run = TrainingRun(vqvae, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -93,7 +96,7 @@ def train_decoder(
         t = torch.from_numpy(run.rng.integers(len(alphas_cumprod), size=len(z))).to(z.device)
         eps = torch.randn(z.shape, generator=run.generator).to(z)
         alpha_bar = alphas_cumprod[t][:, None, None, None]
-        x_t, _ = noised(z, eps, alpha_bar, counter=counter)
+        x_t = alpha_bar.sqrt() * z + (1 - alpha_bar).sqrt() * eps
         # In float32: at the largest noise an error of the output counts 37 times.
         output = denoiser(torch.cat([x_t, condition], dim=1), t).sample
         x0: torch.Tensor = (x_t - (1 - alpha_bar).sqrt() * output) / alpha_bar.sqrt()

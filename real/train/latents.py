@@ -21,13 +21,13 @@ from real.degradations.simple import SCALE
 from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
 
-__all__ = ["Batches", "Crop", "Pair", "Task", "draw_timesteps", "encode", "encode_photos"]
+__all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Pair:
+class EncodedPhoto:
     """A photo, uint8 (4h, 4w, 3), and its latents, float16 (3, h, w)."""
 
     photo: np.ndarray
@@ -56,7 +56,9 @@ class Task(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the trained network depends on, for the record and for refusing to resume with other settings."""
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Compute what can be computed once, for crops of `size` latent pixels; may be kept in `folder`."""
 
     def draw(self, index: int, size: int, rng: np.random.Generator) -> Crop:
@@ -75,7 +77,9 @@ def encode(x: torch.Tensor, vqvae: VQModel, run_settings: RunSettings) -> np.nda
     return encoded
 
 
-def encode_photos(photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> list[Pair]:
+def encode_photos(
+    photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings
+) -> list[EncodedPhoto]:
     """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4.
 
     They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
@@ -89,10 +93,10 @@ def encode_photos(photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, ru
         height, width = (side - side % SCALE for side in turned.shape[:2])
         turned = np.ascontiguousarray(turned[:height, :width])
         if known is not None:
-            pairs.append(Pair(turned, known[index].numpy()))
+            pairs.append(EncodedPhoto(turned, known[index].numpy()))
             continue
         x = torch.from_numpy(turned).permute(2, 0, 1)[None].float() / 127.5 - 1
-        pairs.append(Pair(turned, encode(x, vqvae, run_settings)))
+        pairs.append(EncodedPhoto(turned, encode(x, vqvae, run_settings)))
     if known is None:
         write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
     return pairs
@@ -109,23 +113,20 @@ class Batches:
         crop: Side of a crop in latent pixels.
         batch: Crops a step.
         dropout: Share of the crops whose condition is dropped.
-        noisiest: See `draw_timesteps`.
         seed: Of everything that is drawn.
     """
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[EncodedPhoto],
         task: Task,
         *,
         crop: int,
         batch: int,
         dropout: float = 0.1,
-        noisiest: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.task, self.crop, self.batch, self.dropout, self.seed = task, crop, batch, dropout, seed
-        self.noisiest = noisiest
         area = np.array([p.latents.shape[1] * p.latents.shape[2] for p in pairs], dtype=np.float64)
         self._cumulative = np.cumsum(area) / area.sum()
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -152,22 +153,10 @@ class Batches:
             latents[i] = crop.latents
             condition[i] = crop.condition if rng.random() >= self.dropout else self.task.nothing(size)
         eps = rng.standard_normal(latents.shape, dtype=np.float32)
-        t = draw_timesteps(batch, rng, noisiest=self.noisiest)
+        t = draw_timesteps(batch, rng)
         return torch.from_numpy(latents), torch.from_numpy(condition), torch.from_numpy(eps), torch.from_numpy(t)
 
 
-def draw_timesteps(batch: int, rng: np.random.Generator, *, noisiest: float) -> np.ndarray:
-    """Timesteps, int64 (batch,), from 0 to 999: stratified, one in each of `batch` equally likely parts.
-
-    Args:
-        batch: How many.
-        rng: Where they come from.
-        noisiest: Share of them that is drawn from 800 to 999 alone, the others from all. What fills a large hole is
-            decided there, and a photo's latents tell little of it; later on the noisy latents themselves do.
-    """
-    t = (np.arange(batch) + rng.random(batch)) * (1000 / batch)
-    if noisiest > 0.0:
-        before = 800.0 * (1.0 - noisiest)  # of 1000: what is drawn below 800
-        early, late = t / max(1.0 - noisiest, 1e-9), 800.0 + (t - before) * 200.0 / (1000.0 - before)
-        t = np.where(t < before, early, late)
-    return np.floor(t).astype(np.int64)
+def draw_timesteps(batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Timesteps, int64 (batch,), from 0 to 999: stratified, one in each of `batch` equally long parts."""
+    return np.floor((np.arange(batch) + rng.random(batch)) * (1000 / batch)).astype(np.int64)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from diffusers import VQModel
 
+from real.errors import UserError
+
 __all__ = ["AutoencoderSettings", "NormalisedVQModel", "Whitening", "joined", "parted"]
 
 
@@ -23,7 +25,6 @@ class AutoencoderSettings:
     codes: int = 16384
     crop: int = 64
     batch: int = 8
-    latent_std: float = 2.5
     latent_noise: float = 0.05  # of the latents' standard deviation
     predictability: float = 0.008
     mixed: int = 4  # crops of a batch that are decoded a second time, from mixed latents
@@ -35,11 +36,9 @@ class AutoencoderSettings:
         """Refuse what cannot be trained."""
         for count in self.channels:
             if count < 1 or count % self.groups:
-                raise ValueError(f"channels: got {self.channels}; give positive multiples of {self.groups}")
-        if self.latent_std <= 0.0:
-            raise ValueError(f"latent_std: got {self.latent_std}; give a positive number")
+                raise UserError(f"got {self.channels}; give positive multiples of {self.groups}", argument="channels")
         if self.mixed_weight < 0.0:
-            raise ValueError(f"mixed_weight: got {self.mixed_weight}; give a number from 0")
+            raise UserError(f"got {self.mixed_weight}; give a number from 0", argument="mixed_weight")
 
 
 class Whitening(torch.nn.Module):
@@ -95,16 +94,15 @@ class NormalisedVQModel(torch.nn.Module):
             sample_size=settings.crop,
             scaling_factor=1.0,
         )
-        self.latent_std = settings.latent_std
         self.norm = Whitening(3)
         self.predictor = _predictor(64)
         self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it
         self.register_buffer("quantised", torch.tensor(0))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, 4H, 4W) in [-1, 1] -> latents (B, 3, H, W) of standard deviation `latent_std`, float32."""
+        """(B, 3, 4H, 4W) in [-1, 1] -> latents (B, 3, H, W) of standard deviation 1, float32."""
         white: torch.Tensor = self.norm(self.vq.quant_conv(self.vq.encoder(x)).float())
-        return self.latent_std * white
+        return white
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Latents (B, 3, H, W), as they are (no quantisation here) -> (B, 3, 4H, 4W)."""
@@ -122,8 +120,8 @@ class NormalisedVQModel(torch.nn.Module):
     def start_from(self, vqvae: VQModel) -> None:
         """Take over the weights of a trained `VQModel`.
 
-        Its latents may have another scale than `latent_std`, and it may have fewer channels: then they become the
-        first ones here, and see nothing of the others at first.
+        Its latents may have another scale, and it may have fewer channels: then they become the first ones here, and
+        see nothing of the others at first.
         """
         with torch.no_grad():
             weights = self.vq.state_dict()
@@ -132,13 +130,13 @@ class NormalisedVQModel(torch.nn.Module):
                     _grow(weights[name], former)
             self.norm.covariance.copy_(vqvae.quantize.embedding.weight.T.cov())  # codes follow the latents
             weight = self.vq.post_quant_conv.weight
-            former = self.norm.factor(self.norm.covariance) / self.latent_std
+            former = self.norm.factor(self.norm.covariance)
             weight.copy_((weight[:, :, 0, 0] @ former)[:, :, None, None])
 
     def folded(self) -> VQModel:
-        """The plain `VQModel`, with whitening and scale inside `quant_conv`."""
+        """The plain `VQModel`, with the whitening inside `quant_conv`."""
         with torch.no_grad():
-            inverse = torch.linalg.inv(self.norm.factor(self.norm.covariance)) * self.latent_std
+            inverse = torch.linalg.inv(self.norm.factor(self.norm.covariance))
             weight, bias = self.vq.quant_conv.weight, self.vq.quant_conv.bias
             weight.copy_((inverse @ weight[:, :, 0, 0])[:, :, None, None])
             bias.copy_(inverse @ (bias - self.norm.mean))
@@ -148,7 +146,9 @@ class NormalisedVQModel(torch.nn.Module):
 def _grow(weight: torch.Tensor, former: torch.Tensor) -> None:
     """Write `former` into the first entries of `weight`; its outputs get nothing from inputs that it has not."""
     if any(new < old for new, old in zip(weight.shape, former.shape, strict=True)):
-        raise ValueError(f"channels: a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}")
+        raise UserError(
+            f"a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}", argument="channels"
+        )
     if former.ndim > 1:
         weight[: len(former), former.shape[1] :] = 0.0
         weight[: len(former), : former.shape[1]] = former

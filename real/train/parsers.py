@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import torch
 
 from real.degradations.simple import Degradation
-from real.models.latent import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
-from real.train.unet import UNetSettings
 
 __all__ = ["build_parser"]
 
@@ -18,10 +15,10 @@ DESCRIPTION = """\
 Train small latent diffusion models for 4x super-resolution and for inpainting, from any folders of photos, in stages:
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
-  rescale       the same autoencoder with latents of another scale
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
   inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
+  regression    a network that guesses the photo at once, for comparison
   export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
@@ -53,16 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_start_from(autoencoder)
     _add_autoencoder(autoencoder)
     _add_degradation(autoencoder)
-    rescale = stages.add_parser("rescale", help="give an autoencoder's latents another scale")
-    rescale.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
-    rescale.add_argument("--output", required=True, metavar="FOLDER", help="where the new one goes")
-    _add_latent_std(rescale, required=True)
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
     _add_start_from(unet)
-    _add_loss_weight(unet)
-    _add_teacher(unet)
     _add_degradation(unet)
     inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
     inpainting.add_argument(
@@ -70,16 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
-    _add_loss_weight(inpainting)
-    inpainting.add_argument(
-        "--noisiest",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="share of the timesteps that is drawn from the noisiest fifth alone, where the content of a hole is "
-        "decided (default %(default)s)",
-    )
-    _add_teacher(inpainting)
     _add_holes(inpainting)
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -93,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
         "sharper, but a consensus of particles is decoded worse (default: half of the batch)",
     )
     _add_degradation(decoder)
+    regression = stages.add_parser("regression", help="train the regression network")
+    _add_common(regression, steps=12000, learning_rate=0.003)  # without normalisation 0.02 diverges
+    _add_degradation(regression)
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
@@ -100,21 +84,20 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--bandwidth",
         type=float,
-        default=PAPER_BANDWIDTH,
         metavar="H",
-        help="for kds.json, in units of the latents (default: the paper's %(default)s)",
+        help="for kds.json, in units of the latents (default: none, which means the paper's 0.3)",
     )
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, *, steps: int) -> None:
+def _add_common(parser: argparse.ArgumentParser, *, steps: int, learning_rate: float = 0.02) -> None:
     parser.add_argument(
         "--photos", action="append", required=True, metavar="FOLDER", help="photos, searched recursively; repeatable"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="checkpoint, curve and trained network")
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
     parser.add_argument("--batch", type=int, help="crops a step")
-    parser.add_argument("--learning-rate", type=float, default=0.02, help="of Muon (default %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=learning_rate, help="of Muon (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
     parser.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
@@ -131,7 +114,6 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="at full, half and quarter resolution (default %(default)s); with --start-from at least as many as there",
     )
-    _add_latent_std(parser, default=default.latent_std)
     parser.add_argument(
         "--mixed-weight",
         type=float,
@@ -142,57 +124,8 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_latent_std(parser: argparse.ArgumentParser, **default: Any) -> None:
-    parser.add_argument(
-        "--latent-std",
-        type=float,
-        metavar="S",
-        help="standard deviation of the latents: the larger, the earlier in sampling their detail is settled"
-        + (" (default %(default)s)" if "default" in default else ""),
-        **default,
-    )
-
-
 def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of this stage") -> None:
     parser.add_argument("--start-from", metavar="FOLDER", help=f"{of} whose network is trained on (default: none)")
-
-
-def _add_loss_weight(parser: argparse.ArgumentParser) -> None:
-    default = UNetSettings()
-    parser.add_argument(
-        "--weight-power",
-        type=float,
-        default=default.weight_power,
-        metavar="P",
-        help="the squared error of the noise is weighted by min(1 / alpha_bar, cap)^P: 1 counts the error of the clean "
-        "latents, 0 that of the noise, which is sharper but off in colour (default %(default)s)",
-    )
-    parser.add_argument(
-        "--weight-cap", type=float, default=default.weight_cap, metavar="CAP", help="default %(default)s"
-    )
-
-
-def _add_teacher(parser: argparse.ArgumentParser) -> None:
-    default = UNetSettings()
-    parser.add_argument(
-        "--teacher",
-        metavar="FOLDER",
-        help="finished run of this stage: learn to make in one step of DDIM what its network makes in several",
-    )
-    parser.add_argument(
-        "--stride",
-        type=int,
-        default=default.stride,
-        metavar="TIMESTEPS",
-        help="with --teacher: of that step; 1000 / sampling steps (default %(default)s)",
-    )
-    parser.add_argument(
-        "--substeps",
-        type=int,
-        default=default.substeps,
-        metavar="K",
-        help="with --teacher: its steps in that one (default %(default)s)",
-    )
 
 
 def _add_holes(parser: argparse.ArgumentParser) -> None:
@@ -220,3 +153,11 @@ def _add_degradation(parser: argparse.ArgumentParser) -> None:
             metavar=("LOW", "HIGH"),
             help=f"range of the degradation's {name}, {unit} (default {low} {high})",
         )
+    parser.add_argument(
+        "--skip",
+        type=float,
+        default=0.3,
+        metavar="P",
+        help="probability with which blur, noise and JPEG are each left out, so that clean photos are learned, too "
+        "(default %(default)s)",
+    )

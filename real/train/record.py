@@ -10,10 +10,11 @@ from typing import Any
 import diffusers
 import torch
 
+from real.errors import UserError
 from real.images.files import write_atomically
 from real.train.loop import RunSettings
 
-__all__ = ["latent_settings", "read_record", "short", "write_record"]
+__all__ = ["read_record", "short", "write_record"]
 
 
 EXPORTED = {"vqvae": "autoencoder", "unet": "unet"}  # names of the networks' folders, and of their records in a model
@@ -61,19 +62,10 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
     if (folder / part).is_dir() and (folder / "training.json").is_file():  # an exported model, the bundled one perhaps
         record = json.loads((folder / "training.json").read_text())[EXPORTED[part]]
         return record
-    raise FileNotFoundError(
+    raise UserError(
         f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "
         "training.json); train first"
     )
-
-
-def latent_settings(record: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the stage that made an autoencoder's latents; the decoder stage leaves them as they were."""
-    while "latent_std" not in record["settings"]:
-        earlier = record["started_from"]
-        record = earlier.get("autoencoder", earlier)  # an exported record has no denoiser beside it
-    settings: dict[str, Any] = record["settings"]
-    return settings
 
 
 def short(record: dict[str, Any], *, curve: bool = True) -> dict[str, Any]:

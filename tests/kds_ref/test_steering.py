@@ -246,3 +246,26 @@ def test_callable_is_frozen_and_keyword_only() -> None:
     assert steering == KernelDensitySteering(
         num_train_timesteps=1000, bandwidth=0.3, strength=0.3, cutoff=0.3, patch_size=1, kernel="gaussian"
     )
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_steering_with_an_array_of_bandwidths_is_equal_to_its_twin(library: str) -> None:
+    xp = pytest.importorskip(library)
+
+    def made(*values: float, **options: Any) -> KernelDensitySteering:
+        return KernelDensitySteering(bandwidth=xp.asarray(values), **options)
+
+    one = made(1.0, 2.0)
+    assert one == made(1.0, 2.0)
+    assert hash(one) == hash(made(1.0, 2.0))
+    for other in (made(1.0, 3.0), made(1.0), made(1.0, 2.0, strength=0.5), KernelDensitySteering(bandwidth=1.0), 1.0):
+        assert one != other
+        assert other != one
+    assert one != KernelDensitySteering(bandwidth="median")
+
+
+def test_steering_is_equal_to_another_with_the_same_options() -> None:
+    assert KernelDensitySteering() == KernelDensitySteering(cutoff=0.3, bandwidth=0.3)
+    assert len({KernelDensitySteering(), KernelDensitySteering(cutoff=0.3), KernelDensitySteering(cutoff=0.2)}) == 2
+    assert KernelDensitySteering(bandwidth="scott") != KernelDensitySteering(bandwidth="median")
+    assert KernelDensitySteering(cutoff_nsr=1.0) != KernelDensitySteering()

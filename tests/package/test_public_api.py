@@ -12,6 +12,7 @@ import kds_ref
 # module -> the names that it must offer, as the package does
 CONTRACT = {
     "bandwidths": ["likelihood_bandwidth", "median_bandwidth", "scott_bandwidth", "silverman_bandwidth"],
+    "denoisers": ["SteeredDenoiser", "vp_denoiser"],
     "density": ["log_density", "log_density_gradient"],
     "kernels": ["Kernel", "shadow_kernel"],
     "mean_shift": ["mean_shift"],
@@ -37,6 +38,7 @@ CONTRACT = {
         "scaled_linear_schedule",
         "time_grid",
     ],
+    "rivals": ["density_guidance", "high_density_sampling", "mean_then_renoise", "median_norm"],
     "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"],
 }
 SOURCES = sorted(Path(kds_ref.__file__).parent.glob("[!_]*.py"))
@@ -44,6 +46,7 @@ MODULES = [path.stem for path in SOURCES]
 NAMES = list(kds_ref.__all__)
 # without an underscore, since other modules of the core use them, but not offered to users
 INTERNAL = {
+    "Sampler",
     "check_patches",
     "check_shape",
     "get_kernel",

@@ -16,23 +16,29 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
-from real.api import inpaint, open_model, super_resolution_problem, super_resolve  # noqa: E402
-from real.bench.ensembles import Ensemble  # noqa: E402
+from real.api import (  # noqa: E402
+    inpaint,
+    inpainting_restorer,
+    open_model,
+    super_resolution_restorer,
+    super_resolve,
+)
+from real.bench.ensembles import ScoredEnsemble  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
-from real.bench.plan import Run, fill_grid  # noqa: E402
+from real.bench.plan import StudyRun, fill_grid  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import Task, check_model, text_of  # noqa: E402
+from real.bench.task import StudyTask, check_model, text_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
-from real.restorers.ensemble import EnsembleProblem  # noqa: E402
-from real.restorers.inpainting import inpainting_problem  # noqa: E402
+from real.restorers.base import Restorer  # noqa: E402
 from real.restorers.steered import steered_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -41,7 +47,7 @@ SETTINGS = Settings(particles=N, steps=STEPS)  # the folders' kds.json has a ban
 KINDS = ["inpainter", "upscaler"]
 # diffusers' and transformers' own talk while the oracle below runs
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-Make = Callable[..., EnsembleProblem]
+Make = Callable[..., Restorer]
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +71,21 @@ def models(folders: dict[str, Path]) -> Callable[..., Any]:
 
 @pytest.fixture
 def make(models: Callable[..., Any], photo: np.ndarray) -> Make:
-    """(kind, dtype, text) -> a problem whose sides are no multiple of the latents' cells."""
+    """(kind, dtype, text) -> a restorer whose sides are no multiple of the latents' cells."""
 
-    def problem(kind: str, dtype: str = "float32", **text: str) -> EnsembleProblem:
+    def restorer(kind: str, dtype: str = "float32", **text: str) -> Restorer:
         if kind == "inpainter":
             small = np.ascontiguousarray(photo[:31, :38])
-            return inpainting_problem(small, center_box(31, 38, 0.3), models(kind, dtype), **text)
+            return inpainting_restorer(small, center_box(31, 38, 0.3), models(kind, dtype), **text)
         low = Degradation()(photo, np.random.default_rng(0))[:15, :18]
-        return super_resolution_problem(np.ascontiguousarray(low), models(kind, dtype), **text)
+        return super_resolution_restorer(np.ascontiguousarray(low), models(kind, dtype), **text)
 
-    return problem
+    return restorer
 
 
-def of_the_pipeline(problem: Any, settings: Settings, *, steered: bool, which: str) -> tuple[Any, list[np.ndarray]]:
+def of_the_pipeline(restorer: Any, settings: Settings, *, steered: bool, which: str) -> tuple[Any, list[np.ndarray]]:
     """The pipeline chooses and decodes by itself, as its users have it: the state of the scheduler, and pictures."""
-    model, count = problem.model, 1 if which == "first" else settings.particles
+    model, count = restorer.model, 1 if which == "first" else settings.particles
     early = steered and settings.early_choice
     alone, upscales = which != "all" or early, model.family == "x4-upscaler"
     scheduler = model.pipe.scheduler = steered_scheduler(
@@ -96,21 +102,21 @@ def of_the_pipeline(problem: Any, settings: Settings, *, steered: bool, which: s
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         images = model.pipe(
-            **problem.inputs(count),
+            **restorer.inputs(count),
             **hooks,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
-            generator=particle_generators(count, seed=settings.seed),
+            generator=particle_generators(count, seed=photo_seed(settings.seed, restorer.shown)),
             output_type="np",
         ).images
     unchoose_early(model.unet)
-    return scheduler.kds, [problem.finish(np.rint(image * 255.0).astype(np.uint8)) for image in images]
+    return scheduler.kds, [restorer.finish(np.rint(image * 255.0).astype(np.uint8)) for image in images]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_are_bit_for_bit_those_that_the_pipeline_decodes(kind: str, dtype: str, make: Make) -> None:
-    problem = make(kind, dtype, prompt="a cat", negative_prompt="dog")
+    restorer = make(kind, dtype, prompt="a cat", negative_prompt="dog")
     half, seen = dtype == "float16", []
     for sampler, bandwidth in (("ddim", None), ("dpmpp-2s", "median")):
         settings = replace(SETTINGS, sampler=sampler, bandwidth=bandwidth, guidance=2.0, seed=3)
@@ -118,30 +124,30 @@ def test_pictures_are_bit_for_bit_those_that_the_pipeline_decodes(kind: str, dty
         cases: list[tuple[Settings, bool, Any]] = [(settings, False, "all"), (early, True, "chosen")]
         cases += [(settings, False, "first"), (settings, True, "all"), (settings, True, "chosen"), (early, True, "all")]
         for how, steered, which in cases[:2] if half else cases:
-            state, expected = of_the_pipeline(problem, how, steered=steered, which=which)
-            drawn = problem.draw(how, steered=steered, which=which)
+            state, expected = of_the_pipeline(restorer, how, steered=steered, which=which)
+            drawn = restorer.draw(how, steered=steered, which=which)
             assert drawn.alone == (which != "all" or (steered and how.early_choice))
             assert drawn.particles.chosen == int(state.select().particle[0])
             assert len(drawn.images) == len(expected) == (1 if drawn.alone else N)
             assert all(np.array_equal(a, b) for a, b in zip(drawn.images, expected, strict=True))
             seen += drawn.images
     assert len({image.tobytes() for image in seen}) >= (8 if half else 12)  # the cases differ
-    assert problem.model.pipe.vae.dtype == getattr(torch, dtype)
+    assert restorer.model.pipe.vae.dtype == getattr(torch, dtype)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_progress_says_what_the_cores_samplers_say(kind: str, sampler: str, make: Make) -> None:
-    problem = make(kind)
+    restorer = make(kind)
     settings = replace(SETTINGS, sampler=sampler, bandwidth=20.0)
     outputs: list[Any] = []
-    hook = problem.model.unet.register_forward_hook(lambda module, args, output: outputs.append(output[0]))
+    hook = restorer.model.unet.register_forward_hook(lambda module, args, output: outputs.append(output[0]))
     for steered in (False, True):
         outputs.clear()
         states: list[Any] = []
-        particles = problem.particles(settings, steered=steered, progress=states.append)
+        particles = restorer.sample(settings, steered=steered, progress=states.append)
         assert [(s.step, s.num_steps, s.num_model_evaluations) for s in states] == [(i, 4, i + 1) for i in range(4)]
-        alphas = problem.model.pipe.scheduler.alphas_cumprod
+        alphas = restorer.model.pipe.scheduler.alphas_cumprod
         for state, eps in zip(states, outputs, strict=True):
             alpha_bar = float(alphas[state.t])
             assert state.alpha_bar == alpha_bar
@@ -158,14 +164,14 @@ def test_progress_says_what_the_cores_samplers_say(kind: str, sampler: str, make
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_ensemble_starts_from_the_same_noise_and_condition(kind: str, make: Make) -> None:
     """What the network sees first: the rows of fewer particles are those of more, with and without steering."""
-    problem = make(kind)
+    restorer = make(kind)
     starts, inputs, ends = [], [], []
     for count, steered in ((N, False), (N, True), (2, False), (2, True)):
         first: list[Any] = []
         seen: list[Any] = []
-        hook = problem.model.unet.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
+        hook = restorer.model.unet.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
         settings = replace(SETTINGS, particles=count)
-        particles = problem.particles(settings, steered=steered, progress=lambda s, first=first: first.append(s.x_t))
+        particles = restorer.sample(settings, steered=steered, progress=lambda s, first=first: first.append(s.x_t))
         hook.remove()
         starts.append(first[0])
         inputs.append(seen[0])
@@ -181,26 +187,26 @@ def test_every_ensemble_starts_from_the_same_noise_and_condition(kind: str, make
 def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
     kind: str, sampler: str, make: Make, photo: np.ndarray
 ) -> None:
-    problem, chosen = make(kind), set()
+    restorer, chosen = make(kind), set()
     for seed in range(4):
         settings = replace(SETTINGS, sampler=sampler, bandwidth=20.0, cutoff=0.6, seed=seed)
-        whole = _draw(Run("kds", settings, "simple"), photo, problem, distortion, None)
-        early = problem.particles(replace(settings, early_choice=True))
+        whole = _draw(StudyRun("kds", settings, "simple"), photo, restorer, distortion, None)
+        early = restorer.sample(replace(settings, early_choice=True))
         assert whole.early_choice(N) == early.chosen
         assert 0 < whole.until_cutoff < STEPS
-        assert early.evaluations == evaluations_of(Run("kds", settings, "simple"), "early", whole.until_cutoff)
+        assert early.evaluations == evaluations_of(StudyRun("kds", settings, "simple"), "early", whole.until_cutoff)
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
-        plain = _draw(Run("plain", settings, "simple"), photo, problem, distortion, None)
+        plain = _draw(StudyRun("plain", settings, "simple"), photo, restorer, distortion, None)
         assert (plain.until_cutoff, plain.early_choice(N) in range(N)) == (whole.until_cutoff, True)
         chosen.add(early.chosen)
     assert len(chosen) > 1  # of several seeds: not always the same one
 
 
 def test_without_steering_the_state_at_the_cutoff_is_the_plain_prediction(make: Make, photo: np.ndarray) -> None:
-    problem, states = make("inpainter"), []
+    restorer, states = make("inpainter"), []
     settings = replace(SETTINGS, bandwidth=20.0)
-    problem.particles(settings, steered=False, progress=states.append)
-    ensemble: Ensemble = _draw(Run("plain", settings, "simple"), photo, problem, distortion, None)
+    restorer.sample(settings, steered=False, progress=states.append)
+    ensemble: ScoredEnsemble = _draw(StudyRun("plain", settings, "simple"), photo, restorer, distortion, None)
     last = [state for state in states if state.t >= 300][-1]
     assert ensemble.until_cutoff == last.num_model_evaluations == 2  # t = 751, 501, 251 and 1
     assert torch.equal(ensemble.at_cutoff, last.x0_pred)
@@ -219,7 +225,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path, **changes: Any) -> Task:
+def task_of(name: str, photos: Path, **changes: Any) -> StudyTask:
     small = {"steps": [2], "bandwidth": [20.0], "particles": [2]}
     small |= {
         "table4": {"particles": [1, 2]},
@@ -228,7 +234,7 @@ def task_of(name: str, photos: Path, **changes: Any) -> Task:
     }.get(name, {})
     own = {key: changes.pop(key) for key in ("guidance", "cutoff") if key in changes}
     grid = fill_grid(STUDIES[name], {**small, **own})
-    return Task(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
+    return StudyTask(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -323,13 +329,13 @@ def test_guidance_needs_something_to_guide_by(models: Callable[..., Any], photos
 @pytest.mark.parametrize(
     ("kind", "changes", "error", "named"),
     [
-        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "--guidance: got 0.5"),
-        ("upscaler", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it acts through guidance alone"),
-        ("upscaler", {"noise_level": 351}, ValueError, "noise_level: got 351"),
-        ("inpainter", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
-        ("tiny", {"prompt": "a cat"}, UserError, "--prompt: it belongs to models that read text"),
-        ("tiny", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it belongs to"),
-        ("tiny", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
+        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "guidance must be at least 1"),
+        ("upscaler", {"negative_prompt": "dog"}, UserError, "negative_prompt: it acts through guidance alone"),
+        ("upscaler", {"noise_level": 351}, UserError, "noise_level must be .*got 351"),
+        ("inpainter", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
+        ("tiny", {"prompt": "a cat"}, UserError, "prompt: it belongs to models that read text"),
+        ("tiny", {"negative_prompt": "dog"}, UserError, "negative_prompt: it belongs to"),
+        ("tiny", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -413,7 +419,7 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
         (["table1", "--model", "{upscaler}", "--noise-level", "400"], "noise_level: got 400"),
-        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance: got 0.5"),
+        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),
     ],

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from real.degradations.simple import Degradation
 
@@ -50,3 +51,22 @@ def test_bad_ranges(ranges: dict[str, tuple[float, float]], name: str) -> None:
 def test_bad_images(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="truth"):
         degrade(np.zeros(shape, np.uint8))
+
+
+def test_a_skip_of_one_leaves_a_photo_that_is_only_smaller() -> None:
+    truth = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    found = Degradation(blur=(5.0, 5.0), noise=(50.0, 50.0), jpeg=(1, 1), skip=1.0)(truth, np.random.default_rng(1))
+    kinds = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+    clean = [np.asarray(Image.fromarray(truth).resize((8, 8), kind)).astype(float) for kind in kinds]
+    assert min(np.abs(found - picture).max() for picture in clean) <= 1.0  # rounded once here, twice by Pillow
+
+
+def test_each_part_is_skipped_by_itself() -> None:
+    flat = np.full((32, 32, 3), 128, np.uint8)
+    ranges = Degradation(noise=(30.0, 30.0), jpeg=(95, 95), skip=0.4)
+    noisy = [ranges(flat, np.random.default_rng(i)).std() > 1.0 for i in range(300)]
+    assert np.mean(noisy) == pytest.approx(0.6, abs=0.1)
+    first, second = (ranges(flat, np.random.default_rng(5)) for ranges in (Degradation(), Degradation(skip=0.0)))
+    assert np.array_equal(first, second)
+    with pytest.raises(ValueError, match="skip: got"):
+        Degradation(skip=1.5)
