@@ -17,7 +17,7 @@ from real.backbones.control import evaluate  # noqa: E402
 from real.backbones.loop import sample as sample_with_scheduler  # noqa: E402
 from real.backbones.tiling import blend_windows  # noqa: E402
 from real.bench.cost import full_size  # noqa: E402
-from real.models.latent import load_model  # noqa: E402
+from real.opening import open_model  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.plugin.batching import split_batches  # noqa: E402
 from real.plugin.early import choose_early  # noqa: E402
@@ -82,7 +82,7 @@ def test_full_size_networks(dtype: str, backbone: tuple[str, Any, Any], fake: An
 )
 def test_runs_of_the_bundled_model(dtype: str, options: dict[str, Any], fake: Any) -> None:
     """The CPU's latents, in micro-batches; how often the program waits does not depend on the number of steps."""
-    model = load_model(dtype=dtype, max_batch=2)
+    model = open_model(device="cpu", dtype=dtype, max_batch=2)
     condition = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     settings = [Settings(particles=3, steps=steps, bandwidth=2.0, cutoff=0.6, **options) for steps in (3, 5)]
     expected = sample(model, condition, settings[0])
