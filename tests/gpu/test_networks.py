@@ -5,6 +5,7 @@ Runs have values, and the CPU's results are what they must come to.
 """
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ def test_runs_of_the_bundled_model(dtype: str, options: dict[str, Any], fake: An
     settings = [Settings(particles=3, steps=steps, bandwidth=2.0, cutoff=0.6, **options) for steps in (3, 5)]
     expected = sample(model, condition, settings[0])
     fake.network(model.unet)
+    model = dataclasses.replace(model, device=torch.device("cuda", 0))
     place, asked = fake.upload(condition), []
     for one in settings:
         with fake.count() as counts:
