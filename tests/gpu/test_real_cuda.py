@@ -10,7 +10,7 @@ pytest.importorskip("diffusers")
 from diffusers import DDIMScheduler  # noqa: E402
 
 from kds_ref import KernelDensitySteering, ddim, scaled_linear_schedule, select_particle, steer, time_grid  # noqa: E402
-from real.models.latent import load_model  # noqa: E402
+from real.opening import open_model  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -90,8 +90,8 @@ def test_a_steered_scheduler_adds_no_wait() -> None:
 def test_the_bundled_model_is_that_of_the_cpu(dtype: str, bound: float) -> None:
     condition = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     settings = Settings(particles=3, steps=5)
-    expected = sample(load_model(), condition, settings).latents
-    drawn = sample(load_model(device="cuda", dtype=dtype), condition.cuda(), settings).latents.cpu()
+    expected = sample(open_model(device="cpu", dtype="float32"), condition, settings).latents
+    drawn = sample(open_model(device="cuda", dtype=dtype), condition.cuda(), settings).latents.cpu()
     assert float((drawn - expected).abs().max() / expected.abs().max()) <= bound
 
 

@@ -16,7 +16,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 
 from kds_ref import select_particle  # noqa: E402
 from real.models.codec import decode  # noqa: E402
-from real.models.latent import load_model  # noqa: E402
+from real.opening import open_model  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -36,7 +36,7 @@ def part(given: Any, expected: Any) -> float:
 def test_the_bundled_model(dtype: str, sampler: str) -> None:
     """Its latents, the ensemble's trace, and the decoded picture."""
     condition = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    wide, half = load_model(), load_model(dtype=dtype)
+    wide, half = (open_model(device="cpu", dtype=kind) for kind in ("float32", dtype))
     settings = Settings(particles=N, steps=STEPS, sampler=sampler, cutoff=0.0)
     expected, drawn = (sample(model, condition, settings) for model in (wide, half))
 
