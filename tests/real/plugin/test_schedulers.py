@@ -43,6 +43,7 @@ def scheduler_classes() -> dict[str, type]:
     """Every class of the installed diffusers that is a scheduler."""
     if importlib.util.find_spec("torchsde") is None:
         fake = types.ModuleType("torchsde")
+        fake.__spec__ = importlib.machinery.ModuleSpec("torchsde", None)  # whoever looks for it again finds it
         fake.BrownianInterval = fake.BrownianTree = Brownian
         sys.modules["torchsde"] = fake
     found: dict[str, type] = {}
