@@ -50,7 +50,7 @@ def test_its_record_says_how_it_was_trained() -> None:
     record = json.loads((BUNDLED / "training.json").read_text())
     unet = record["unet"]
     assert unet["command"].startswith("python -m real.train unet ")
-    assert unet["curve"][-1]["step"] == unet["run"]["steps"]
+    assert unet["curve"][-1]["step"] >= 0.99 * unet["run"]["steps"]  # every so many rows are kept
     assert not {"weight_power", "weight_cap", "zero_terminal", "stride"} & set(unet["settings"])  # the plain recipe
     autoencoder = record["autoencoder"]  # scaled to 1 once; then it was trained, before
     assert "--latent-std 1 " in autoencoder["command"]
