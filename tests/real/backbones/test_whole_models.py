@@ -280,7 +280,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
         ({"colours": "sepia"}, "colours"),
         ({"guidance": 0.0}, "guidance"),
         ({"control_scale": float("nan")}, "control_scale"),
-        ({"tile": 12}, "tile: got 12"),
+        ({"tile": 12}, "tile must be a multiple of 8, in latent pixels, got 12"),
         ({"process_size": 100}, "process_size"),
     ):
         with pytest.raises(ValueError, match=named):
