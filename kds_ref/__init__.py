@@ -2,7 +2,8 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
-`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`.
+`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`,
+`rivals`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
@@ -22,6 +23,7 @@ from kds_ref.mean_shift import mean_shift
 from kds_ref.modes import MergedModes, ModeSeekingResult, blurring_mean_shift, merge_modes, seek_modes
 from kds_ref.ode import ProbabilityFlowODE
 from kds_ref.patches import patchify, patchify_adjoint, unpatchify
+from kds_ref.rivals import density_guidance, high_density_sampling, mean_then_renoise, median_norm
 from kds_ref.samplers import SamplerResult, SamplerState, ddim, dpm_solver_pp_2m, dpm_solver_pp_2s
 from kds_ref.schedules import (
     NoiseSchedule,
@@ -50,14 +52,18 @@ __all__ = [
     "classifier_free_guidance",
     "cosine_schedule",
     "ddim",
+    "density_guidance",
     "dpm_solver_pp_2m",
     "dpm_solver_pp_2s",
+    "high_density_sampling",
     "likelihood_bandwidth",
     "linear_schedule",
     "log_density",
     "log_density_gradient",
     "mean_shift",
+    "mean_then_renoise",
     "median_bandwidth",
+    "median_norm",
     "merge_modes",
     "patchify",
     "patchify_adjoint",

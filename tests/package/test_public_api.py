@@ -37,6 +37,7 @@ CONTRACT = {
         "scaled_linear_schedule",
         "time_grid",
     ],
+    "rivals": ["density_guidance", "high_density_sampling", "mean_then_renoise", "median_norm"],
     "samplers": ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"],
 }
 SOURCES = sorted(Path(kds_ref.__file__).parent.glob("[!_]*.py"))
@@ -44,6 +45,7 @@ MODULES = [path.stem for path in SOURCES]
 NAMES = list(kds_ref.__all__)
 # without an underscore, since other modules of the core use them, but not offered to users
 INTERNAL = {
+    "Sampler",
     "check_patches",
     "check_shape",
     "get_kernel",
