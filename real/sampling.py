@@ -27,7 +27,7 @@ from real.models.latent import LatentModel
 from real.parallel.ranks import Ranks, SharedSteering
 from real.settings import Settings
 
-__all__ = ["Particles", "initial_noise", "sample"]
+__all__ = ["Particles", "denoiser_of", "initial_noise", "sample", "timesteps_of"]
 
 
 @dataclass
@@ -123,18 +123,12 @@ def sample(
             progress(state)
 
     steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
-    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
-    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
+    denoise = denoiser_of(model, condition, settings.guidance, max_batch=max_batch)
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
         early.denoiser(denoise) if chooses_early else denoise,
         noise.to(model.device),
         schedule=model.schedule,
-        timesteps=time_grid(
-            settings.steps,
-            total,
-            spacing=spacing,
-            steps_offset=model.steps_offset if spacing == "leading" else 0,
-        ),
+        timesteps=timesteps_of(model, settings),
         steering=(steering if ranks is None else SharedSteering(steering, ranks)) if steered else None,
         prediction_type=model.prediction_type,
         callback=watch,
@@ -163,14 +157,22 @@ def _shared_condition(
     return ranks.broadcast("condition", condition)
 
 
-def _denoiser(
-    model: LatentModel, condition: torch.Tensor, guidance: float, max_batch: int
+def timesteps_of(model: LatentModel, settings: Settings) -> tuple[int, ...]:
+    """Where a model is evaluated, from noisy to clean."""
+    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
+    offset = model.steps_offset if spacing == "leading" else 0
+    return time_grid(settings.steps, model.schedule.num_train_timesteps, spacing=spacing, steps_offset=offset)
+
+
+def denoiser_of(
+    model: LatentModel, condition: torch.Tensor, guidance: float, *, max_batch: int | None = None
 ) -> Callable[[torch.Tensor, int], torch.Tensor]:
     """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1)."""
+    at_once = max_batch or model.max_batch
 
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
-            parts = tile.to(model.unet.dtype).split(max_batch)
+            parts = tile.to(model.unet.dtype).split(at_once)
             return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
 
         return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP, multiple=model.divisor)

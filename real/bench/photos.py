@@ -7,6 +7,7 @@ them `..._HR` and `..._LR4`, which is understood too.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from real.errors import UserError
 from real.images.photos import SUFFIXES, center_crop, load_photo
 from real.images.seeds import degradation_rng
 
-__all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
+__all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "LoadedPhoto", "Photo", "find_pairs", "find_photos", "load"]
 
 HOLES: dict[str, dict[str, Any]] = {  # what inpainting has in place of a degradation
     "center-box": {"fraction": 0.3, "by": "area"},
@@ -40,13 +41,11 @@ class Photo:
 
     Attributes:
         name: In the rows.
-        index: Position in the sorted list; with the seed it determines the degradation.
         truth: The file of the truth.
         low: The file of the low-resolution photo; None: it is made from the truth.
     """
 
     name: str
-    index: int
     truth: Path
     low: Path | None = None
 
@@ -56,7 +55,7 @@ class Photo:
         paths = [path for path in (self.low, self.truth) if path is not None]
         return list(dict.fromkeys([path.stem for path in paths] + [_stem(path) for path in paths]))
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Of the bytes of the files: rows of other bytes under the same name are noticed."""
         parts = [self.truth.read_bytes(), b"" if self.low is None else self.low.read_bytes()]
@@ -69,7 +68,7 @@ def find_photos(folder: Path) -> list[Photo]:
     Raises:
         UserError: It is not a folder or holds none.
     """
-    return [Photo(path.name, i, path) for i, path in enumerate(_files(folder, "--photos"))]
+    return [Photo(path.name, path) for path in _files(folder, "--photos")]
 
 
 def find_pairs(folder: Path) -> list[Photo]:
@@ -87,20 +86,30 @@ def find_pairs(folder: Path) -> list[Photo]:
     alone = sorted(set(truths) ^ set(lows))
     if alone:
         raise UserError(f"--pairs: {len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}")
-    return [Photo(truths[stem].name, i, truths[stem], lows[stem]) for i, stem in enumerate(sorted(truths))]
+    return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
 
-def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Callable[[str], np.ndarray]]:
+@dataclass(frozen=True)
+class LoadedPhoto:
+    """A photo in memory.
+
+    Attributes:
+        truth: RGB uint8 (4h, 4w, 3).
+        low: Name of a degradation -> the low-resolution photo, RGB uint8 (h, w, 3); of a pair the partner, whatever
+            the name.
+    """
+
+    truth: np.ndarray
+    low: Callable[[str], np.ndarray]
+
+
+def load(photo: Photo, *, crop: int | None, seed: int) -> LoadedPhoto:
     """Read one photo.
 
     Args:
         photo: From `find_photos` or `find_pairs`.
         crop: Side of the centre crop of the truth in pixels, a multiple of 4; None: the whole, to multiples of 4.
         seed: Of the degradation.
-
-    Returns:
-        The truth, RGB uint8 (4h, 4w, 3), and a function from the name of a degradation to the low-resolution photo,
-        RGB uint8 (h, w, 3); of a pair it gives the partner, whatever the name.
 
     Raises:
         UserError: A file cannot be read, is too small, or the two of a pair do not fit.
@@ -119,19 +128,18 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Call
         raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {max(SMALLEST, crop or 0)} on a side")
     if low is None:
         truth = np.ascontiguousarray(center_crop(whole, side=crop))
-        return truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth))
+        return LoadedPhoto(truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth)))
     side = min(size) if crop is None else crop // SCALE
     height, width = size if crop is None else (side, side)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     truth = np.ascontiguousarray(_cut(whole, SCALE * top, SCALE * left, SCALE * height, SCALE * width))
     small = np.ascontiguousarray(_cut(low, top, left, height, width))
-    return truth, lambda name: small
+    return LoadedPhoto(truth, lambda name: small)
 
 
-def describe_degradations(names: tuple[str, ...]) -> dict[str, Any]:
-    """Their ranges, or what hides a part of the photo, for the record."""
-    known = {name: HOLES[name] if name in HOLES else asdict(DEGRADATIONS[name]) for name in names if name != "pairs"}
-    return known
+def describe_degradations() -> dict[str, Any]:
+    """The ranges of all of them, and what hides a part of a photo, for the record."""
+    return {**{name: asdict(degradation) for name, degradation in DEGRADATIONS.items()}, **HOLES}
 
 
 def _files(folder: Path, option: str) -> list[Path]:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from real.bench.front_plot import draw_front
 from real.bench.metrics import METRICS
 from real.bench.plan import Line
 from real.images.files import write_atomically
@@ -101,25 +102,8 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
 
 
 def _front(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Every line as a dot of distortion and perception; each panel adds what a budget allows over the one before."""
-    figure.set_size_inches(10.0, 3.6)
-    budgets = [0] + [budget["evaluations"] for budget in report["budgets"]]
-    groups = {group: i for i, group in enumerate(_groups(report))}
-    distortion, perception = _two_metrics(report, without_truth=True)
-    row = figure.subplots(1, len(budgets) - 1, sharex=True, sharey=True)
-    for axes, low, high in zip(row, budgets[:-1], budgets[1:], strict=True):
-        for line in report["lines"]:
-            if low < line["evaluations"] <= high:
-                i = groups[line["group"]]
-                style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-                axes.plot(_mean(line, perception), _mean(line, distortion), linestyle="", markersize=5, **style)
-        axes.set_title(f"{low + 1} to {high} evaluations", fontsize=8)
-        _label(axes, METRICS[perception].label, METRICS[distortion].label if axes is row[0] else "")
-        axes.grid(color="#e4e8ec")
-    for group, i in groups.items():
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        row[0].plot([], [], linestyle="", label=group, **style)
-    figure.legend(loc="outside lower center", ncols=5, fontsize=7)
+    """Distortion against perception; see `real.bench.front_plot`."""
+    draw_front(figure, report, _two_metrics(report, without_truth=True)[1])
 
 
 def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
@@ -148,10 +132,6 @@ def _groups(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     for line in report["lines"]:
         groups.setdefault(line["group"], []).append(line)
     return groups
-
-
-def _mean(line: Mapping[str, Any], metric: str) -> float:
-    return float(line["scores"][metric]["mean"])
 
 
 def _ends(number: Mapping[str, Any]) -> np.ndarray:

@@ -1,55 +1,51 @@
-"""Runs a study on photos: every ensemble once per photo, row by row, then the report.
+"""Runs studies on photos: what their lines lack in the store is drawn, each ensemble once a photo; then the reports.
 
-All ensembles of a photo start from the same noise (it depends on the seed and the particle alone), with and without
-steering. Killed at any moment and started again with the same options, the runner goes on with the first missing row.
+All ensembles of a photo start from the same noise (it depends on the seed, the photo and the particle), with and
+without steering. Killed at any moment and started again with the same options, the runner goes on with what is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from real.api import super_resolution_problem
+from real.bench import fixed_noise
+from real.bench.adapter import BenchRestorer, hole_filler, super_resolver
+from real.bench.draws import DRAWS
 from real.bench.ensembles import make_bench_score
-from real.bench.measure import measure
-from real.bench.photos import HOLES, Photo, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
+from real.bench.measure import Images, measure
+from real.bench.photos import LoadedPhoto, Photo, load
+from real.bench.plan import Endings, EnsemblePlan, Line, describe_grid, wanted_by
 from real.bench.plots import save_plot
 from real.bench.report import render, summarise
+from real.bench.request import StudyRequest, check_model, identity_of, lines_of, text_of
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import Task, check_model, identity_of, text_of
+from real.bench.store import EnsembleStore
 from real.errors import UserError
 from real.images.files import write_atomically
-from real.images.masks import center_box
 from real.images.photos import save_png
-from real.metrics.score import Score
 from real.opening import Model
-from real.records.journal import Rows, locked
+from real.records.journal import locked
 from real.records.provenance import describe
-from real.restorers.ensemble import EnsembleProblem
-from real.restorers.inpainting import inpainting_problem
 from real.restorers.pipeline import BlackedOutError
-from real.settings import Settings
 
-__all__ = ["run_study"]
+__all__ = ["StudyRunner", "run_study"]
 
 
-def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
-    """Run what is missing, then write the report.
-
-    Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
-    `report.json`, `report.md`, the plot `NAME.png`, and `images/` where the study keeps pictures.
+def run_study(request: StudyRequest, model: Model, folder: Path) -> dict[str, Any]:
+    """Run what is missing of one study, then write the report; `folder` holds the store, too.
 
     Args:
-        task: The study, its options and the photos.
+        request: The study, its options and the photos.
         model: The model.
-        folder: Where the results go, and where those of an interrupted run are.
+        folder: Where the results go, and where those of an interrupted run are; it must exist.
 
     Returns:
         The content of `report.json`.
@@ -61,156 +57,184 @@ def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
     Warns:
         UserWarning: If guidance has nothing to guide by.
     """
-    grid = _with_bandwidth(task.grid, model)
-    settings = _first(task.settings, grid)
-    check_model(task, grid, model)
-    lines = task.study.lines(settings, grid)
-    plan = draws(lines, timed=task.study.timed)
-    identity = identity_of(task, settings, grid, model)
-    with locked(folder):
-        rows = Rows(folder, identity)
-        photos = list(task.photos[: task.limit])
-        _check_photos(photos, rows, folder)
-        job = _Job(task, lines, plan, model, rows, folder)
-        left_out = job.run(photos)
-        done = [photo for photo in photos if photo.name not in left_out]
+    with StudyRunner.opened([request], model, folder) as runner:
+        (request,) = runner.requests
+        photos = request.photos[: request.limit]
+        work = runner.work({request.name: photos})
+        with tqdm(total=runner.cost(work), desc=request.name, unit="evaluation", smoothing=0.05) as bar:
+            runner.fill(work, bar)
+        return runner.report(request, photos, folder)
+
+
+Work = list[tuple[Photo, EnsemblePlan, Endings]]
+
+
+@dataclass
+class StudyRunner:
+    """Studies of one model that share a store.
+
+    Attributes:
+        requests: What is asked for, with the model's bandwidth.
+        model: The model.
+        store: What is known already.
+        left_out: Photos that cannot be used, and why.
+    """
+
+    requests: list[StudyRequest]
+    model: Model
+    store: EnsembleStore
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, requests: Sequence[StudyRequest], model: Model, folder: Path) -> Iterator[StudyRunner]:
+        """Context manager: check what is asked for, and lock and read the store in a folder.
+
+        The requests differ in study, grid and command alone.
+        """
+        filled = [request.for_model(model) for request in requests]
+        for request in filled:
+            check_model(request, model)
+        identity = identity_of(filled[0], model)
+        with locked(folder):
+            store = EnsembleStore(folder, identity)
+            store.check(filled[0].photos[: filled[0].limit])
+            yield cls(filled, model, store)
+
+    def __post_init__(self) -> None:
+        """Load the networks that judge."""
+        device, metrics = str(self.model.device), self.requests[0].metrics
+        self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
+        self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
+        self._loaded: tuple[tuple[str, int], LoadedPhoto] | None = None
+        self._warm = False
+
+    def lines(self, request: StudyRequest) -> list[Line]:
+        """The lines that can be drawn."""
+        return lines_of(request, self.model)
+
+    def work(self, photos: Mapping[str, Sequence[Photo]]) -> Work:
+        """What studies lack, photo by photo, each ensemble once for all of them.
+
+        Args:
+            photos: Of each study, by its name.
+        """
+        wanting: dict[Photo, list[StudyRequest]] = {}
+        for request in self.requests:
+            for photo in photos.get(request.name, ()):
+                wanting.setdefault(photo, []).append(request)
+        work: Work = []
+        for photo, requests in wanting.items():
+            pairs = [(line, seed) for r in requests for line in self.lines(r) for seed in r.grid.seed]
+            missing = self.store.missing(photo, wanted_by(pairs))
+            pictured = self._pictured(requests)
+            unseen = [(line, seed) for line, seed in pictured if not self._picture(photo, line).exists()]
+            for key, (plan, endings) in wanted_by(unseen).items():  # known to the store, but not as a picture
+                missing.setdefault(key, (plan, endings))
+            work += [(photo, plan, endings) for plan, endings in missing.values()]
+        return work
+
+    def cost(self, work: Work) -> int:
+        """About how many model evaluations it is."""
+        return sum(DRAWS[plan.kind].evaluations(plan.settings) for _, plan, _ in work)
+
+    def fill(self, work: Work, bar: Any) -> None:
+        """Draw it, row by row; photos that cannot be used are left out, with the rest of their work."""
+        for photo, plan, endings in work:
+            before = bar.n
+            if photo.name not in self.left_out:
+                bar.set_postfix_str(photo.name)
+                try:
+                    self._add(photo, plan, endings, bar)
+                except UserError as error:
+                    if not isinstance(error, BlackedOutError) and self._loaded is not None:
+                        raise  # the photo is good: something else is wrong
+                    self.left_out[photo.name] = str(error).removeprefix("IMAGE: ").removeprefix("--model: ")
+            # What is not known step by step, and what was left out, moves the bar at once.
+            bar.update(DRAWS[plan.kind].evaluations(plan.settings) - (bar.n - before))
+
+    def _add(self, photo: Photo, plan: EnsemblePlan, endings: Endings, bar: Any) -> None:
+        request, key = self.requests[0], (photo.name, plan.settings.seed)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None
+            self._loaded = key, load(photo, crop=request.crop, seed=plan.settings.seed)
+        loaded = self._loaded[1]
+        restorer = self._restorer(photo, loaded, plan.degradation)
+        if plan.timed and not self._warm:  # the first call of a network takes longer
+            warm = replace(plan.settings, particles=1, steps=1)
+            restorer.images(restorer.particles(warm, steered=False).latents)
+            self._warm = True
+        noise_seed = fixed_noise.picked(request, self.model, self.store.folder) if plan.kind == "fixed-noise" else None
+        content, images = measure(
+            plan,
+            endings,
+            loaded.truth,
+            restorer,
+            self._score,
+            noise_seed=noise_seed,
+            progress=lambda state: bar.update(len(state.x_t)),
+        )
+        self._save_pictures(photo, plan, loaded.truth, restorer.shown, images)
+        self.store.add(photo, plan.key, content, self._features.row(images, loaded.truth))
+
+    def _restorer(self, photo: Photo, loaded: LoadedPhoto, degradation: str) -> BenchRestorer:
+        request = self.requests[0]
+        text = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+        if request.study.task == "inpaint":
+            return hole_filler(loaded.truth, degradation, self.model, **text)
+        return super_resolver(
+            loaded.low(degradation),
+            self.model,
+            **text,
+            noise_level=request.noise_level,
+            hints=None if request.hints is None else request.hints.read(photo.stems),
+        )
+
+    def _pictured(self, requests: Sequence[StudyRequest]) -> list[tuple[Line, int]]:
+        """The lines whose pictures are kept, of the first seed."""
+        return [(line, r.grid.seed[0]) for r in requests if r.study.pictures for line in self.lines(r)]
+
+    def _picture(self, photo: Photo, line: Line) -> Path:
+        return self.store.folder / "images" / photo.name / f"{line.key}.png"
+
+    def _save_pictures(
+        self, photo: Photo, plan: EnsemblePlan, truth: np.ndarray, shown: np.ndarray, images: Images
+    ) -> None:
+        for line, seed in self._pictured(self.requests):
+            path, known = self._picture(photo, line), (line.particles, line.ending)
+            if line.with_seed(seed).key == plan.key and known in images:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_png(path.with_name("truth.png"), truth)
+                save_png(path.with_name("low.png"), shown)
+                save_png(path, images[known])
+
+    def report(self, request: StudyRequest, photos: Sequence[Photo], folder: Path) -> dict[str, Any]:
+        """Write `report.json`, `report.md` and the plot of a study from the store into a folder.
+
+        Raises:
+            UserError: None of the photos can be used.
+        """
+        done = [photo.name for photo in photos if photo.name not in self.left_out]
         if not done:
-            name, why = next(iter(left_out.items()))
+            name, why = next(iter(self.left_out.items()))
             raise UserError(f"none of {len(photos)} photos can be used, such as {name}: {why}")
-        report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
+        study, lines = request.study, self.lines(request)
+        report = {**describe(request.settings, self.model, request.command), "study": request.name}
+        identity = identity_of(request, self.model)
         report["versions"] |= identity["versions"]
-        report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
-        report |= {"degradation": identity["degradation"], **text_of(task, model)}
-        report |= summarise(task.study, lines, plan, rows, [photo.name for photo in done])
+        named = identity["degradations"]
+        report |= {
+            "title": study.title,
+            "about": study.about,
+            "grid": describe_grid(request.grid),
+            "crop": request.crop,
+            "left_out": {name: why for name, why in self.left_out.items() if name in {p.name for p in photos}},
+            "degradation": {name: named[name] for name in request.grid.degradation if name in named},
+            **text_of(request, self.model),
+            **summarise(study, lines, request.grid.seed, self.store, done),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
         write_atomically(folder / "report.md", lambda p: p.write_text(render(report)))
-        save_plot(folder / f"{task.name}.png", task.study.plot, report, lines, folder)
-    return report
-
-
-class _Job:
-    """The missing rows of a study, one after the other."""
-
-    def __init__(
-        self,
-        task: Task,
-        lines: Sequence[Line],
-        plan: Mapping[str, Draw],
-        model: Model,
-        rows: Rows,
-        folder: Path,
-    ) -> None:
-        self.task, self.lines, self.plan, self.model, self.rows, self.folder = task, lines, plan, model, rows, folder
-        self.draws = {draw.run.key: draw for draw in plan.values()}
-        self._score: Score | None = None
-        self._features: SetFeatures | None = None
-
-    def run(self, photos: Sequence[Photo]) -> dict[str, str]:
-        """Add every missing row; return the photos that cannot be used, and why."""
-        total = sum(self._evaluations(photo, missing=False) for photo in photos)
-        missing = sum(self._evaluations(photo, missing=True) for photo in photos)
-        left_out: dict[str, str] = {}
-        with tqdm(total=total, initial=total - missing, desc=self.task.name, unit="evaluation", smoothing=0.05) as bar:
-            for number, photo in enumerate(photos, start=1):
-                bar.set_postfix_str(f"photo {number} of {len(photos)}")
-                if not any((photo.name, key) not in self.rows for key in self.draws):
-                    continue
-                try:
-                    truth, make_low = load(photo, crop=self.task.crop, seed=self.task.settings.seed)
-                except UserError as error:
-                    left_out[photo.name] = str(error).removeprefix("IMAGE: ")
-                    bar.total -= self._evaluations(photo, missing=True)
-                    continue
-                for draw in [draw for key, draw in self.draws.items() if (photo.name, key) not in self.rows]:
-                    problem = self._problem(photo, truth, make_low, draw.run.degradation)
-                    try:
-                        self._add_row(photo, draw, truth, problem, bar)
-                    except BlackedOutError as error:
-                        left_out[photo.name] = str(error).removeprefix("--model: ")
-                        bar.total -= self._evaluations(photo, missing=True) - draw.run.evaluations
-                        break
-        return left_out
-
-    def _evaluations(self, photo: Photo, *, missing: bool) -> int:
-        keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
-        return sum(self.draws[key].run.evaluations for key in keys)
-
-    def _problem(
-        self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
-    ) -> EnsembleProblem:
-        task = self.task
-        prompt, negative_prompt = task.prompt, task.negative_prompt
-        if task.study.task == "inpaint":
-            hole = center_box(*truth.shape[:2], **HOLES[name])
-            return inpainting_problem(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
-        return super_resolution_problem(
-            make_low(name),
-            self.model,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            noise_level=task.noise_level,
-            hints=None if task.hints is None else task.hints.read(photo.stems),
-        )
-
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, problem: EnsembleProblem, bar: Any) -> None:
-        settings = draw.run.settings
-        if self._score is None:
-            device, metrics = str(self.model.device), self.task.metrics
-            self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
-            self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
-            if self.task.study.timed:  # the first call of a network takes longer
-                problem.draw(replace(settings, particles=1, steps=1), steered=False)
-        each = draw.run.evaluations // settings.steps
-        content, images = measure(
-            draw, truth, problem, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
-        )
-        if self._features is not None:
-            content["features"] = self._features.row(images, truth)
-        if self.task.study.pictures:
-            self._save_images(photo, draw, truth, problem.shown, images)
-        self.rows.add(
-            {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
-        )
-
-    def _save_images(
-        self,
-        photo: Photo,
-        draw: Draw,
-        truth: np.ndarray,
-        shown: np.ndarray,
-        images: Mapping[tuple[int, str], np.ndarray],
-    ) -> None:
-        folder = self.folder / "images" / photo.name
-        folder.mkdir(parents=True, exist_ok=True)
-        save_png(folder / "truth.png", truth)
-        save_png(folder / "low.png", shown)
-        for line in self.lines:
-            if self.plan[line.run.key].run.key == draw.run.key:
-                save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
-
-
-def _with_bandwidth(grid: Grid, model: Model) -> Grid:
-    values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
-    if len(set(values)) < len(values):
-        raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
-    return replace(grid, bandwidth=values)
-
-
-def _first(settings: Settings, grid: Grid) -> Settings:
-    """The settings with the first value of everything in the grid; all other values are checked, too."""
-    names = ("particles", "steps", "sampler", "bandwidth", "cutoff", "patch_size", "guidance", "kernel")
-    for name in names:
-        for value in getattr(grid, name):
-            replace(settings, **{name: value})  # raises by name what is out of range
-    return replace(settings, **{name: getattr(grid, name)[0] for name in names})
-
-
-def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:
-    """Refuse photos that are other ones than those of the rows with their names."""
-    known = {row["photo"]: (row["index"], row["digest"]) for row in rows}
-    for photo in photos:
-        if photo.name in known and known[photo.name] != (photo.index, photo.digest):
-            raise UserError(
-                f"--output: {str(folder)!r} holds rows of another {photo.name}, or of one at another place of the "
-                "sorted list; give another folder"
-            )
+        save_plot(folder / f"{request.name}.png", study.plot, report, lines, self.store.folder)
+        return report

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from real.bench.evaluate import evaluate_folder
+from real.bench.everything import run_everything
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
 from real.cli import common
-from real.cli.task import task_of
+from real.cli.task import requests_of
 from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -49,21 +50,29 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
-    """A study, or the list of them."""
+    """A study, all of them, or the list of them."""
     if options.list:
         print(list_studies())
         return 0
-    task = task_of(options, common.command_line(arguments))
+    requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    model = common.model_of(options, task=task.study.task)
+    if options.study == "all":
+        with common.memory_errors():
+            run_everything(requests, lambda task: common.model_of(options, task=task), folder)
+        print(f"{folder / 'index.md'} names the reports of {len(requests)} studies")
+        return 0
+
+    (request,) = requests
+    model = common.model_of(options, task=request.study.task)
     with common.memory_errors():
-        report = run_study(task, model, folder)
+        report = run_study(request, model, folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
-        print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")
+        p = "" if psnr["p"] is None else f" (p = {psnr['p']:.2g})"
+        print(f"{psnr['mean']:+.2f} dB{p}  {pair['what']}")
     for name, why in report["left_out"].items():
         print(f"left out: {name}: {why}")
-    print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+    print(f"{folder / 'report.md'}, report.json and {request.name}.png written; {report['photos']} photos")
     return 0
 
 

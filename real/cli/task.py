@@ -1,4 +1,4 @@
-"""From the options of `python -m real bench` to a task: what is missing or does not fit is said here."""
+"""From the options of `python -m real bench` to requests: what is missing or does not fit is said here."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from dataclasses import replace
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
 from real.bench.paper import paper_rows
-from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
+from real.bench.photos import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
-from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.request import StudyRequest
+from real.bench.studies import ORDER, STUDIES
 from real.cli.backbones import hint_places_of, recipe_of
 from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.settings import Settings
 
-__all__ = ["task_of"]
+__all__ = ["request_of", "requests_of"]
+
+NOISE_PHOTOS = 8
 
 
-def task_of(options: argparse.Namespace, command: str) -> Task:
-    """What the options ask for.
+def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]:
+    """What the options ask for: one study, or all of them, each with the values that are given.
 
     Args:
         options: Of `python -m real bench`, parsed.
@@ -30,8 +32,20 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
+    if options.study != "all":
+        return [request_of(options, command)]
+    if options.pairs is not None or options.degradation is not None:
+        name = "pairs" if options.degradation is None else "degradation"
+        raise UserError(f"--{name}: `bench all` degrades good photos, each study in its way; give --photos alone")
+    # A model that was named does super-resolution; inpainting has the bundled one.
+    names = [name for name in ORDER if options.model is None or STUDIES[name].task == "sr"]
+    return [request_of(argparse.Namespace(**{**vars(options), "study": name}), command) for name in names]
+
+
+def request_of(options: argparse.Namespace, command: str) -> StudyRequest:
+    """What the options ask of one study; see `requests_of`."""
     if options.study not in STUDIES:
-        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)} (see bench --list)")
+        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)}, all (see bench --list)")
     recipe = recipe_of(options)
     study = _beside(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
@@ -52,20 +66,30 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
         grid = replace(grid, degradation=("pairs",))
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return Task(
+    return StudyRequest(
         options.study,
         study,
         grid,
-        Settings(strength=options.strength, seed=options.seed),
+        Settings(strength=options.strength),
         find_pairs(options.pairs) if options.photos is None else find_photos(options.photos),
         crop=options.crop,
         limit=options.limit,
         metrics=tuple(options.metrics),
         command=command,
+        noise_photos=_noise_photos(options),
         hints=hints,
         noise_level=options.noise_level,
         **_text(options, recipe),
     )
+
+
+def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
+    """The first photos on which the fixed noise is picked; those that are judged may not be among them."""
+    if options.noise_photos is None:
+        return ()
+    if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
+        raise UserError("--noise-photos: a noise that is picked on the photos of --photos proves nothing; give others")
+    return tuple(find_photos(options.noise_photos)[:NOISE_PHOTOS])
 
 
 def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:

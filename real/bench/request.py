@@ -1,0 +1,162 @@
+"""What a study was asked for: whether a model can do it, and what its rows depend on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from real.backbones.hints import HintPlaces
+from real.bench.adapter import takes_opponents
+from real.bench.photos import Photo, describe_degradations
+from real.bench.plan import OF_MODELS_BANDWIDTH, Grid, Line, Study
+from real.errors import UserError
+from real.models.latent import LatentModel
+from real.models.pipeline import PipelineModel
+from real.opening import Model
+from real.records.provenance import describe
+from real.restorers.upscaling import NOISE_LEVEL, check_noise_level
+from real.settings import Settings
+
+__all__ = ["StudyRequest", "check_model", "identity_of", "lines_of", "text_of"]
+
+UPSCALER = "x4-upscaler"
+METHOD = ("particles", "steps", "sampler", "bandwidth", "cutoff", "patch_size", "guidance", "kernel", "seed")
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What `python -m real bench` was asked for.
+
+    Attributes:
+        name: Of the study.
+        study: The study.
+        grid: Its grid, as asked for; see `fill_grid`.
+        settings: Of every run, where the grid says nothing: the strength.
+        photos: All photos or pairs of the folder.
+        crop: Side of the centre crop of the truth in pixels; None: the whole.
+        limit: Only the first photos by name.
+        metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score` and `real.bench.sets`.
+        command: For the record.
+        noise_photos: Photos on which the fixed noise is picked; without any there is no such line.
+        hints: Where more is known of the photos, for DiffBIR and SeeSR.
+        prompt: What is to be seen, for pipelines; None: empty. DiffBIR and SeeSR have their texts in the recipe.
+        negative_prompt: What to move away from, likewise; needs guidance above 1.
+        noise_level: Of the x4 upscaler; None: its default.
+    """
+
+    name: str
+    study: Study
+    grid: Grid
+    settings: Settings
+    photos: Sequence[Photo]
+    crop: int | None = None
+    limit: int | None = None
+    metrics: tuple[str, ...] = ()
+    command: str = ""
+    noise_photos: tuple[Photo, ...] = ()
+    hints: HintPlaces | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    noise_level: int | None = None
+
+    def for_model(self, model: Model) -> StudyRequest:
+        """The same with the model's bandwidth in the grid, and the grid's first values in the settings.
+
+        Raises:
+            UserError: The model's bandwidth is given as a number, too.
+            ValueError: A value of the grid is out of range.
+        """
+        values = tuple(_number_of(h, model) for h in self.grid.bandwidth)
+        if len(set(values)) < len(values):
+            raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
+        grid = replace(self.grid, bandwidth=values)
+        for name in METHOD:
+            for value in getattr(grid, name):
+                replace(self.settings, **{name: value})  # raises by name what is out of range
+        first = {name: getattr(grid, name)[0] for name in METHOD}
+        return replace(self, grid=grid, settings=replace(self.settings, **first))
+
+
+def _number_of(bandwidth: float | str, model: Model) -> float | str:
+    """A bandwidth with the model's in place of its name, to four digits."""
+    factor = OF_MODELS_BANDWIDTH.get(str(bandwidth))
+    return bandwidth if factor is None else float(f"{factor * model.bandwidth:.4g}")
+
+
+def lines_of(request: StudyRequest, model: Model) -> list[Line]:
+    """The lines of a study that a model can draw: pipelines run their own sampler, which no opponent enters."""
+    lines = request.study.lines(request.settings, request.grid)
+    if request.study.timed:
+        lines = [replace(line, ensemble=replace(line.ensemble, timed=True)) for line in lines]
+    return [
+        line
+        for line in lines
+        if takes_opponents(model, [line.ensemble.kind])
+        and (line.ensemble.kind != "fixed-noise" or request.noise_photos)
+    ]
+
+
+def check_model(request: StudyRequest, model: Model) -> None:
+    """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
+
+    Raises:
+        UserError: The model takes no text or noise; guidance below 1, or a negative prompt and no guidance.
+        ValueError: The noise level is out of range.
+
+    Warns:
+        UserWarning: If prompt and negative prompt are the same, so that guidance above 1 changes nothing.
+    """
+    guidance = request.grid.guidance
+    reads_text, upscales = isinstance(model, PipelineModel), model.family == UPSCALER
+    for name, taken, who in (
+        ("prompt", reads_text, "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
+        ("negative_prompt", reads_text, "models that read text, as --prompt does"),
+        ("noise_level", upscales, "the x4 upscaler"),
+    ):
+        if getattr(request, name) is not None and not taken:
+            raise UserError(f"--{name.replace('_', '-')}: it belongs to {who}; leave it out")
+    if upscales and isinstance(model, PipelineModel) and request.noise_level is not None:
+        check_noise_level(request.noise_level, model)
+    if not isinstance(model, LatentModel) and min(guidance) < 1.0:
+        raise UserError(f"--guidance: got {min(guidance):g}; this model guides above 1 only (1: no guidance)")
+    if request.negative_prompt and 1.0 in guidance:
+        raise UserError("--negative-prompt: it acts through guidance alone; give --guidance above 1 only, without 1")
+    text = text_of(request, model)
+    if text and text["prompt"] == text["negative_prompt"] and max(guidance) > 1.0:
+        warnings.warn("--guidance: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
+
+
+def text_of(request: StudyRequest, model: Model) -> dict[str, Any]:
+    """What a pipeline is told beside the photo, as used; of other models nothing."""
+    if not isinstance(model, PipelineModel):
+        return {}
+    text: dict[str, Any] = {"prompt": request.prompt or "", "negative_prompt": request.negative_prompt or ""}
+    if model.family == UPSCALER:
+        text["noise_level"] = NOISE_LEVEL if request.noise_level is None else request.noise_level
+    return text
+
+
+def identity_of(request: StudyRequest, model: Model) -> dict[str, Any]:
+    """What rows of any study depend on, besides the photo and the ensemble, which they name themselves.
+
+    Args:
+        request: What was asked for.
+        model: The model.
+    """
+    identity = {**describe(request.settings, model, ""), **text_of(request, model)}
+    del identity["settings"], identity["command"]
+    identity["versions"] |= {name: version(name) for name in ("scipy", "scikit-image")}
+    if isinstance(model, PipelineModel):
+        identity["vae_tiling"] = bool(model.pipe.vae.use_tiling)
+    if request.hints is not None:
+        identity["hints"] = request.hints.describe()
+    if request.noise_photos:
+        identity["noise_photos"] = [photo.digest for photo in request.noise_photos]
+    return identity | {
+        "crop": request.crop,
+        "metrics": sorted(request.metrics),
+        "degradations": describe_degradations(),
+    }
