@@ -29,9 +29,12 @@ __all__ = ["BenchRestorer", "LatentParts", "hole_filler", "parts_of", "super_res
 super_resolver = super_resolution_problem
 
 
-def hole_filler(truth: np.ndarray, hole: str, model: Model, **text: str | None) -> BenchRestorer:
+def hole_filler(
+    truth: np.ndarray, hole: str, model: Model, *, prompt: str | None = None, negative_prompt: str | None = None
+) -> BenchRestorer:
     """A restorer of what `hole`, a name in `real.bench.photos.HOLES`, hides of a photo, RGB uint8 (H, W, 3)."""
-    return inpainting_problem(truth, center_box(*truth.shape[:2], **HOLES[hole]), model, **text)
+    mask = center_box(*truth.shape[:2], **HOLES[hole])
+    return inpainting_problem(truth, mask, model, prompt=prompt, negative_prompt=negative_prompt)
 
 
 @dataclass(frozen=True)

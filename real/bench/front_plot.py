@@ -92,7 +92,8 @@ def place_names(
 ) -> list[Annotation]:
     """Write each point's name at the nearest place where it covers no point and no other name."""
     points = [_point(line, perception) for line in lines]
-    front, renderer = pareto(points), axes.figure.canvas.get_renderer()  # type: ignore[union-attr]
+    canvas: Any = axes.figure.canvas
+    front, renderer = pareto(points), canvas.get_renderer()
     dots = axes.transData.transform(points)
     taken: list[Any] = []
     names = []

@@ -51,8 +51,8 @@ def measure(
     """
     if plan.kind == "bicubic":
         image = bicubic(restorer.shown)
-        results = {(n, ending): (score(image, truth), image, None) for n, ends in wanted.items() for ending in ends}
-        return _row(results, dict.fromkeys(results, 0)), dict.fromkeys(results, image)
+        found = {(n, ending): (score(image, truth), image, None) for n, ends in wanted.items() for ending in ends}
+        return _row(found, dict.fromkeys(found, 0)), dict.fromkeys(found, image)
 
     meter = Meter(restorer.model.device)
     with meter.part("sample"):

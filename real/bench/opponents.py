@@ -9,7 +9,6 @@ and the network is given.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -100,7 +99,7 @@ def renoise(restorer: BenchRestorer, settings: Settings, *, steered: bool = Fals
     n, total = settings.particles, parts.schedule.num_train_timesteps
     noise = parts.noise(n + 1)  # the last is fresh: no particle started from it
     result = mean_then_renoise(
-        partial(_without_schedule, parts),
+        parts.sample,
         parts.denoiser,
         noise[:n],
         noise[n:],
@@ -111,11 +110,6 @@ def renoise(restorer: BenchRestorer, settings: Settings, *, steered: bool = Fals
     )
     early = sum(steering_strength(t, total, strength=1.0, cutoff=settings.cutoff) > 0 for t in parts.timesteps)
     return result.x0, _weight(settings) * (n * early + result.num_model_evaluations - early)
-
-
-def _without_schedule(parts: LatentParts, denoiser: object, x_T: torch.Tensor, **options: object) -> object:
-    options.pop("schedule")  # the parts' own, which `mean_then_renoise` hands on
-    return parts.sample(denoiser, x_T, **options)
 
 
 class _FewerGoOn(Exception):
@@ -152,7 +146,8 @@ class _Watch:
 
     def __init__(self, grid: tuple[int, ...], total: int, cutoff: float) -> None:
         self.steered_after = [steering_strength(t, total, strength=1.0, cutoff=cutoff) > 0 for t in (*grid[1:], 0)]
-        self.evaluations, self.state, self.keep = 0, None, 1
+        self.evaluations, self.keep = 0, 1
+        self.state: SamplerState | None = None
 
     def __call__(self, state: SamplerState) -> None:
         self.state, n = state, len(state.x_t)
@@ -170,7 +165,9 @@ class _Watch:
 
     def survivors(self) -> torch.Tensor:
         """The particles that go on, those whose clean predictions are nearest to the mean, in their order."""
+        assert self.state is not None  # it is called after a step
         x0 = self.state.x0_steered
         distances = (x0 - x0.mean(0)).square().flatten(1).sum(1)
         nearest = distances.argsort(stable=True)[: self.keep].sort().values
-        return self.state.x_next[nearest]
+        survivors: torch.Tensor = self.state.x_next[nearest]
+        return survivors

@@ -179,13 +179,14 @@ class StudyRunner:
 
     def _restorer(self, photo: Photo, loaded: LoadedPhoto, degradation: str) -> BenchRestorer:
         request = self.requests[0]
-        text = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+        prompt, negative_prompt = request.prompt, request.negative_prompt
         if request.study.task == "inpaint":
-            return hole_filler(loaded.truth, degradation, self.model, **text)
+            return hole_filler(loaded.truth, degradation, self.model, prompt=prompt, negative_prompt=negative_prompt)
         return super_resolver(
             loaded.low(degradation),
             self.model,
-            **text,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
             noise_level=request.noise_level,
             hints=None if request.hints is None else request.hints.read(photo.stems),
         )

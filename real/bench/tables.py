@@ -119,7 +119,7 @@ def table5(base: Settings, grid: Grid) -> list[Line]:
 def table5_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """As `against_first`, then more particles against fewer at the same size of the patch."""
     steered = {(line.ensemble.settings.patch_size, line.ensemble.settings.particles): line for line in lines[1:]}
-    first = lines[1].run.settings.particles
+    first = lines[1].particles
     more = [(line, steered[p, first]) for (p, n), line in steered.items() if n != first]
     return against_first(lines) + [
         LinePair(a.key, b.key, f"{a.label}: against {b.label}") for a, b in more if b is not lines[1]
