@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.bench.ensembles import Ensemble  # noqa: E402
+from real.bench.draws import draw_ensemble  # noqa: E402
+from real.bench.endings import evaluations_of  # noqa: E402
+from real.bench.ensembles import DrawnEnsemble  # noqa: E402
 from real.bench.evaluate import summarise, table  # noqa: E402
-from real.bench.measure import _draw  # noqa: E402
-from real.bench.outcomes import evaluations_of  # noqa: E402
-from real.bench.plan import Run  # noqa: E402
+from real.bench.plan import EnsemblePlan  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
@@ -29,8 +30,8 @@ def low(photo: np.ndarray) -> np.ndarray:
     return Degradation()(photo, np.random.default_rng(0))
 
 
-def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> Ensemble:
-    return _draw(Run("kds", settings, "simple"), photo, LowResolution(low, tiny), distortion, None)
+def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> DrawnEnsemble:
+    return draw_ensemble(EnsemblePlan("kds", settings, "simple"), photo, LowResolution(low, tiny), distortion)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
@@ -42,6 +43,7 @@ def test_it_is_the_early_choice_of_the_studies(
     for seed in (0, 1):
         settings = replace(SETTINGS, sampler=sampler, cutoff=cutoff, seed=seed)
         whole = of_the_studies(settings, photo, low, tiny)
+        settings = replace(settings, seed=photo_seed(seed, low))
         early = sample(tiny, padded_condition(low, tiny), replace(settings, early_choice=True))
         assert early.chosen == whole.early_choice(N)
         assert early.early
@@ -49,7 +51,7 @@ def test_it_is_the_early_choice_of_the_studies(
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
         usual = sample(tiny, padded_condition(low, tiny), settings)
         assert usual.chosen_at_cutoff == early.chosen_at_cutoff == early.chosen
-        assert early.evaluations == evaluations_of(Run("kds", settings, "simple"), "early", whole.until_cutoff)
+        assert early.evaluations == evaluations_of(EnsemblePlan("kds", settings, "simple"), "early", N, whole)
         differs |= early.chosen != 0
     assert differs  # of several seeds: not always the first particle
 

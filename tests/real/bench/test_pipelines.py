@@ -17,17 +17,17 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
 from real.api import inpaint, open_model, super_resolution_problem, super_resolve  # noqa: E402
-from real.bench.ensembles import Ensemble  # noqa: E402
-from real.bench.measure import _draw  # noqa: E402
-from real.bench.outcomes import evaluations_of  # noqa: E402
+from real.bench.draws import draw_ensemble  # noqa: E402
+from real.bench.endings import evaluations_of  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
-from real.bench.plan import Run, fill_grid  # noqa: E402
+from real.bench.plan import EnsemblePlan, fill_grid  # noqa: E402
+from real.bench.request import StudyRequest, check_model, text_of  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import Task, check_model, text_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
+from real.images.seeds import degradation_rng, photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
@@ -100,7 +100,7 @@ def of_the_pipeline(problem: Any, settings: Settings, *, steered: bool, which: s
             **hooks,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
-            generator=particle_generators(count, seed=settings.seed),
+            generator=particle_generators(count, seed=photo_seed(settings.seed, problem.shown)),
             output_type="np",
         ).images
     unchoose_early(model.unet)
@@ -184,13 +184,14 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
     problem, chosen = make(kind), set()
     for seed in range(4):
         settings = replace(SETTINGS, sampler=sampler, bandwidth=20.0, cutoff=0.6, seed=seed)
-        whole = _draw(Run("kds", settings, "simple"), photo, problem, distortion, None)
+        steered, alone = (EnsemblePlan(kind, settings, "simple") for kind in ("kds", "plain"))
+        whole = draw_ensemble(steered, photo, problem, distortion)
         early = problem.particles(replace(settings, early_choice=True))
         assert whole.early_choice(N) == early.chosen
         assert 0 < whole.until_cutoff < STEPS
-        assert early.evaluations == evaluations_of(Run("kds", settings, "simple"), "early", whole.until_cutoff)
+        assert early.evaluations == evaluations_of(steered, "early", N, whole)
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
-        plain = _draw(Run("plain", settings, "simple"), photo, problem, distortion, None)
+        plain = draw_ensemble(alone, photo, problem, distortion)
         assert (plain.until_cutoff, plain.early_choice(N) in range(N)) == (whole.until_cutoff, True)
         chosen.add(early.chosen)
     assert len(chosen) > 1  # of several seeds: not always the same one
@@ -200,7 +201,7 @@ def test_without_steering_the_state_at_the_cutoff_is_the_plain_prediction(make: 
     problem, states = make("inpainter"), []
     settings = replace(SETTINGS, bandwidth=20.0)
     problem.particles(settings, steered=False, progress=states.append)
-    ensemble: Ensemble = _draw(Run("plain", settings, "simple"), photo, problem, distortion, None)
+    ensemble = draw_ensemble(EnsemblePlan("plain", settings, "simple"), photo, problem, distortion)
     last = [state for state in states if state.t >= 300][-1]
     assert ensemble.until_cutoff == last.num_model_evaluations == 2  # t = 751, 501, 251 and 1
     assert torch.equal(ensemble.at_cutoff, last.x0_pred)
@@ -219,16 +220,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path, **changes: Any) -> Task:
+def task_of(name: str, photos: Path, **changes: Any) -> StudyRequest:
     small = {"steps": [2], "bandwidth": [20.0], "particles": [2]}
     small |= {
         "table4": {"particles": [1, 2]},
-        "front": {"particles": [1, 2], "steps": [3], "sampler": ["ddim"]},
+        "front": {"budget": [10]},
+        "attribution": {"seed": [0]},
         "table6": {"guidance": [1.0, 2.0]},
     }.get(name, {})
     own = {key: changes.pop(key) for key in ("guidance", "cutoff") if key in changes}
     grid = fill_grid(STUDIES[name], {**small, **own})
-    return Task(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
+    return StudyRequest(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -252,9 +254,9 @@ def test_table3_scores_what_inpaint_paints(models: Callable[..., Any], photos: P
         how = how if key.startswith("kds") else replace(how, strength=0.0)
         painted = inpaint(truth, hole, model=model, settings=how, prompt="a cat")
         expected = distortion(painted.image, truth)
-        got = row["outcomes"]["2"]["choice"]
-        assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-6)
-    assert len({row["outcomes"]["2"]["choice"]["psnr_rgb"] for row in rows.values()}) == 4  # the rows differ
+        got = row["scores"]["2"]["choice"]
+        assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert len({row["scores"]["2"]["choice"]["psnr_rgb"] for row in rows.values()}) == 4  # the rows differ
     text = (tmp_path / "report.md").read_text()
     assert 'Prompt "a cat", negative prompt ""' in text
     assert "guidance changes nothing" not in text
@@ -272,14 +274,15 @@ def test_super_resolution_studies_run_with_the_upscaler(
         reports[name] = run_study(task_of(name, photos, limit=1, **text), model, tmp_path / name)
     lines = {name: {line["key"]: line for line in report["lines"]} for name, report in reports.items()}
     truth = truth_of(photos, "0.png")
-    low = Degradation()(truth, np.random.default_rng([0, 0]))
+    low = Degradation()(truth, degradation_rng(0, truth))
     settings = Settings(particles=2, steps=2, bandwidth=20.0)
     expected = distortion(super_resolve(low, model=model, settings=settings).image, truth)["psnr_rgb"]
-    assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected)
+    assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected, abs=1e-5)
     assert all(line["scores"]["seconds"]["mean"] > 0 for line in lines["table4"].values())
-    # S = 3, at t = 667, 334 and 1: two evaluations of two particles at or above 0.3, then one of one
-    for key in ("plain-ddim-3-2-early", "kds-ddim-3-2-0.3-early"):
-        assert lines["front"][key]["evaluations"] == 2 * 2 + 1
+    # S = 5: four evaluations of two particles at or above 0.3, then one of one
+    assert lines["front"]["early-10"]["evaluations"] == 4 * 2 + 1
+    assert lines["front"]["average-10"]["evaluations"] == lines["front"]["2S-10"]["evaluations"] == 10
+    assert not {"HDS-10", "renoise-10", "funnel-10"} & lines["front"].keys()  # a pipeline runs its own sampler
     costs = {key: line["evaluations"] for key, line in lines["table6"].items()}
     assert costs == {"plain-w-2": 4, "kds-w-2": 8, "plain-w-3": 4, "kds-w-3": 8}
     scores = {key: line["scores"]["psnr_rgb"]["mean"] for key, line in lines["table6"].items()}
