@@ -70,7 +70,7 @@ def parts_of(restorer: BenchRestorer, settings: Settings, *, noise_seed: int | N
         ValueError: The model is a pipeline, which runs its own sampler.
     """
     if not isinstance(restorer, LatentProblem):
-        raise ValueError(f"model: {restorer.model!r} runs a sampler of its own; this line needs one in LDM's shape")
+        raise ValueError(f"restorer must have a model in LDM's shape, got {type(restorer).__name__}, which samples itself")
     model, condition = restorer.model, restorer.condition
     height, width = condition.shape[-2:]
     seed = photo_seed(settings.seed, restorer.shown) if noise_seed is None else noise_seed
