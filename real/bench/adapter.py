@@ -70,7 +70,8 @@ def parts_of(restorer: BenchRestorer, settings: Settings, *, noise_seed: int | N
         ValueError: The model is a pipeline, which runs its own sampler.
     """
     if not isinstance(restorer, LatentProblem):
-        raise ValueError(f"restorer must have a model in LDM's shape, got {type(restorer).__name__}, which samples itself")
+        name = type(restorer).__name__
+        raise ValueError(f"restorer must have a model in LDM's shape, got {name}, which samples itself")
     model, condition = restorer.model, restorer.condition
     height, width = condition.shape[-2:]
     seed = photo_seed(settings.seed, restorer.shown) if noise_seed is None else noise_seed

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
 from real.bench.metrics import METRICS
@@ -20,6 +21,7 @@ __all__ = ["draw_front", "pareto"]
 INK, GREY, FAINT = "#22262b", "#8a949e", "#e4e8ec"
 COLOURS = ("#6a2c91", "#2c7fb8", "#009e9e", "#e07b00", "#2fae48", "#d1495b", "#7f5539", "#5b6770")
 AROUND = 24  # directions in which a name may stand
+DOT = 7  # pixels from a dot to a name, at least
 FAR = (7, 11, 16, 22, 30, 40, 52, 66)  # points from the dot
 
 
@@ -109,7 +111,8 @@ def place_names(
             fontweight="bold" if i in front else "normal",
             color=colours[lines[i]["group"]],
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2},
-            zorder=2,
+            zorder=4,
+            path_effects=[withStroke(linewidth=2.0, foreground="white")],  # the front may run below
         )
         for offset in _offsets():
             name.set_position(offset)
@@ -117,7 +120,7 @@ def place_names(
             # of the text alone: the line to the point may cross another one
             box = super(Annotation, name).get_window_extent(renderer).padded(1.5)
             inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-            hits_dot = any(box.padded(3).contains(*dot) for dot in dots)
+            hits_dot = any(box.padded(DOT).contains(*dot) for dot in dots)
             if inside and not hits_dot and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
@@ -128,4 +131,5 @@ def place_names(
 def _offsets() -> list[tuple[float, float]]:
     """Places around a point, near ones first; further out to the sides, as names are wide."""
     angles = np.linspace(0.0, 2.0 * np.pi, AROUND, endpoint=False)
-    return [(2.2 * far * float(np.cos(a)), far * float(np.sin(a))) for far in FAR for a in angles]
+    above = sorted(angles, key=lambda a: -np.sin(a))  # most names of a line of points read best above it
+    return [(2.2 * far * float(np.cos(a)), far * float(np.sin(a))) for far in FAR for a in above]

@@ -102,7 +102,7 @@ def test_a_comparison_scores_what_an_early_choice_would_have_given(
     tiny: LatentModel, photo: np.ndarray, low: np.ndarray
 ) -> None:
     differs = False
-    for seed in range(4):
+    for seed in range(8):
         settings = replace(SETTINGS, seed=seed, cutoff=0.8, particles=8)
         usual = compare(photo, low, tiny, settings)
         early = compare(photo, low, tiny, replace(settings, early_choice=True))

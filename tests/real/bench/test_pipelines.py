@@ -279,8 +279,8 @@ def test_super_resolution_studies_run_with_the_upscaler(
     expected = distortion(super_resolve(low, model=model, settings=settings).image, truth)["psnr_rgb"]
     assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected, abs=1e-5)
     assert all(line["scores"]["seconds"]["mean"] > 0 for line in lines["table4"].values())
-    # S = 5: four evaluations of two particles at or above 0.3, then one of one
-    assert lines["front"]["early-10"]["evaluations"] == 4 * 2 + 1
+    # S = 5, at t = 801 to 1: three evaluations of two particles at or above 0.3, then two of one
+    assert lines["front"]["early-10"]["evaluations"] == 3 * 2 + 2
     assert lines["front"]["average-10"]["evaluations"] == lines["front"]["2S-10"]["evaluations"] == 10
     assert not {"HDS-10", "renoise-10", "funnel-10"} & lines["front"].keys()  # a pipeline runs its own sampler
     costs = {key: line["evaluations"] for key, line in lines["table6"].items()}
@@ -297,7 +297,7 @@ def test_a_resumed_study_is_the_same_and_other_texts_are_refused(
     run_study(task, model, tmp_path)
     whole = {name: (tmp_path / name).read_text() for name in ("rows.jsonl", "report.json", "report.md")}
     lines = whole["rows.jsonl"].splitlines(keepends=True)
-    assert len(lines) == 4
+    assert len(lines) == 6
     (tmp_path / "rows.jsonl").write_text(lines[0] + lines[1] + lines[2][:100])  # as a kill leaves it
     run_study(task, model, tmp_path)
     assert {name: (tmp_path / name).read_text() for name in whole} == whole
@@ -356,8 +356,8 @@ def test_texts_are_named_only_where_a_pipeline_reads_them(models: Callable[..., 
     assert text_of(task, tiny) == {}  # so that folders with rows of such models go on as they were
     assert text_of(task, models("inpainter")) == {"prompt": "", "negative_prompt": ""}
     assert text_of(task, models("upscaler")) == {"prompt": "", "negative_prompt": "", "noise_level": 20}
-    check_model(task, task.grid, tiny)
-    check_model(replace(task, prompt="a cat", noise_level=0), task.grid, models("upscaler"))
+    check_model(task, tiny)
+    check_model(replace(task, prompt="a cat", noise_level=0), models("upscaler"))
 
 
 def test_a_photo_that_the_safety_checker_blacks_out_is_left_out(
