@@ -2,11 +2,12 @@
 
 Ensembles of diffusion particles are moved towards the modes of their own kernel density estimate while they
 are sampled (Hu et al., 2025, arXiv 2507.05604). One module per concept: `kernels`, `bandwidths`, `density`,
-`mean_shift`, `patches`, `steering`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`, `ode`, `modes`,
-`rivals`.
+`mean_shift`, `patches`, `steering`, `strength_schedule`, `selection`, `guidance`, `diffusion`, `schedules`, `samplers`,
+`denoisers`, `ode`, `modes`, `rivals`.
 """
 
 from kds_ref.bandwidths import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref.denoisers import SteeredDenoiser, vp_denoiser
 from kds_ref.density import log_density, log_density_gradient
 from kds_ref.diffusion import (
     add_noise,
@@ -33,7 +34,8 @@ from kds_ref.schedules import (
     time_grid,
 )
 from kds_ref.selection import select_particle
-from kds_ref.steering import KernelDensitySteering, SteeringInfo, steer, steering_strength
+from kds_ref.steering import SteeringInfo, steer
+from kds_ref.strength_schedule import KernelDensitySteering, steering_strength
 
 __version__ = "0.1.0"
 
@@ -46,6 +48,7 @@ __all__ = [
     "ProbabilityFlowODE",
     "SamplerResult",
     "SamplerState",
+    "SteeredDenoiser",
     "SteeringInfo",
     "add_noise",
     "blurring_mean_shift",
@@ -83,4 +86,5 @@ __all__ = [
     "time_grid",
     "unpatchify",
     "velocity",
+    "vp_denoiser",
 ]

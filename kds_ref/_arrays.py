@@ -1,15 +1,15 @@
-"""Checks and conversions that every public function of the package starts with.
+"""Checks and conversions of arrays that every public function of the package starts with.
 
-No equation of the paper lives here. Arrays of any array-API namespace (NumPy, torch, array-api-strict) come
-in, are checked, and go to the maths in at least float32; the caller casts the result back to the dtype that
-came in.
+No equation of the paper lives here. Arrays of any array-API namespace (NumPy, torch, array-api-strict) come in, are
+checked, and go to the maths in at least float32; the caller casts the result back to the dtype that came in.
+
+Checks of shapes, dtypes and devices happen always. Checks of values (finite, in range) need to read the values: on
+an accelerator the program would have to wait for it at every step, so they are left out there (`holds`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 DType: TypeAlias = Any
+
+# Sums of up to this many differences of two values must not overflow either.
+_HEADROOM = 4096.0
 
 
 def prepare(**arrays: Array) -> tuple[Namespace, DType, list[Array]]:
@@ -33,17 +36,10 @@ def prepare(**arrays: Array) -> tuple[Namespace, DType, list[Array]]:
     xp = common_namespace(**arrays)
     first_name, first = next(iter(arrays.items()))
     for name, x in arrays.items():
-        if not xp.isdtype(x.dtype, "real floating"):
-            raise TypeError(f"{name} has dtype {x.dtype}; a real floating dtype is needed: convert it first")
+        check_real_floating(name, x, xp)
         if x.dtype != first.dtype:
-            raise TypeError(
-                f"{name} has dtype {x.dtype} but {first_name} has {first.dtype}; convert one to the other's"
-            )
-        if array_api_compat.device(x) != array_api_compat.device(first):
-            raise ValueError(
-                f"{name} is on device {array_api_compat.device(x)} but {first_name} is on "
-                f"{array_api_compat.device(first)}; move one to the other's device"
-            )
+            raise TypeError(f"{name} must have the dtype of {first_name}, {first.dtype}, got {x.dtype}; convert one")
+        check_same_device(name, x, first_name, first)
     return xp, first.dtype, [to_compute(name, x, xp) for name, x in arrays.items()]
 
 
@@ -51,20 +47,55 @@ def common_namespace(**arrays: Array) -> Namespace:
     """The array-API namespace that all named arrays share; TypeError otherwise."""
     for name, x in arrays.items():
         if not array_api_compat.is_array_api_obj(x):
-            raise TypeError(f"{name} is a {type(x).__name__}; pass an array (NumPy, torch, ...)")
+            raise TypeError(f"{name} must be an array (NumPy, torch, ...), got {type(x).__name__}")
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} must be an array without a mask, got MaskedArray; fill it or leave values out")
     try:
         return array_api_compat.array_namespace(*arrays.values())
     except TypeError as error:
         kinds = ", ".join(f"{name}: {type(x).__module__}" for name, x in arrays.items())
-        raise TypeError(f"arrays of different libraries cannot be mixed ({kinds}); use one") from error
+        raise TypeError(f"arrays must be of one library, got {kinds}; convert them to one") from error
+
+
+def check_real_floating(name: str, x: Array, xp: Namespace) -> None:
+    """TypeError unless an array has a real floating dtype."""
+    if not xp.isdtype(x.dtype, "real floating"):
+        raise TypeError(f"{name} must have a real floating dtype, got {x.dtype}; convert it first")
+
+
+def check_same_device(name: str, x: Array, other_name: str, other: Array) -> None:
+    """ValueError unless two arrays lie on one device."""
+    here, there = array_api_compat.device(x), array_api_compat.device(other)
+    if here != there:
+        raise ValueError(f"{name} must be on the device of {other_name}, {there}, got {here}; move one of them")
+
+
+def check_same_shape(**arrays: Array) -> None:
+    """ValueError unless all named arrays have one shape."""
+    (first_name, first), *others = arrays.items()
+    for name, x in others:
+        if tuple(x.shape) != tuple(first.shape):
+            raise ValueError(f"{name} must have the shape of {first_name}, {tuple(first.shape)}, got {tuple(x.shape)}")
+
+
+def check_points(name: str, x: Array) -> None:
+    """ValueError unless an array has axes (..., points, dimensions)."""
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"{name} must have axes (..., points, dimensions), none empty, got shape {tuple(x.shape)}")
 
 
 def to_compute(name: str, x: Array, xp: Namespace) -> Array:
     """Cast to at least float32 and check that every value is finite; the input is never written to."""
     x = xp.astype(x, xp.float32, copy=False) if xp.finfo(x.dtype).bits < 32 else x
-    # Maximum and minimum pass NaN on: two looks at x and no array as large as x.
-    if 0 not in x.shape and not holds(lambda v: xp.isfinite(xp.max(v)) & xp.isfinite(xp.min(v)), x, xp):
-        raise ValueError(f"{name} of shape {tuple(x.shape)} holds NaN or infinity; all values must be finite")
+    if 0 in x.shape:
+        return x
+    # Maximum and minimum pass NaN on, which no comparison holds of: two looks at x and no array as large as x.
+    most = float(xp.finfo(x.dtype).max) / _HEADROOM
+    if not holds(lambda v: (xp.max(v) <= most) & (xp.min(v) >= -most), x, xp):
+        raise ValueError(
+            f"{name} must hold finite numbers (at most {most:.2g} in size), got NaN, infinity or more in shape "
+            f"{tuple(x.shape)}"
+        )
     return x
 
 
@@ -81,19 +112,25 @@ def trailing(values: float | Array, count: int, xp: Namespace) -> float | Array:
     return values
 
 
-def holds(condition: Callable[[Array], Array], x: Array, xp: Namespace) -> bool:
-    """Whether a condition is true of every value; True without a look where a compiler or vmap hides them.
+def root(squares: Array, xp: Namespace) -> Array:
+    """Square roots whose gradient at 0 is 0, not the infinity that turns into NaN one step further back."""
+    zero = squares == 0.0
+    return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squares)))
+
+
+def holds(condition: Callable[[Array], Array], x: Array, xp: Namespace, *, unseen: bool = True) -> bool:
+    """Whether a condition is true of every value; `unseen` where the values cannot be looked at, or at a cost.
 
     torch.compile, torch.func.vmap and jax.jit run the code on stand-ins for the values to come. No choice can be
-    made by a value then, so checks of values are left out; checks of shape and dtype stay.
+    made by a value then, and on an accelerator each look would be a synchronisation.
     """
-    if is_compiling(xp):
-        return True
+    if is_compiling(xp) or on_accelerator(x):
+        return unseen
     met = xp.all(condition(x))
     try:
         return bool(met)
     except (RuntimeError, TypeError):  # vmap; a tracer of JAX
-        return True
+        return unseen
 
 
 def is_compiling(xp: Namespace) -> bool:
@@ -102,74 +139,19 @@ def is_compiling(xp: Namespace) -> bool:
     return compiler is not None and bool(compiler.is_compiling())
 
 
+def on_accelerator(x: Array) -> bool:
+    """Whether an array lies on a device that works beside the CPU, as torch's devices say by their type.
+
+    Checks of values and the size of blocks depend on it. What says nothing counts as the CPU: all checks run there.
+    """
+    return getattr(array_api_compat.device(x), "type", "cpu") != "cpu"
+
+
 def to_numpy(x: Array, xp: Namespace) -> NDArray[np.float64]:
-    """Copy an array of any library and device to NumPy, in float64."""
-    wide = xp.astype(x, xp.float64, copy=False)
+    """Copy an array of any library and device, in at least float32, to NumPy in float64."""
+    # Moved first and widened then: not every device has float64.
     if array_api_compat.is_array_api_strict_namespace(xp):  # it has no device called "cpu"
-        view = np.from_dlpack(wide)
+        view = np.from_dlpack(x)
     else:
-        view = np.asarray(array_api_compat.to_device(wide, "cpu"))
+        view = np.asarray(array_api_compat.to_device(x, "cpu"))
     return np.array(view, dtype=np.float64)
-
-
-def check_same_shape(**arrays: Array) -> None:
-    """ValueError unless all named arrays have one shape."""
-    (first_name, first), *others = arrays.items()
-    for name, x in others:
-        if tuple(x.shape) != tuple(first.shape):
-            raise ValueError(
-                f"{name} has shape {tuple(x.shape)} but {first_name} has {tuple(first.shape)}; they must be equal"
-            )
-
-
-def check_number(name: str, value: object, *, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a finite Python float within [low, high], or raise naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass one Python number")
-    number = float(value)
-    if not (-math.inf < number < math.inf and low <= number <= high):  # isfinite would break a graph
-        raise ValueError(f"{name} is {number}; it must be finite and in [{low}, {high}]")
-    return number
-
-
-def check_bandwidth(bandwidth: float, x: Array, xp: Namespace) -> float:
-    """Return the bandwidth as a Python float; it must be positive and a normal number of the maths' dtype."""
-    number = check_number("bandwidth", bandwidth)
-    smallest, largest = float(xp.finfo(x.dtype).smallest_normal), float(xp.finfo(x.dtype).max)
-    if not smallest <= number <= largest:
-        raise ValueError(
-            f"bandwidth is {number}; it must be positive and in [{smallest:.3g}, {largest:.3g}], the normal "
-            f"numbers of {x.dtype}; strength=0 switches steering off"
-        )
-    return number
-
-
-def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> int:
-    """Return a Python int within [low, high], or raise naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass an integer")
-    number = int(value)
-    if number < low or (high is not None and number > high):
-        accepted = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"{name} is {number}; it must be {accepted}")
-    return number
-
-
-def check_flag(name: str, value: object) -> bool:
-    """Return True or False, or raise naming the argument."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is a {type(value).__name__} ({_shown(value)}); pass True or False")
-    return value
-
-
-def _shown(value: object) -> str:
-    """One short line for an error message, whatever came."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def check_callable(name: str, value: object, *, optional: bool = False) -> None:
-    """TypeError unless the value can be called (or is None where that is allowed)."""
-    if not callable(value) and not (optional and value is None):
-        accepted = "a callable or None" if optional else "a callable"
-        raise TypeError(f"{name} is a {type(value).__name__}; pass {accepted}")

@@ -1,4 +1,4 @@
-"""The noise level between the timesteps of a schedule, for the ODE. Used by `schedules` only."""
+"""The noise level between the timesteps of a schedule, for the ODE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kds_ref._arrays import check_number
+from kds_ref._checks import check_number
 
 # PAPER-GAP: the paper writes the ODE with f(t) and g(t) and does not say what they are between timesteps. We
 # join the values of log alpha_bar by a cubic: straight lines would make beta jump at every timestep, and a solver
@@ -19,14 +19,16 @@ def log_level_and_rate(alphas_cumprod: NDArray[np.float64], t: float) -> tuple[f
     """Logarithm of alpha_bar, and beta = -d log alpha_bar / dt at a real time of the schedule."""
     count = int(np.count_nonzero(alphas_cumprod))  # alpha_bar may be 0 at the end, where beta is infinite
     if count < 2:
-        raise ValueError(f"schedule has {count} timestep with alpha_bar > 0; continuous time needs at least two")
+        raise ValueError(f"schedule must have two timesteps with alpha_bar > 0 for continuous time, got {count}")
     time = check_number("t", t, low=0.0, high=count - 1.0)
     n = min(int(time), count - 2)
     part = time - n
+
     start = max(n - 1, 0)
     rates = -np.diff(np.log(alphas_cumprod[start : min(n + 3, count)]))  # of up to three intervals
     before, here, after = _three(rates.tolist(), n - start)
     left, right = _slope(before, here), _slope(here, after)
+
     bend = 3.0 * part**2 - 2.0 * part**3
     rise = part * (1.0 - part) ** 2 * left + bend * here - part**2 * (1.0 - part) * right
     rate = 6.0 * part * (1.0 - part) * here + (1.0 - part) * (1.0 - 3.0 * part) * left

@@ -1,6 +1,6 @@
 """Steps of DPM-Solver++ (Lu et al. 2022): exact in lambda = log(alpha / sigma) but for the data prediction.
 
-Used by `samplers`, for 2S and 2M alike.
+2S and 2M take the same steps.
 """
 
 from __future__ import annotations

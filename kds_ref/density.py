@@ -1,6 +1,6 @@
 """The kernel density estimate (KDS Eq. 1, v1), its logarithm and the gradient of the logarithm.
 
-Steering itself needs only the mean shift; these functions say what it climbs, and serve figures and tests.
+Steering itself needs only the mean shift; these functions say what it climbs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from kds_ref._arrays import Array, holds, trailing
-from kds_ref._pairwise import Problem, check_problem, distance_blocks, log_sum_exp, pairwise_blocks
+from kds_ref._distances import Problem, check_problem, distance_blocks, log_sum_exp, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel, log_profile, log_slope, log_volume
 from kds_ref.mean_shift import weighted_shift
 
@@ -55,6 +55,7 @@ def log_density(
     problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
     xp, n, d = problem.xp, problem.particles.shape[-2], problem.particles.shape[-1]
     sums = [log_sum_exp(log_profile(kernel_, u), xp) for u in distance_blocks(problem)]
+
     h = problem.bandwidth
     log_h = math.log(h) if type(h) is float else trailing(xp.log(h), 1, xp)
     log_norm = math.log(n) + d * log_h + log_volume(kernel_, d)
@@ -99,14 +100,16 @@ def log_density_gradient(
     """
     problem, kernel_ = _check(query, particles, bandwidth), get_kernel(kernel)
     xp, h, gradients = problem.xp, trailing(problem.bandwidth, 2, problem.xp), []
+
     for difference, u in pairwise_blocks(problem):
         slopes = log_slope(kernel_, u)
         log_p = log_sum_exp(log_profile(kernel_, u), xp)
         somewhere = xp.isfinite(log_p)
-        log_ratio = log_sum_exp(slopes, xp) - xp.where(somewhere, log_p, xp.zeros_like(log_p))
-        ratio = xp.where(somewhere, xp.exp(log_ratio), xp.zeros_like(log_p))  # 2 sum g / sum K; 1 if Gaussian
+        log_ratio = log_sum_exp(slopes, xp) - xp.where(somewhere, log_p, 0.0)
+        ratio = xp.where(somewhere, xp.exp(log_ratio), 0.0)  # 2 sum g / sum K; 1 if Gaussian
         shift, _ = weighted_shift(difference, slopes, xp)
         gradients.append(xp.expand_dims(ratio, axis=-1) * shift / h / h)
+
     return xp.astype(xp.concat(gradients, axis=-2), problem.dtype, copy=False)
 
 
@@ -115,6 +118,7 @@ def _check(query: Array, particles: Array, bandwidth: float | str | Array) -> Pr
     problem = check_problem(query, particles, bandwidth)
     if type(problem.bandwidth) is not float and not holds(lambda h: h != 0.0, problem.bandwidth, problem.xp):
         raise ValueError(
-            f"bandwidth is 0 by the rule {bandwidth!r}, since all particles of an ensemble are equal; pass a number"
+            f"bandwidth must be positive, got 0 by the rule {bandwidth!r}, since all particles of an ensemble are "
+            "equal; pass a number"
         )
     return problem

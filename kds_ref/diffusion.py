@@ -1,7 +1,8 @@
 """The forward process and the conversions between noisy latent, clean latent, noise and velocity.
 
 KDS Eq. 3 and 6 (v1), the score, and the velocity of v-prediction. With a = sqrt(alpha_bar) and s = sqrt(1 - alpha_bar):
-x_t = a x0 + s eps and v = a eps - s x0. Used by the samplers, by training and by the toy.
+x_t = a x0 + s eps and v = a eps - s x0. Each function checks its arguments and calls the formula in
+`_forward_process`, which the samplers call without the checks.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+from kds_ref import _forward_process as formulas
 from kds_ref._arrays import (
     Array,
     DType,
     Namespace,
-    check_number,
+    check_real_floating,
     check_same_shape,
     common_namespace,
     holds,
     prepare,
     to_compute,
 )
+from kds_ref._checks import check_number
 
 __all__ = [
     "add_noise",
@@ -56,7 +59,7 @@ def add_noise(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
         array([-0.2])
     """
     xp, dtype, x, e, a, s = _prepare("x0", x0, "eps", eps, alpha_bar)
-    return xp.astype(a * x + s * e, dtype, copy=False)
+    return xp.astype(formulas.noised(x, e, a, s), dtype, copy=False)
 
 
 def predict_x0(x_t: Array, eps: Array, alpha_bar: float | Array) -> Array:
@@ -82,8 +85,8 @@ def predict_x0(x_t: Array, eps: Array, alpha_bar: float | Array) -> Array:
         array([1.])
     """
     xp, dtype, x, e, a, s = _prepare("x_t", x_t, "eps", eps, alpha_bar)
-    _check_not_zero(a, "0 (pure noise)", "x0 from eps", xp)
-    return xp.astype((x - s * e) / a, dtype, copy=False)
+    _check_not_zero(a, "above 0", "0 (pure noise)", "x0 from eps", xp)
+    return xp.astype(formulas.x0_from_eps(x, e, a, s), dtype, copy=False)
 
 
 def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
@@ -107,8 +110,8 @@ def predict_eps(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
         array([-1.])
     """
     xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
-    _check_not_zero(s, "1 (no noise)", "eps from x0", xp)
-    return xp.astype((x - a * clean) / s, dtype, copy=False)
+    _check_not_zero(s, "below 1", "1 (no noise)", "eps from x0", xp)
+    return xp.astype(formulas.eps_from_x0(x, clean, a, s), dtype, copy=False)
 
 
 def predict_score(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
@@ -135,8 +138,8 @@ def predict_score(x_t: Array, x0: Array, alpha_bar: float | Array) -> Array:
         array([1.25])
     """
     xp, dtype, x, clean, a, s = _prepare("x_t", x_t, "x0", x0, alpha_bar)
-    _check_not_zero(s, "1 (no noise)", "the score", xp)
-    return xp.astype((a * clean - x) / (s * s), dtype, copy=False)
+    _check_not_zero(s, "below 1", "1 (no noise)", "the score", xp)
+    return xp.astype(formulas.score_from_x0(x, clean, a, s), dtype, copy=False)
 
 
 def velocity(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
@@ -160,7 +163,7 @@ def velocity(x0: Array, eps: Array, alpha_bar: float | Array) -> Array:
         array([-1.4])
     """
     xp, dtype, x, e, a, s = _prepare("x0", x0, "eps", eps, alpha_bar)
-    return xp.astype(a * e - s * x, dtype, copy=False)
+    return xp.astype(formulas.velocity_from(x, e, a, s), dtype, copy=False)
 
 
 def predict_x0_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
@@ -184,7 +187,7 @@ def predict_x0_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
         array([1.])
     """
     xp, dtype, x, v_, a, s = _prepare("x_t", x_t, "v", v, alpha_bar)
-    return xp.astype(a * x - s * v_, dtype, copy=False)
+    return xp.astype(formulas.x0_from_v(x, v_, a, s), dtype, copy=False)
 
 
 def predict_eps_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
@@ -208,7 +211,7 @@ def predict_eps_from_v(x_t: Array, v: Array, alpha_bar: float | Array) -> Array:
         array([-1.])
     """
     xp, dtype, x, v_, a, s = _prepare("x_t", x_t, "v", v, alpha_bar)
-    return xp.astype(s * x + a * v_, dtype, copy=False)
+    return xp.astype(formulas.eps_from_v(x, v_, a, s), dtype, copy=False)
 
 
 def _prepare(
@@ -228,22 +231,22 @@ def _prepare(
 def _check_levels(alpha_bar: Array, name: str, x: Array, xp: Namespace) -> Array:
     """Check an array of noise levels; return it in its own dtype or float32, since 1 - alpha_bar cancels."""
     common_namespace(**{"alpha_bar": alpha_bar, name: x})
-    if not xp.isdtype(alpha_bar.dtype, "real floating"):
-        raise TypeError(f"alpha_bar has dtype {alpha_bar.dtype}; a real floating dtype is needed")
+    check_real_floating("alpha_bar", alpha_bar, xp)
     levels = to_compute("alpha_bar", alpha_bar, xp)
     if not holds(lambda level: (level >= 0.0) & (level <= 1.0), levels, xp):
-        raise ValueError(f"alpha_bar of shape {tuple(levels.shape)} holds values outside [0, 1]")
+        raise ValueError(f"alpha_bar must be in [0, 1], got other values in shape {tuple(levels.shape)}")
+
     # Fewer axes than x would line up with the last ones: a level per column where one per sample was meant.
     fits = all(a in (1, b) for a, b in zip(levels.shape, x.shape, strict=False))
     if levels.ndim not in (0, x.ndim) or not fits:
         raise ValueError(
-            f"alpha_bar has shape {tuple(levels.shape)} but {name} has {tuple(x.shape)}; give every axis, "
-            "with 1 where the level is shared: (batch, 1, 1, 1) for one level per sample"
+            f"alpha_bar must have every axis of {name}, {tuple(x.shape)}, with 1 where the level is shared, got shape "
+            f"{tuple(levels.shape)}; (batch, 1, 1, 1) is one level per sample"
         )
     return levels
 
 
-def _check_not_zero(root: Array, value: str, what: str, xp: Namespace) -> None:
+def _check_not_zero(root: Array, accepted: str, value: str, what: str, xp: Namespace) -> None:
     """ValueError where a division by sqrt(alpha_bar) or sqrt(1 - alpha_bar) is not defined."""
     if root == 0.0 if isinstance(root, float) else not holds(lambda level: level != 0.0, root, xp):
-        raise ValueError(f"alpha_bar is {value}, where {what} is not defined; leave that timestep out")
+        raise ValueError(f"alpha_bar must be {accepted} for {what}, got {value}; leave that timestep out")

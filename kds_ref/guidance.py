@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kds_ref._arrays import Array, check_number, check_same_shape, prepare
+from kds_ref._arrays import Array, check_same_shape, prepare
+from kds_ref._checks import check_number
 
 __all__ = ["classifier_free_guidance"]
 

@@ -30,17 +30,26 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from kds_ref._arrays import Array, check_callable, holds
+from kds_ref._arrays import Array, holds
+from kds_ref._checks import check_callable, shown
 from kds_ref._profiles import (
+    biweight_log_slope,
+    biweight_log_volume,
+    epanechnikov_log_slope,
+    epanechnikov_log_volume,
+    gaussian_log_volume,
     laplacian_log_slope,
+    laplacian_log_volume,
     log_ball,
     log_inside,
     log_one,
     log_one_minus_u,
     log_zero,
     matern_log_profile,
+    matern_log_volume,
     minus_half_u,
     minus_root,
+    two_log_one_minus_u,
 )
 
 __all__ = ["Kernel", "shadow_kernel"]
@@ -89,7 +98,7 @@ GAUSSIAN = Kernel(
     "gaussian",
     minus_half_u,
     minus_half_u,
-    lambda d: 0.5 * d * math.log(2.0 * math.pi),
+    gaussian_log_volume,
     shadow="gaussian",
     citation="Hu et al. (2025), Eq. 1 and 7 (v1); its own shadow: Cheng (1995), IEEE Trans. PAMI 17(8):790-799",
 )
@@ -99,7 +108,7 @@ LAPLACIAN = Kernel(
     "laplacian",
     minus_root,
     laplacian_log_slope,
-    lambda d: log_ball(d) + math.lgamma(d + 1.0),
+    laplacian_log_volume,
     shadow="matern32",
     citation="Hu et al. (2025), Table 12 (CR), there without a formula",
 )
@@ -107,8 +116,8 @@ LAPLACIAN = Kernel(
 EPANECHNIKOV = Kernel(
     "epanechnikov",
     log_one_minus_u,
-    lambda u: log_inside(u) + math.log(2.0),
-    lambda d: log_ball(d) + math.log(2.0 / (d + 2.0)),
+    epanechnikov_log_slope,
+    epanechnikov_log_volume,
     shadow="biweight",
     citation="Epanechnikov (1969), Theory Probab. Appl. 14(1):153-158",
 )
@@ -130,9 +139,9 @@ L2 = Kernel("l2", log_one, citation="Hu et al. (2025), Table 12 (CR), there with
 
 BIWEIGHT = Kernel(
     "biweight",
-    lambda u: 2.0 * log_one_minus_u(u),
-    lambda u: log_one_minus_u(u) + math.log(4.0),
-    lambda d: log_ball(d) + math.log(8.0 / ((d + 2.0) * (d + 4.0))),
+    two_log_one_minus_u,
+    biweight_log_slope,
+    biweight_log_volume,
     citation="Silverman (1986), Density Estimation, Table 3.1",
 )
 
@@ -140,7 +149,7 @@ MATERN32 = Kernel(
     "matern32",
     matern_log_profile,
     minus_root,
-    lambda d: log_ball(d) + math.lgamma(d + 1.0) + math.log(d + 1.0),
+    matern_log_volume,
     citation="Rasmussen and Williams (2006), Gaussian Processes, Eq. 4.17, length scale sqrt(3) h",
 )
 
@@ -171,10 +180,11 @@ def get_kernel(kernel: str | Kernel) -> Kernel:
         check_callable("kernel.log_slope", kernel.log_slope, optional=True)
         check_callable("kernel.log_volume", kernel.log_volume, optional=True)
         return kernel
+    names = ", ".join(KERNELS)
     if not isinstance(kernel, str):
-        raise TypeError(f"kernel is a {type(kernel).__name__}; pass a name ({', '.join(KERNELS)}) or a Kernel")
+        raise TypeError(f"kernel must be a name ({names}) or a Kernel, got {type(kernel).__name__} ({shown(kernel)})")
     if kernel not in KERNELS:
-        raise ValueError(f"kernel is {kernel!r}; known kernels: {', '.join(KERNELS)}")
+        raise ValueError(f"kernel must be one of {names}, got {kernel!r}")
     return KERNELS[kernel]
 
 
@@ -199,7 +209,7 @@ def shadow_kernel(kernel: str | Kernel) -> Kernel:
     """
     kernel_ = get_kernel(kernel)
     if kernel_.shadow is None:
-        raise ValueError(f"kernel {kernel_.name!r} names no shadow; give a Kernel with shadow=, or one of the others")
+        raise ValueError(f"kernel must have a shadow, got {kernel_.name!r} without; give a Kernel with shadow=")
     return get_kernel(kernel_.shadow)
 
 
@@ -211,27 +221,29 @@ def log_profile(kernel: Kernel, u: Array) -> Array:
 def log_slope(kernel: Kernel, u: Array) -> Array:
     """log(-2 K'(u)), checked if the kernel is a user's own."""
     if kernel.log_slope is None:
-        raise ValueError(f"kernel {kernel.name!r} has no log_slope, so its density has no gradient here; add one")
+        raise ValueError(f"kernel must have a log_slope for the gradient, got {kernel.name!r} without; add one")
     return _checked(kernel, "log_slope", kernel.log_slope(u), u)
 
 
 def log_volume(kernel: Kernel, dimension: int) -> float:
     """Log of the integral of K(||x||^2) over R^dimension."""
     if kernel.log_volume is None:
-        raise ValueError(f"kernel {kernel.name!r} has no log_volume, so it makes no density; add one if it has")
+        raise ValueError(f"kernel must have a log_volume for a density, got {kernel.name!r} without; add one if it has")
     return kernel.log_volume(dimension)
 
 
 def _checked(kernel: Kernel, part: str, values: Array, u: Array) -> Array:
     if KERNELS.get(kernel.name) is kernel:
         return values
+
     what = f"{part} of kernel {kernel.name!r}"
     if type(values) is not type(u) or values.dtype != u.dtype:
         came = f"{type(values).__name__} of dtype {getattr(values, 'dtype', None)}"
-        raise TypeError(f"{what} returned a {came}; it must keep the library and dtype of u, {u.dtype}")
+        raise TypeError(f"{what} must return the library and dtype of u, {u.dtype}, got {came}")
     if tuple(values.shape) != tuple(u.shape):
-        raise ValueError(f"{what} returned shape {tuple(values.shape)} for u of shape {tuple(u.shape)}; keep it")
+        raise ValueError(f"{what} must return the shape of u, {tuple(u.shape)}, got {tuple(values.shape)}")
+
     xp = array_api_compat.array_namespace(u)
     if not holds(lambda v: v < math.inf, values, xp):  # false of NaN too
-        raise ValueError(f"{what} returned NaN or +inf for some u in [0, {float(xp.max(u)):.3g}]; it must be below inf")
+        raise ValueError(f"{what} must return less than +inf, got NaN or +inf for u up to {float(xp.max(u)):.3g}")
     return values

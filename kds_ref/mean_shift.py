@@ -1,13 +1,10 @@
-"""The mean shift (KDS Eq. 5 and 7, v1): the step from a point towards the weighted mean of the particles.
-
-`steering` calls it once per patch location; `density` uses it for the gradient of the log-density.
-"""
+"""The mean shift (KDS Eq. 5 and 7, v1): the step from a point towards the weighted mean of the particles."""
 
 from __future__ import annotations
 
 from kds_ref._arrays import Array, Namespace
-from kds_ref._pairs import shift_by_pairs, suits_pairs
-from kds_ref._pairwise import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
+from kds_ref._distances import Problem, above_zero, check_problem, finite_peak, pairwise_blocks
+from kds_ref._fast_shift import own_weight_is_largest, shift_by_pairs, suits_pairs
 from kds_ref.kernels import Kernel, get_kernel, log_profile
 
 __all__ = ["mean_shift"]
@@ -41,8 +38,9 @@ def mean_shift(
         ValueError: If shapes do not fit, a value is NaN or infinite, or bandwidth is not positive.
 
     Notes:
-        Where a rule finds equal particles its h is 0, and the limit h -> 0 is taken: the step to these particles
-        (none with a compact kernel that does not reach them).
+        Where a rule finds equal particles its h is 0, and the limit h -> 0 is taken: the step to the nearest
+        particle (none with a compact kernel that does not reach it). Points and bandwidth multiplied by c have a
+        shift multiplied by c, as long as they are finite.
         Costs M * N * D; extra memory is a few times the particles' size. Half precision is computed in
         float32.
 
@@ -57,9 +55,8 @@ def mean_shift(
         array([[ 1.],
                [-1.]])
     """
-    problem = check_problem(query, particles, bandwidth)
-    problem = problem._replace(bandwidth=above_zero(problem.bandwidth, problem.xp))
-    shift, _ = shift_and_effective_particles(problem, get_kernel(kernel))
+    problem, kernel_ = above_zero(check_problem(query, particles, bandwidth)), get_kernel(kernel)
+    shift, _ = shift_and_effective_particles(problem, kernel_)
     return problem.xp.astype(shift, problem.dtype, copy=False)
 
 
@@ -69,12 +66,17 @@ def shift_and_effective_particles(problem: Problem, kernel: Kernel) -> tuple[Arr
 
 
 def plain_shift(problem: Problem, kernel: Kernel) -> tuple[Array, Array]:
-    """`shift_and_effective_particles` by its formula: the reference that `_pairs` is tested against.
+    """`shift_and_effective_particles` by its formula: the reference that `_fast_shift` is tested against.
 
-    It serves every library, gradients, compilers, and kernels of a user's own.
+    It serves every library, gradients, compilers, accelerators, and kernels of a user's own.
     """
     xp = problem.xp
-    blocks = [weighted_shift(difference, log_profile(kernel, u), xp) for difference, u in pairwise_blocks(problem)]
+    weighted = own_weighted_shift if own_weight_is_largest(problem, kernel) else weighted_shift
+    # A particle finds itself; any other query may find nothing within reach, and takes the limit h -> 0 then.
+    pairs = pairwise_blocks(problem, limit=problem.extreme and problem.query is not problem.particles)
+    blocks = [weighted(difference, log_profile(kernel, u), xp) for difference, u in pairs]
+    if len(blocks) == 1:
+        return blocks[0]
     shifts, effective = zip(*blocks, strict=True)
     return xp.concat(shifts, axis=-2), xp.concat(effective, axis=-1)
 
@@ -90,7 +92,17 @@ def weighted_shift(difference: Array, log_weights: Array, xp: Namespace) -> tupl
     total = xp.sum(weights, axis=-1)
     squares = xp.sum(weights * weights, axis=-1)
     alone = total == 0.0
-    effective = total * total / xp.where(alone, xp.ones_like(squares), squares)
-    divisor = xp.expand_dims(xp.where(alone, xp.ones_like(total), total), axis=-1)
+    effective = total * total / xp.where(alone, 1.0, squares)
+
+    divisor = xp.expand_dims(xp.where(alone, 1.0, total), axis=-1)
     shift = xp.sum(xp.expand_dims(weights, axis=-1) * difference, axis=-2) / divisor
+    return shift, effective
+
+
+def own_weighted_shift(difference: Array, log_weights: Array, xp: Namespace) -> tuple[Array, Array]:
+    """`weighted_shift` in fewer operations, where the largest log-weight is the query's own, 0."""
+    weights = xp.exp(log_weights)
+    total = xp.sum(weights, axis=-1)
+    effective = total * total / xp.sum(weights * weights, axis=-1)
+    shift = xp.sum(xp.expand_dims(weights, axis=-1) * difference, axis=-2) / xp.expand_dims(total, axis=-1)
     return shift, effective

@@ -1,7 +1,7 @@
 """Mode seeking: the mean shift iterated until it vanishes, and the merging of the points where it ends.
 
 One KDS step goes a part of one mean shift; these functions go all the way (Fukunaga and Hostetler 1975; Cheng
-1995; Comaniciu and Meer 2002). They serve analysis and teaching; no sampler calls them.
+1995; Comaniciu and Meer 2002).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from kds_ref._arrays import Array, Namespace, check_integer, check_number, prepare, trailing
-from kds_ref._bandwidths import resolve_bandwidth
+from kds_ref._arrays import Array, check_points, prepare, trailing
+from kds_ref._bandwidth_option import resolve_bandwidth
+from kds_ref._checks import check_integer, check_number
+from kds_ref._distances import Problem, above_zero, check_problem, lengths, pairwise_blocks, problem_of
 from kds_ref._merging import components, modes_of_one, padded
-from kds_ref._pairwise import Problem, above_zero, check_problem, pairwise_blocks
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
@@ -102,15 +103,14 @@ def seek_modes(
         >>> result.converged.all()
         np.True_
     """
-    problem, kernel_ = check_problem(query, particles, bandwidth), get_kernel(kernel)
-    problem = problem._replace(bandwidth=above_zero(problem.bandwidth, problem.xp))
+    problem, kernel_ = above_zero(check_problem(query, particles, bandwidth)), get_kernel(kernel)
     tolerance, max_iterations = _check_stop(tolerance, max_iterations)
     xp = problem.xp
     limit = tolerance * trailing(problem.bandwidth, 1, xp)
 
     def move(x: Array) -> tuple[Array, Array]:
         shift, _ = shift_and_effective_particles(problem._replace(query=x), kernel_)
-        return x + shift, _is_long(shift, x, limit, xp)
+        return x + shift, _is_long(shift, x, limit, problem)
 
     lead = xp.broadcast_arrays(problem.query[..., 0, 0], problem.particles[..., 0, 0])[0].shape
     return _iterate(xp.broadcast_to(problem.query, (*lead, *problem.query.shape[-2:])), move, max_iterations, problem)
@@ -171,7 +171,7 @@ def blurring_mean_shift(
 
     def move(x: Array) -> tuple[Array, Array]:
         shift, _ = shift_and_effective_particles(problem._replace(query=x, particles=x), kernel_)
-        long = _is_long(shift, x, limit, xp)
+        long = _is_long(shift, x, limit, problem)
         return x + shift, xp.broadcast_to(xp.any(long, axis=-1, keepdims=True), long.shape)
 
     return _iterate(problem.query, move, max_iterations, problem)
@@ -213,18 +213,22 @@ def merge_modes(points: Array, *, bandwidth: float | Array, merge_distance: floa
         (array([1, 0, 0]), array([2, 1]))
     """
     if isinstance(bandwidth, str):
-        raise TypeError(f"bandwidth is {bandwidth!r}; give the number that the search used, which no end point shows")
+        raise TypeError(f"bandwidth must be the number that the search used, got {bandwidth!r}; no end point shows it")
     problem = _one_cloud("points", points, bandwidth)
     limit = check_number("merge_distance", merge_distance, low=0.0)
     xp = problem.xp
+
     near = xp.concat([u <= limit * limit for _, u in pairwise_blocks(problem)], axis=-2)  # (..., M, M)
     *lead, count, dimension = problem.query.shape
     flat = xp.reshape(problem.query, (-1, count, dimension))
     labels = xp.reshape(components(near, xp), (-1, count))
+
+    # How many modes an ensemble has depends on its points: one after the other, then filled up to the largest.
     ensembles = [modes_of_one(flat[i, ...], labels[i, ...], xp) for i in range(flat.shape[0])]
     largest = max(modes.shape[0] for modes, _, _ in ensembles)
     modes = xp.stack([padded(modes, largest, xp.nan, xp) for modes, _, _ in ensembles])
     sizes = xp.stack([padded(sizes, largest, 0, xp) for _, _, sizes in ensembles])
+
     return MergedModes(
         xp.astype(xp.reshape(modes, (*lead, largest, dimension)), problem.dtype, copy=False),
         xp.reshape(xp.stack([labels for _, labels, _ in ensembles]), (*lead, count)),
@@ -235,23 +239,22 @@ def merge_modes(points: Array, *, bandwidth: float | Array, merge_distance: floa
 def _one_cloud(name: str, x: Array, bandwidth: float | str | Array) -> Problem:
     """Check points (..., M, D) that are queries and data at once."""
     xp, dtype, (x,) = prepare(**{name: x})
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; it needs axes (..., points, dimensions), none empty")
+    check_points(name, x)
     h = resolve_bandwidth(bandwidth, x, tuple(x.shape[:-2]), xp)
-    return Problem(xp, dtype, x, x, above_zero(h, xp))
+    return above_zero(problem_of(xp, dtype, x, x, h))
 
 
 def _check_stop(tolerance: float, max_iterations: int) -> tuple[float, int]:
     return check_number("tolerance", tolerance, low=0.0), check_integer("max_iterations", max_iterations, low=1)
 
 
-def _is_long(shift: Array, x: Array, limit: float | Array, xp: Namespace) -> Array:
+def _is_long(shift: Array, x: Array, limit: float | Array, problem: Problem) -> Array:
     """Whether each shift (..., M, D) is longer than the limit and than the rounding of its point."""
     # Rounding x moves it by up to eps/2 ||x||; without this bound a point far from the origin would hop between
     # neighbouring numbers for ever.
-    rounding = 2.0 * float(xp.finfo(x.dtype).eps)
-    length = xp.sqrt(xp.sum(shift * shift, axis=-1))
-    return (length > limit) & (length > rounding * xp.sqrt(xp.sum(x * x, axis=-1)))
+    xp, rounding = problem.xp, 2.0 * float(problem.xp.finfo(x.dtype).eps)
+    length = lengths(shift, -1, problem.extreme, xp)
+    return (length > limit) & (length > rounding * lengths(x, -1, problem.extreme, xp))
 
 
 def _iterate(
@@ -260,7 +263,8 @@ def _iterate(
     """Repeat x (..., M, D) -> (x moved, which points (..., M) still move) until none does."""
     xp = problem.xp
     moved, moving = move(x)
-    made = xp.zeros(moving.shape, dtype=xp.arange(1).dtype, device=array_api_compat.device(x))  # JAX has int32
+    device = array_api_compat.device(x)
+    made = xp.zeros(moving.shape, dtype=xp.arange(1, device=device).dtype, device=device)  # JAX has int32
     for _ in range(max_iterations):
         if not bool(xp.any(moving)):
             break

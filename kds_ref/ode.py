@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kds_ref._arrays import Array, check_same_shape, prepare, to_numpy
-from kds_ref._sampling import Model, check_model
+from kds_ref._sampler_run import Model, check_model
 from kds_ref.schedules import NoiseSchedule
 
 __all__ = ["ProbabilityFlowODE"]
@@ -117,13 +117,16 @@ class ProbabilityFlowODE:
         size = math.prod(self.x_T.shape)
         values = np.asarray(y)
         if values.dtype.kind != "f":
-            raise TypeError(f"y has dtype {values.dtype}; a flat state of real floating numbers is needed: see flatten")
+            raise TypeError(f"y must be a flat state of real floating numbers, got dtype {values.dtype}; see flatten")
         if values.shape != (size,):
-            raise ValueError(f"y has shape {values.shape}; the flat state of x_T {tuple(self.x_T.shape)} is ({size},)")
+            raise ValueError(
+                f"y must be the flat state of x_T {tuple(self.x_T.shape)}, shape ({size},), got {values.shape}"
+            )
         if not np.all(np.isfinite(values)):
-            raise ValueError(f"y of shape {values.shape} holds NaN or infinity; all values must be finite")
+            raise ValueError(f"y must hold finite numbers, got NaN or infinity in shape {values.shape}")
+
         xp, x_T = self._model.xp, self.x_T
-        dtype = xp.result_type(x_T.dtype, xp.float32)
-        # a copy, since the solver may write to y later
-        shaped = np.array(np.reshape(values, tuple(x_T.shape)))
-        return xp.astype(xp.asarray(shaped, device=array_api_compat.device(x_T)), dtype, copy=False)
+        # A copy, since the solver may write to y later; narrowed here, since not every device has float64.
+        precision = np.float64 if xp.finfo(x_T.dtype).bits > 32 else np.float32
+        shaped = np.array(np.reshape(values, tuple(x_T.shape)), dtype=precision)
+        return xp.asarray(shaped, device=array_api_compat.device(x_T))

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Protocol
 
-from kds_ref._arrays import Array, check_callable, check_integer, check_number, check_same_shape, prepare
-from kds_ref._samples import sample_shape
+from kds_ref._arrays import Array, check_same_shape, prepare
+from kds_ref._checks import check_callable, check_integer, check_number
+from kds_ref._locations import check_layout
 from kds_ref.diffusion import add_noise
 from kds_ref.samplers import SamplerResult
 from kds_ref.schedules import NoiseSchedule
-from kds_ref.steering import steering_strength
+from kds_ref.strength_schedule import steering_strength
 
 __all__ = ["density_guidance", "high_density_sampling", "mean_then_renoise", "median_norm"]
 
@@ -117,7 +118,7 @@ def density_guidance(denoiser: Denoiser, *, quantile: float, sample_ndim: int | 
 
     def guided(x_t: Array, t: int) -> Array:
         xp, dtype, (eps,) = prepare(eps=denoiser(x_t, t))
-        shape = sample_shape("eps", eps, None, sample_ndim)
+        shape = check_layout("eps", eps, None, None, sample_ndim).sample
         squared = xp.sum(eps * eps, axis=tuple(range(-len(shape), 0)), keepdims=True)
         # A prediction of 0 has no direction to go.
         squared = xp.where(squared > 0.0, squared, xp.full_like(squared, math.inf))
@@ -151,7 +152,7 @@ def median_norm(x_T: Array, *, sample_ndim: int | None = None) -> Array:
         array([99.335, 99.335, 99.335])
     """
     xp, dtype, (x,) = prepare(x_T=x_T)
-    shape = sample_shape("x_T", x, None, sample_ndim)
+    shape = check_layout("x_T", x, None, None, sample_ndim).sample
     size = math.prod(shape)
     norm = xp.sqrt(xp.sum(x * x, axis=tuple(range(-len(shape), 0)), keepdims=True))
     if not bool(xp.all(norm > 0.0)):
@@ -211,7 +212,7 @@ def mean_then_renoise(
     """
     check_callable("sampler", sampler)
     xp, _, (x, fresh) = prepare(x_T=x_T, noise=noise)
-    sample = sample_shape("x_T", x, None, sample_ndim)
+    sample = check_layout("x_T", x, None, None, sample_ndim).sample
     axis = -1 - len(sample)
     one_particle = x[(..., slice(1), *(slice(None) for _ in sample))]
     check_same_shape(**{"one particle of x_T": one_particle, "noise": fresh})

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kds_ref._arrays import Array, check_callable, check_number
+from kds_ref._arrays import Array
+from kds_ref._checks import check_callable, check_number
 from kds_ref._dpm_solver import exponential_step, second_order_step
-from kds_ref._sampling import Callback, Denoiser, Run, SamplerResult, SamplerState, Steering, VarianceNoise, start
+from kds_ref._sampler_run import Callback, Denoiser, Run, SamplerResult, SamplerState, Steering, VarianceNoise, start
 from kds_ref.schedules import NoiseSchedule
 
 __all__ = ["SamplerResult", "SamplerState", "ddim", "dpm_solver_pp_2m", "dpm_solver_pp_2s"]
@@ -73,15 +74,18 @@ def ddim(
     eta = check_number("eta", eta, low=0.0, high=1.0)
     check_callable("noise", noise, optional=True)
     if eta > 0.0 and noise is None:
-        raise ValueError(f"noise is None but eta is {eta}; pass noise(x_t, step) -> standard normal array, or eta=0")
+        raise ValueError(f"noise must be noise(x_t, step) -> standard normal array with eta={eta}, got None; or eta=0")
+
     for step in range(len(run.timesteps)):
         x0_pred, eps, x0_steered, info = run.evaluate(x, step)
         here, there = run.alpha_bars[step], run.alpha_bars[step + 1]
+
         sigma = eta * math.sqrt((1.0 - there) / (1.0 - here) * (1.0 - here / there))
         # max: at eta = 1 rounding may leave a tiny negative number.
         x_next = math.sqrt(there) * x0_steered + math.sqrt(max(1.0 - there - sigma * sigma, 0.0)) * eps
         if noise is not None and sigma > 0.0:
             x_next = x_next + sigma * run.variance_noise(noise, x, step)
+
         run.report(x, step, x0_pred, x0_steered, x_next, info)
         x = x_next
     return run.result(x)
@@ -141,6 +145,7 @@ def dpm_solver_pp_2s(
     run, x = _start_solver(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     last = len(run.timesteps) - 1
     x_prev, x0_prev = x, x
+
     for step in range(last + 1):
         x0_pred, _, x0_steered, info = run.evaluate(x, step)
         if step % 2 == 1 and step != last:
@@ -149,6 +154,7 @@ def dpm_solver_pp_2s(
         else:
             x_next = exponential_step(x, x0_steered, run.alpha_bars[step], run.alpha_bars[step + 1])
             x_prev, x0_prev = x, x0_steered
+
         run.report(x, step, x0_pred, x0_steered, x_next, info)
         x = x_next
     return run.result(x)
@@ -206,13 +212,16 @@ def dpm_solver_pp_2m(
     run, x = _start_solver(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     last = len(run.timesteps) - 1
     x0_before = x
+
     for step in range(last + 1):
         x0_pred, _, x0_steered, info = run.evaluate(x, step)
         here, there = run.alpha_bars[step], run.alpha_bars[step + 1]
         if 0 < step < last:
+            # The line through this prediction and the one before, followed into the step.
             x_next = second_order_step(x, x0_steered, x0_before, (here, run.alpha_bars[step - 1], there))
         else:
             x_next = exponential_step(x, x0_steered, here, there)
+
         run.report(x, step, x0_pred, x0_steered, x_next, info)
         x, x0_before = x_next, x0_steered
     return run.result(x)
@@ -230,5 +239,5 @@ def _start_solver(
     """Check the inputs of a solver in lambda, which must be finite at the start."""
     run, x = start(denoiser, x_T, schedule, timesteps, steering, prediction_type, callback)
     if run.alpha_bars[0] == 0.0:
-        raise ValueError(f"timesteps start at {run.timesteps[0]}, where alpha_bar is 0; this solver needs it positive")
+        raise ValueError(f"timesteps must start where alpha_bar > 0 for this solver, got {run.timesteps[0]}")
     return run, x

@@ -13,10 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kds_ref._arrays import check_integer, check_number
+from kds_ref._checks import check_integer, check_positive, shown
 from kds_ref._continuous import log_level_and_rate
 
 __all__ = ["NoiseSchedule", "cosine_schedule", "linear_schedule", "scaled_linear_schedule", "time_grid"]
+
+
+def noise_to_signal(alpha_bar: float) -> float:
+    """Noise-to-signal ratio sqrt((1 - alpha_bar) / alpha_bar) of latents of unit scale; infinite at alpha_bar = 0."""
+    return math.sqrt((1.0 - alpha_bar) / alpha_bar) if alpha_bar > 0.0 else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +45,17 @@ class NoiseSchedule:
         try:
             values = np.array(self.alphas_cumprod, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise TypeError("alphas_cumprod cannot be read as float64 numbers; pass a sequence of T numbers") from error
+            raise TypeError(
+                f"alphas_cumprod must be a sequence of T numbers, got {shown(self.alphas_cumprod)}"
+            ) from error
         if values.ndim != 1 or values.size == 0:
-            raise ValueError(f"alphas_cumprod has shape {values.shape}; one axis of length T >= 1 is needed")
+            raise ValueError(f"alphas_cumprod must have one axis of length T >= 1, got shape {values.shape}")
         if not (np.all(np.isfinite(values)) and values[-1] >= 0.0 and values[0] < 1.0 and np.all(np.diff(values) < 0)):
             raise ValueError(
                 "alphas_cumprod must be finite, strictly decreasing and in [0, 1) from t = 0 (clean) to T-1 "
-                "(noise); pass the cumulative product of 1 - beta"
+                f"(noise), got {shown(values.tolist())}; pass the cumulative product of 1 - beta"
             )
+
         values.setflags(write=False)
         object.__setattr__(self, "alphas_cumprod", values)
 
@@ -59,6 +67,10 @@ class NoiseSchedule:
     def alpha_bar(self, t: int) -> float:
         """Cumulative alpha at a training timestep, 0 <= t < T."""
         return float(self.alphas_cumprod[check_integer("t", t, low=0, high=self.num_train_timesteps - 1)])
+
+    def noise_to_signal(self, t: int) -> float:
+        """Noise-to-signal ratio sigma = sqrt((1 - alpha_bar) / alpha_bar) at a training timestep; see `cutoff_nsr`."""
+        return noise_to_signal(self.alpha_bar(t))
 
     def continuous_alpha_bar(self, t: float) -> float:
         """Cumulative alpha at a real time, 0 <= t <= T - 1; at an integer it is that of the timestep.
@@ -147,7 +159,7 @@ def cosine_schedule(num_train_timesteps: int = 1000, *, max_beta: float = 0.999)
         0.4938
     """
     total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
-    cap = _check_beta("max_beta", max_beta)
+    cap = check_positive("max_beta", max_beta, below=1.0)
     level = np.cos((np.arange(total + 1) / total + 0.008) / 1.008 * math.pi / 2) ** 2
     return _from_betas(np.minimum(1.0 - level[1:] / level[:-1], cap))
 
@@ -183,16 +195,17 @@ def time_grid(
         (999, 749, 499, 249)
     """
     if not isinstance(spacing, str) or spacing not in _SPACINGS:
-        raise ValueError(f"spacing is {spacing!r}; known spacings: {', '.join(_SPACINGS)}")
+        raise ValueError(f"spacing must be one of {', '.join(_SPACINGS)}, got {spacing!r}")
     total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
     most = total - 1 if spacing == "dpm" else total
     steps = check_integer("num_inference_steps", num_inference_steps, low=1, high=most)
     offset = check_integer("steps_offset", steps_offset, low=0)
+
     grid = _SPACINGS[spacing](steps, total) + (offset if spacing == "leading" else 0)
     if grid[0] > total - 1:
         raise ValueError(
-            f"steps_offset is {offset}: the first timestep would be {grid[0]}, above "
-            f"num_train_timesteps - 1 = {total - 1}; use a smaller offset or fewer steps"
+            f"steps_offset must leave the first timestep at most num_train_timesteps - 1 = {total - 1}, got {offset} "
+            f"and timestep {grid[0]}; use a smaller offset or fewer steps"
         )
     return tuple(int(t) for t in grid)
 
@@ -226,13 +239,6 @@ def _from_betas(betas: NDArray[np.floating]) -> NoiseSchedule:
     return NoiseSchedule(np.cumprod(1.0 - betas, dtype=np.float64))
 
 
-def _check_beta(name: str, value: float) -> float:
-    beta = check_number(name, value)
-    if not 0.0 < beta < 1.0:
-        raise ValueError(f"{name} is {beta}; it must be in (0, 1)")
-    return beta
-
-
 def _check_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> tuple[int, float, float]:
     total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
-    return total, _check_beta("beta_start", beta_start), _check_beta("beta_end", beta_end)
+    return total, check_positive("beta_start", beta_start, below=1.0), check_positive("beta_end", beta_end, below=1.0)

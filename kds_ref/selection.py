@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from kds_ref._arrays import Array, prepare
-from kds_ref._samples import sample_shape
+from kds_ref._locations import check_layout, flat_samples
 
 __all__ = ["select_particle"]
+
+# Squared distances that differ by no more than so many roundings are equal: which is less, rounding decides.
+_TIE = 8.0
 
 
 def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
@@ -28,7 +29,8 @@ def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
         ValueError: If the shape does not fit or is ambiguous, or a value is NaN or infinite.
 
     Notes:
-        Of particles equally near the first is taken. Half precision is computed in float32.
+        Of particles equally near, to within rounding, the first is taken: with N = 2 it is always the first. Half
+        precision is computed in float32.
 
     Example:
         >>> import numpy as np
@@ -36,7 +38,12 @@ def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
         1
     """
     xp, _, (x,) = prepare(z=z)
-    sample = sample_shape("z", x, None, sample_ndim)
-    flat = xp.reshape(x, (*x.shape[: -len(sample)], math.prod(sample)))  # (..., N, D)
-    offset = flat - xp.mean(flat, axis=-2, keepdims=True)
-    return xp.argmin(xp.sum(offset * offset, axis=-1), axis=-1)
+    flat = flat_samples(x, check_layout("z", x, None, None, sample_ndim), xp)  # (..., N, D)
+
+    # From the first particle on, so that the mean of two lies exactly between them, however far from 0 they are.
+    moved = flat - flat[..., :1, :]
+    offset = moved - xp.mean(moved, axis=-2, keepdims=True)
+    squared = xp.sum(offset * offset, axis=-1)
+    least = xp.min(squared, axis=-1, keepdims=True)
+    near = squared <= (1.0 + _TIE * float(xp.finfo(x.dtype).eps)) * least
+    return xp.argmax(xp.astype(near, x.dtype), axis=-1)

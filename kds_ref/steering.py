@@ -1,33 +1,30 @@
 """Kernel Density Steering itself: one function of the predicted clean latents.
 
-KDS Eq. 7, 8 and 10 (v1), as Algorithm 2 uses them. `steer` moves the patches of every particle along the mean
-shift of its ensemble. `KernelDensitySteering` is `steer` with its options and the strength schedule, in the
-form that the samplers call.
+KDS Eq. 7 and 8 (v1), as Algorithm 2 uses them: `steer` moves the patches of every particle along the mean shift of its
+ensemble. `strength_schedule` says how strongly at which step (Eq. 10).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from kds_ref._arrays import Array, Namespace, check_flag, check_integer, check_number, common_namespace, holds, prepare
-from kds_ref._bandwidths import check_bandwidth_option, per_location, resolve_bandwidth
-from kds_ref._pairwise import Problem, above_zero
-from kds_ref._samples import (
+from kds_ref._arrays import Array, Namespace, prepare
+from kds_ref._bandwidth_option import per_location, resolve_bandwidth
+from kds_ref._checks import check_flag, check_number
+from kds_ref._distances import above_zero, lengths, problem_of
+from kds_ref._locations import (
     Layout,
     check_layout,
-    common_dimension,
     from_locations,
     location_dimensions,
-    sample_shape,
     swap_points,
     to_locations,
 )
 from kds_ref.kernels import Kernel, get_kernel
 from kds_ref.mean_shift import shift_and_effective_particles
 
-__all__ = ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"]
+__all__ = ["SteeringInfo", "steer"]
 
 
 class SteeringInfo(NamedTuple):
@@ -44,53 +41,6 @@ class SteeringInfo(NamedTuple):
     effective_particles: Array
     shift_norm: Array
     bandwidth: float | Array
-
-
-def steering_strength(
-    t: float | Array, num_train_timesteps: int, *, strength: float = 0.3, cutoff: float = 0.3
-) -> float | Array:
-    """Strength delta_t at a training timestep: KDS Eq. 10 (v1).
-
-    delta_t = strength if t/T >= cutoff, else 0: steering acts early, on the noisy part of the way.
-
-    Args:
-        t: Timestep(s) on the scale of training, 0 <= t <= T; a number or an array.
-        num_train_timesteps: T, the number of TRAINING steps (1000), never the number of sampling steps.
-        strength: delta in [0, 1]; the paper uses 0.3.
-        cutoff: The t/T down to which (inclusive) to steer, in [0, 1]; the paper uses 0.3. 0 steers to the
-            end.
-
-    Returns:
-        delta_t: a float for a number; for an array a floating array of its shape (its own dtype if floating).
-
-    Raises:
-        TypeError: If t is neither a number nor a real array, or an option has the wrong type.
-        ValueError: If t is outside [0, T] or an option is out of range.
-
-    Example:
-        >>> [steering_strength(t, 1000) for t in (999, 300, 299)]
-        [0.3, 0.3, 0.0]
-    """
-    total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
-    strength = check_number("strength", strength, low=0.0, high=1.0)
-    threshold = check_number("cutoff", cutoff, low=0.0, high=1.0) * total
-    # 0.07 * 100 is 7.000000000000001: snap to the integer meant, so that t/T == cutoff steers for every T.
-    if abs(threshold - round(threshold)) < 1e-9 * total:
-        threshold = float(round(threshold))
-    if not getattr(t, "shape", ()):  # a Python number, a NumPy scalar or a 0-dimensional array
-        number = t.item() if hasattr(t, "item") else t
-        return strength if check_number("t", number, low=0.0, high=float(total)) >= threshold else 0.0
-    return _strength_of_array(t, total, strength, threshold)
-
-
-def _strength_of_array(t: Array, total: int, strength: float, threshold: float) -> Array:
-    xp = common_namespace(t=t)
-    if not xp.isdtype(t.dtype, ("integral", "real floating")):
-        raise TypeError(f"t has dtype {t.dtype}; pass integers or real numbers")
-    times = t if xp.isdtype(t.dtype, "real floating") else xp.astype(t, xp.asarray(0.0).dtype)
-    if not holds(lambda v: (v >= 0.0) & (v <= float(total)), times, xp):
-        raise ValueError(f"t of shape {tuple(t.shape)} holds values outside [0, {total}]; give timesteps")
-    return xp.astype(times >= threshold, times.dtype) * strength
 
 
 def steer(
@@ -136,11 +86,14 @@ def steer(
 
     Raises:
         TypeError: If x0_pred is not a real floating array or an option has the wrong type.
-        ValueError: If the shape does not fit, a value is NaN or infinite, or an option is out of range.
+        ValueError: If the shape does not fit, a value is NaN or infinite (see the notes), or an option is out of
+            range.
 
     Notes:
         Costs N^2 times the size of one sample. Extra memory, the result included, is at most 4 times the latents'
-        with patch_size=1; docs/explanation/performance.md has measurements. Half precision is computed in float32.
+        with patch_size=1; docs/explanation/performance.md has measurements. On an accelerator the differences of
+        all pairs are taken at once, in blocks of at most 256 MiB, and values are not checked, so that nothing waits
+        for the device: a NaN in the latents is a NaN in the result. Half precision is computed in float32.
         A shift of exactly zero (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.
 
     Example:
@@ -163,36 +116,33 @@ def steer(
     xp, dtype, (x,) = prepare(x0_pred=x0_pred)
     kernel_ = get_kernel(kernel)
     strength = check_number("strength", strength, low=0.0, high=1.0)
-    check_layout(patch_size, stride, sample_ndim)
-    layout = Layout(sample_shape("x0_pred", x, patch_size, sample_ndim), patch_size, stride)
-    patches = to_locations(x, layout, xp)  # (..., L, N, D)
-    h = _bandwidth_of_locations(
-        bandwidth, patches, layout, check_flag("scale_with_dimension", scale_with_dimension), xp
-    )
-    problem = Problem(xp, dtype, patches, patches, above_zero(h, xp))
+    layout = check_layout("x0_pred", x, patch_size, stride, sample_ndim)
+    scaled = check_flag("scale_with_dimension", scale_with_dimension)
+
+    # Every location's N patches are an ensemble of their own: (..., L, N, D).
+    patches = to_locations(x, layout, xp)
+    h = _bandwidth_of_locations(bandwidth, patches, layout, scaled, xp)
+
+    # Eq. 7: m, the mean shift of every patch.
+    problem = above_zero(problem_of(xp, dtype, patches, patches, h))
     shift, effective = shift_and_effective_particles(problem, kernel_)
-    squared = xp.matrix_transpose(swap_points(shift * shift, xp))  # (..., N, D, L), as steps by pairs lie in memory
-    norm = _root(xp.sum(squared, axis=-2), xp)  # (..., N, L)
-    del squared
-    # The step is put back, not the patch: what does not move stays exact, even where patches are averaged. Minus
-    # (0 - step) keeps even the sign of a zero there, and gradients pass.
+    # as steps by pairs lie in memory: (..., N, D, L)
+    norm = lengths(xp.matrix_transpose(swap_points(shift, xp)), -2, problem.extreme, xp)  # (..., N, L)
+
+    # Eq. 8: p <- p + strength * m. The step is put back, not the patch: what does not move stays exact, even where
+    # patches are averaged. Minus (0 - step) keeps even the sign of a zero there, and gradients pass.
     step = from_locations(strength * shift, layout, xp)
     del shift  # as large as the latents
     minus_step = 0.0 - step
     del step
     moved = x - minus_step
+
     info = SteeringInfo(
         xp.astype(xp.matrix_transpose(effective), dtype, copy=False),
         xp.astype(norm, dtype, copy=False),
         h if type(h) is float else xp.astype(h, dtype, copy=False),
     )
     return xp.astype(moved, dtype, copy=False), info
-
-
-def _root(squares: Array, xp: Namespace) -> Array:
-    """Square roots whose gradient at 0 is 0, not the infinity that turns into NaN one step further back."""
-    zero = squares == 0.0
-    return xp.where(zero, squares, xp.sqrt(xp.where(zero, xp.ones_like(squares), squares)))
 
 
 def _bandwidth_of_locations(
@@ -204,66 +154,7 @@ def _bandwidth_of_locations(
     dimensions = location_dimensions(patches, layout, xp) if scaled or isinstance(bandwidth, str) else None  # (L,)
     h = resolve_bandwidth(bandwidth, patches, lead, xp, dimensions)
     if scaled and dimensions is not None:
-        dimension = common_dimension(layout) if type(h) is float else None
+        # One number for all stays one number, where the patches allow it.
+        dimension = layout.common_dimension if type(h) is float else None
         h = h * (xp.sqrt(dimensions) if dimension is None else math.sqrt(dimension))
     return h if type(h) is float else xp.broadcast_to(h, lead)
-
-
-@dataclass(frozen=True, kw_only=True)
-class KernelDensitySteering:
-    """`steer` with its options and the strength schedule of KDS Eq. 10 (v1), as the samplers call it.
-
-    Attributes:
-        num_train_timesteps: T of the schedule, the number of TRAINING steps.
-        bandwidth: h, in the units of the latent; a number, an array or the name of a rule, see `steer`. A rule
-            is applied anew at every step.
-        strength: delta in [0, 1].
-        cutoff: The t/T down to which (inclusive) to steer, in [0, 1]; 0 steers to the end.
-        patch_size: Side of the patches, or None for the whole sample.
-        stride: Distance between neighbouring patches; None: no overlap.
-        kernel: G of the weights, see `mean_shift`.
-        sample_ndim: Number of trailing axes that form one sample; see `steer`.
-        scale_with_dimension: Multiply h by the square root of the number of values in a patch; see `steer`.
-
-    Example:
-        >>> import numpy as np
-        >>> steering = KernelDensitySteering(bandwidth=0.3)
-        >>> x0_pred = np.asarray([0.0, 0.2]).reshape(2, 1, 1, 1)
-        >>> x0_steered, info = steering(x0_pred, 999)
-        >>> steering(x0_pred, 100) == (x0_pred, None)  # below the cut-off
-        True
-    """
-
-    num_train_timesteps: int = 1000
-    bandwidth: float | str | Array = 0.3
-    strength: float = 0.3
-    cutoff: float = 0.3
-    patch_size: int | None = 1
-    stride: int | None = None
-    kernel: str | Kernel = "gaussian"
-    sample_ndim: int | None = None
-    scale_with_dimension: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the options now, not at the first step of a long run."""
-        steering_strength(0, self.num_train_timesteps, strength=self.strength, cutoff=self.cutoff)
-        check_bandwidth_option(self.bandwidth)
-        get_kernel(self.kernel)
-        check_layout(self.patch_size, self.stride, self.sample_ndim)
-        check_flag("scale_with_dimension", self.scale_with_dimension)
-
-    def __call__(self, x0_pred: Array, t: float) -> tuple[Array, SteeringInfo | None]:
-        """Steer at timestep t; below the cut-off return x0_pred itself and None."""
-        delta = steering_strength(t, self.num_train_timesteps, strength=self.strength, cutoff=self.cutoff)
-        if delta == 0.0:
-            return x0_pred, None
-        return steer(
-            x0_pred,
-            bandwidth=self.bandwidth,
-            strength=delta,
-            patch_size=self.patch_size,
-            stride=self.stride,
-            kernel=self.kernel,
-            sample_ndim=self.sample_ndim,
-            scale_with_dimension=self.scale_with_dimension,
-        )

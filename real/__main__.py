@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
                 quiet.enter_context(redirect(io.StringIO()))
         options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="kds-restore")
+    return run_command(lambda: _run(options, arguments), prog="kds-restore", options=vars(options))
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The front door: restore a photo in one call, with any model that there is.
+"""Restore a photo in one call, with any model that there is.
 
 `super_resolve` and `inpaint` are what the commands `sr` and `inpaint` run. `open_model`, of `real.opening`, loads a
 model once for many photos and says how it runs: device, precision, memory. `Settings` says what the method does.
@@ -6,6 +6,7 @@ model once for many photos and says how it runs: device, precision, memory. `Set
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -13,23 +14,24 @@ import numpy as np
 from PIL import Image
 
 from real.backbones.hints import Hints
-from real.backbones.model import BackboneModel
-from real.backbones.problem import BackboneProblem
-from real.backbones.recipes import RECIPES
 from real.errors import UserError
 from real.images.masks import load_mask
 from real.images.photos import LARGEST_SIDE, load_photo, to_rgb
-from real.models.latent import LatentModel
-from real.opening import Model, default_settings, open_model
+from real.models.base import Model
+from real.opening import FAMILIES, default_settings, open_model
 from real.parallel.ranks import Ranks
-from real.restorers.base import Progress, Restoration, restore_problem
-from real.restorers.ensemble import EnsembleProblem
-from real.restorers.inpainting import inpainting_problem
-from real.restorers.super_resolution import LowResolution
-from real.restorers.upscaling import NOISE_LEVEL, Upscaling
+from real.restorers.base import Progress, Restoration, Restorer, restore
 from real.settings import Settings
 
-__all__ = ["Model", "Picture", "inpaint", "open_model", "super_resolution_problem", "super_resolve"]
+__all__ = [
+    "Model",
+    "Picture",
+    "inpaint",
+    "inpainting_restorer",
+    "open_model",
+    "super_resolution_restorer",
+    "super_resolve",
+]
 
 Picture = str | PathLike[str] | Image.Image | np.ndarray
 
@@ -49,9 +51,9 @@ def super_resolve(
 
     Args:
         low: A file, a PIL image, or RGB uint8 (h, w, 3).
-        model: From `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that DiffBIR's and
-            SeeSR's authors recommend and none for the others.
+        model: Model from `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled one.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that
+            DiffBIR's and SeeSR's authors recommend and none for the others.
         prompt: What is in the photo, or wanted (x4 upscaler, DiffBIR, SeeSR); None: empty, or the recipe's.
         negative_prompt: What to move away from (these too); needs `settings.guidance` above 1.
         noise_level: Timestep of the noise that the photo gets (x4 upscaler only), 0 to 350; 20 by default.
@@ -63,8 +65,7 @@ def super_resolve(
 
     Raises:
         TypeError: `low` is none of those.
-        ValueError: An argument is out of range or does not fit the model.
-        UserError: The photo or the model cannot be read.
+        UserError: An argument is out of range or does not fit the model; the photo or the model cannot be read.
 
     Example:
         >>> from real.images.photos import sample_photo
@@ -73,7 +74,7 @@ def super_resolve(
         ((64, 64, 3), True)
     """
     opened = model if isinstance(model, Model) else open_model(model)
-    problem = super_resolution_problem(
+    restorer = super_resolution_restorer(
         as_picture("low", low),
         opened,
         prompt=prompt,
@@ -81,7 +82,7 @@ def super_resolve(
         noise_level=noise_level,
         hints=hints,
     )
-    return restore_problem(problem, settings or default_settings(opened), progress=progress)
+    return restore(restorer, settings or default_settings(opened), progress=progress)
 
 
 def inpaint(
@@ -101,9 +102,9 @@ def inpaint(
         image: A file, a PIL image, or RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file, light where to
             paint.
-        model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults; None:
+        model: Model from `open_model(..., task="inpaint")`; or a folder or hub id, opened with its defaults; None:
             the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
         prompt: What to paint (Stable Diffusion only); empty by default.
         negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.
         paste: Put the known pixels back; without it they are what the autoencoder makes of them.
@@ -114,19 +115,16 @@ def inpaint(
 
     Raises:
         TypeError: `image` or `mask` is none of those.
-        ValueError: An argument is out of range, or the mask does not fit the image.
-        UserError: A file or the model cannot be read.
+        UserError: An argument is out of range, or the mask does not fit the image; a file or the model cannot be read.
     """
     opened = model if isinstance(model, Model) else open_model(model, task="inpaint")
-    if isinstance(opened, BackboneModel):
-        raise ValueError(f"model: {opened.name!r} does super-resolution; open one with task='inpaint'")
     pixels = as_picture("image", image)
     hole = mask if isinstance(mask, np.ndarray) else load_mask(str(mask))
-    problem = inpainting_problem(pixels, hole, opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
-    return restore_problem(problem, settings or Settings(), progress=progress)
+    restorer = inpainting_restorer(pixels, hole, opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
+    return restore(restorer, settings or default_settings(opened), progress=progress)
 
 
-def super_resolution_problem(
+def super_resolution_restorer(
     low: np.ndarray,
     model: Model,
     *,
@@ -135,51 +133,63 @@ def super_resolution_problem(
     noise_level: int | None = None,
     hints: Hints | None = None,
     ranks: Ranks | None = None,
-) -> EnsembleProblem:
-    """The problem of a super-resolution model of any family; see `super_resolve`.
+) -> Restorer:
+    """The restorer of a low-resolution photo, RGB uint8 (h, w, 3), by the family of the model; see `super_resolve`.
 
-    With ranks, processes that share the particles, the others call `real.restorers.super_resolution.take_part`.
+    With ranks, processes that share the particles, each process makes its own and calls `sample` as the first does.
 
     Raises:
-        ValueError: The model inpaints, or takes no text, noise or hints.
-        UserError: Several processes, and a model of another shape than LDM-SR's; hints are missing.
+        UserError: The model inpaints, or takes no text, noise or hints; or hints are missing.
     """
-    if ranks is not None and not isinstance(model, LatentModel):
+    options = {"prompt": prompt, "negative_prompt": negative_prompt, "noise_level": noise_level, "hints": hints}
+    return _restorer((low,), model, task="sr", options={**options, "ranks": ranks})
+
+
+def inpainting_restorer(
+    image: np.ndarray,
+    mask: np.ndarray,
+    model: Model,
+    *,
+    prompt: str | None = None,
+    negative_prompt: str | None = None,
+    paste: bool = True,
+) -> Restorer:
+    """The restorer of an image, RGB uint8 (H, W, 3), with a mask, by the family of the model; see `inpaint`.
+
+    Raises:
+        UserError: The model does not inpaint or takes no text, or the mask does not fit the image.
+    """
+    options = {"prompt": prompt, "negative_prompt": negative_prompt, "paste": paste}
+    return _restorer((image, mask), model, task="inpaint", options=options)
+
+
+def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options: Mapping[str, object]) -> Restorer:
+    """The restorer of the model's family, with the options that are given; one that it does not take is refused."""
+    family = FAMILIES[model.family]
+    if family.task != task:
         raise UserError(
-            f"--model: {model.name!r} is of the family {model.family}, which the command runs in one process; start it "
-            "without torchrun, or share its particles by steer_scheduler(..., process_group=...) in a script"
+            f"{model.name!r} is for the task {family.task!r}; open one for {task!r}", argument="model"
         )
-    if isinstance(model, BackboneModel):
-        if noise_level is not None:
-            raise ValueError("noise_level: it belongs to the x4 upscaler; leave it out")
-        return BackboneProblem(low, model, hints=hints, prompt=prompt, negative_prompt=negative_prompt)
-    if hints is not None:
-        raise ValueError(f"hints: they belong to {' and '.join(RECIPES)}; leave them out")
-    if model.family not in ("ldm-sr", "x4-upscaler"):
-        raise ValueError(f"model: {model.name!r} does inpainting; open one with task='sr'")
-    if isinstance(model, LatentModel):
-        options = {"prompt": prompt, "negative_prompt": negative_prompt, "noise_level": noise_level}
-        given = [name for name, value in options.items() if value is not None]
-        if given:
-            raise ValueError(f"{given[0]}: models in LDM-SR's shape know none; leave it out or use the x4 upscaler")
-        return LowResolution(low, model, ranks)
-    return Upscaling(
-        low,
-        model,
-        prompt=prompt or "",
-        negative_prompt=negative_prompt or None,
-        noise_level=NOISE_LEVEL if noise_level is None else noise_level,
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in family.options:
+            takers = ", ".join(f.name for f in FAMILIES.values() if name in f.options)
+            raise UserError(f"{model.name!r} takes none; it is for {takers}; leave it out", argument=name)
+    restorer: Restorer = family.restorer(*photo, model, **given)
+    return restorer
 
 
 def as_picture(name: str, value: Any) -> np.ndarray:
     """A file, a PIL image or an array as RGB uint8 (H, W, 3)."""
     if isinstance(value, str | PathLike):
-        return load_photo(str(value), largest=LARGEST_SIDE)
+        try:
+            return load_photo(str(value), largest=LARGEST_SIDE)
+        except UserError as error:
+            raise UserError(error.message, argument=name) from error
     if isinstance(value, Image.Image):
         return to_rgb(value)
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: got a {type(value).__name__}; give a file, a PIL image or RGB uint8 (H, W, 3)")
+        raise TypeError(f"{name} must be a file, a PIL image or RGB uint8 (H, W, 3), got a {type(value).__name__}")
     if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or min(value.shape[:2]) < 1:
-        raise ValueError(f"{name}: got {value.dtype} {value.shape}; give RGB uint8 of shape (H, W, 3)")
+        raise UserError(f"must be RGB uint8 of shape (H, W, 3), got {value.dtype} {value.shape}", argument=name)
     return value

@@ -5,5 +5,26 @@ from __future__ import annotations
 __all__ = ["UserError"]
 
 
-class UserError(Exception):
-    """Something that the user can put right; the message says what came, what is accepted and the remedy."""
+class UserError(ValueError):
+    """Something that the user can put right: the message says what is accepted, what came, and the remedy.
+
+    In a message an argument stands in backticks, `argument` or `argument=VALUE`. The command line, and nothing below
+    it, writes options instead: `--argument` and `--argument VALUE`.
+
+    Args:
+        message: Without the name of the argument in front.
+        argument: Name of the argument whose value cannot be used; None where it is not one argument.
+
+    Example:
+        >>> print(UserError("'x.png' is not a file", argument="mask"))
+        mask: 'x.png' is not a file
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        self.message, self.argument = message, argument
+        super().__init__(message if argument is None else self.naming(argument))
+
+    def naming(self, what: str) -> str:
+        """The message with a name in front: "steps must be ..., got ...", "steps is ...", or "mask: ..."."""
+        between = " " if self.message.startswith(("must ", "is ")) else ": "
+        return f"{what}{between}{self.message}"

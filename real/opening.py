@@ -1,27 +1,34 @@
-"""Any model that there is, loaded by one call: bundled, a folder, an id on the hub, or the name of a backbone.
+"""All families of models in one table, and one call that loads any model: bundled, a folder, an id, or a name.
 
-DiffBIR and SeeSR, which are no folders of diffusers, are known by name; `real.backbones.recipes` says what these names
-stand for. All others are told by their configuration (`real.models.families`).
+A family's entry says how its models are recognised and loaded, which class restores photos with them, and which options
+that class takes. DiffBIR and SeeSR, which are no folders of diffusers, are known by name; `real.backbones.recipes` says
+what the names stand for.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 
-from real.backbones.model import BackboneModel, load_backbone
+from real.backbones.model import load_backbone
 from real.backbones.recipes import RECIPES, Recipe
+from real.backbones.restorer import DIFFBIR, SEESR
 from real.errors import UserError
+from real.models.base import LoadOptions, Model
 from real.models.devices import pick_device, pick_dtype
 from real.models.families import recognise
-from real.models.hub import locate
-from real.models.latent import LatentModel, load_model
-from real.models.pipeline import PipelineModel, load_pipeline
+from real.models.hub import Source, locate
+from real.models.latent import BUNDLED, BUNDLED_INPAINTING
+from real.restorers.inpainting import LDM_INPAINT, SD_INPAINT
+from real.restorers.latent import LDM_SR
+from real.restorers.upscaling import X4_UPSCALER
 from real.settings import Settings
 
-__all__ = ["LDM_SR", "Model", "default_settings", "open_model"]
+__all__ = ["FAMILIES", "NAMES", "TASKS", "default_settings", "open_model"]
 
-LDM_SR = {"ldm-sr": "CompVis/ldm-super-resolution-4x-openimages"}  # the name, and what it stands for
-Model = LatentModel | PipelineModel | BackboneModel
+FAMILIES = {family.name: family for family in (LDM_SR, X4_UPSCALER, SD_INPAINT, LDM_INPAINT, DIFFBIR, SEESR)}
+NAMES = {"ldm-sr": "CompVis/ldm-super-resolution-4x-openimages"}  # names of ids
+TASKS = {"sr": BUNDLED, "inpaint": BUNDLED_INPAINTING}  # with the models that the package carries
 
 
 def open_model(
@@ -62,73 +69,52 @@ def open_model(
         The model, on the device. `bandwidth` is the h that its `kds.json` names, or the paper's 0.3.
 
     Raises:
-        ValueError: An option is not among those.
         UserError: The model cannot be found, loaded or used for the task, or an option does not fit it or this machine.
 
     Warns:
         UserWarning: If pickles are allowed.
     """
-    if task not in ("sr", "inpaint"):
-        raise ValueError(f"task: got {task!r}; known: sr, inpaint")
-    name = None if model is None else str(model)
+    if task not in TASKS:
+        raise UserError(f"must be one of {', '.join(TASKS)}, got {task!r}", argument="task")
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
-        raise ValueError(f"max_batch: got {max_batch!r}; give a whole number of at least 1")
+        raise UserError(f"must be a whole number of at least 1, got {max_batch!r}", argument="max_batch")
+    name = None if model is None else str(model)
     if recipe is not None and recipe.family != name:
-        raise ValueError(f"recipe: it is of {recipe.family}; the model is {name!r}")
+        raise UserError(f"must be of the model, {name!r}, got one of {recipe.family!r}", argument="recipe")
+
+    # The autoencoders of pipelines are half precision as well, which costs quality: on a CPU only if asked for.
     device = pick_device(device)
     latent_dtype = pick_dtype(dtype, device)
-    # The autoencoders of pipelines are half precision as well, which costs quality: on a CPU not unasked.
-    dtype = "float32" if (dtype, device) == ("auto", "cpu") else latent_dtype
-    if name in RECIPES:
-        _refuse_for_backbones(str(name), task=task, revision=revision, cpu_offload=cpu_offload)
-        return load_backbone(
-            recipe or RECIPES[str(name)],
-            device=device,
-            dtype=dtype,
-            pickled_weights=pickled_weights,
-            max_batch=max_batch,
-            vae_tiling=vae_tiling,
-        )
-    name = LDM_SR.get(name, name) if name else None
-    source = None if name is None else locate(name, revision=revision)
-    family = None if source is None else recognise(source, task=task)
-    if source is None or family is None or family.latent:
-        for option, given in (("--vae-tiling", vae_tiling), ("--cpu-offload", cpu_offload)):
-            if given:
-                raise UserError(
-                    f"{option}: for pipelines only; models in LDM-SR's shape are small and tile by themselves"
-                )
-        return load_model(
-            name,
-            task=task,
-            device=device,
-            dtype=latent_dtype,
-            revision=revision,
-            pickled_weights=pickled_weights,
-            max_batch=max_batch or 16,
-        )
-    return load_pipeline(
-        source,
-        family,
+    whole_dtype = "float32" if (dtype, device) == ("auto", "cpu") else latent_dtype
+    options = LoadOptions(
         device=device,
-        dtype=dtype,
+        dtype=whole_dtype,
         pickled_weights=pickled_weights,
         max_batch=max_batch,
         vae_tiling=vae_tiling,
         cpu_offload=cpu_offload,
     )
 
+    if name in RECIPES:
+        _check_for_recipe(name, task=task, revision=revision)
+        return load_backbone(recipe or RECIPES[name], options)
 
-def _refuse_for_backbones(name: str, *, task: str, revision: str | None, cpu_offload: bool) -> None:
-    """What a model of several parts cannot be asked for."""
-    if task != "sr":
-        raise UserError(f"--model: {name} is for `sr`; `inpaint` takes a folder or an id")
+    source = locate(NAMES.get(name, name), revision=revision) if name else Source(str(TASKS[task]), is_folder=True)
+    family = recognise(source, tuple(FAMILIES.values()), task=task)
+    assert family.load is not None  # of all families that are recognised
+    loaded = family.load(source, family, replace(options, dtype=latent_dtype) if family.latent else options)
+    return loaded if name else replace(loaded, name="bundled")
+
+
+def _check_for_recipe(name: str, *, task: str, revision: str | None) -> None:
+    """Refuse what a model of several parts cannot be asked for."""
+    if task != FAMILIES[name].task:
+        raise UserError(f"{name} is for {FAMILIES[name].task!r}; {task!r} takes a folder or an id", argument="model")
     if revision is not None:
-        raise UserError(f"--revision: {name} has several parts; give ID@REVISION where an id is given, as in --base")
-    if cpu_offload:
-        raise UserError("--cpu-offload: for pipelines only; try --max-batch, --dtype float16 or --vae-tiling")
+        why = f"{name} has several parts; give ID@REVISION where an id is given, as for `base`"
+        raise UserError(why, argument="revision")
 
 
 def default_settings(model: Model) -> Settings:
     """The paper's, with the guidance that the model's authors recommend."""
-    return Settings(guidance=model.recipe.guidance) if isinstance(model, BackboneModel) else Settings()
+    return Settings(guidance=model.recommended_guidance)

@@ -1,7 +1,7 @@
-"""Particles of a latent diffusion model, through the samplers of `kds_ref`: what the command and the studies share.
+"""Particles of a latent diffusion model, through the samplers of `kds_ref`: what the commands and the studies share.
 
-Photo -> condition -> N noise latents -> sampler [UNet -> x0 -> steer -> step] -> latents. Decoding and choosing are the
-caller's, so that only what is looked at gets decoded.
+Photo -> condition -> N noise latents -> sampler [UNet -> x0 -> steer -> step] -> latents. Decoding is the caller's, so
+that only what is looked at gets decoded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Particles:
     """N restorations of one photo as latents, and how they came about.
 
     Attributes:
-        latents: (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
+        latents: Clean latents (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
         chosen: Index among the N of the particle nearest the ensemble mean (KDS Eq. 9, v1).
         evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
         trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
@@ -57,10 +57,10 @@ class Particles:
         return self.latents[0 if self.early else self.chosen]
 
 
-def initial_noise(particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
+def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
     """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
-    noise = torch.empty(particles, channels, height, width)
-    for i in range(particles):
+    noise = torch.empty(num_particles, channels, height, width)
+    for i in range(num_particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
         noise[i].normal_(generator=torch.Generator().manual_seed(state % 2**63))
     return noise
@@ -73,7 +73,7 @@ def sample(
     settings: Settings,
     *,
     steered: bool = True,
-    particles: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
     progress: Callable[[SamplerState], object] | None = None,
     max_batch: int | None = None,
     ranks: Ranks | None = None,
@@ -85,7 +85,7 @@ def sample(
         condition: (1, C, h, w), of the size of the latents: from `padded_condition`, or latents and mask of a hole.
         settings: Sampler, steering and seed.
         steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
-        particles: Draw only these of the N (without steering they do not depend on each other).
+        indices: Draw only these of the N particles (without steering they do not depend on each other).
         progress: Called after every model evaluation.
         max_batch: Most particles that go through the UNet at once; None: the model's own limit.
         ranks: Processes that share the N particles; each makes this call, runs the model on its share with the
@@ -96,21 +96,15 @@ def sample(
             processes do not divide N, or differ in the settings, the model or the condition's shape.
         RankError: A process ended or did not answer.
     """
-    height, width = condition.shape[-2:]
-    noise = initial_noise(settings.particles, height, width, seed=settings.seed)
-    if particles is not None:
-        if steered:
-            raise ValueError("particles: a part of the ensemble can be drawn only without steering")
-        noise = noise[list(particles)]
+    noise = _noise(condition, settings, indices=indices, steered=steered, ranks=ranks)
     if ranks is not None:
-        if particles is not None:
-            raise ValueError("particles: processes that share an ensemble draw all of it; give particles or ranks")
         condition = _shared_condition(ranks, model, condition, settings, steered)
-        share = ranks.share(settings.particles)
-        noise = noise[share.start : share.stop]
-    total = model.schedule.num_train_timesteps
-    early = EarlyChoice(total, cutoff=settings.cutoff, ranks=ranks)
+
+    num_train_timesteps = model.schedule.num_train_timesteps
+    early = EarlyChoice(num_train_timesteps, cutoff=settings.cutoff, ranks=ranks)
     chooses_early = steered and settings.early_choice
+    steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
+    denoise = denoiser_of(model, condition, settings.guidance, max_batch or model.max_batch)
     trace: list[dict[str, float]] = []
 
     def watch(state: SamplerState) -> None:
@@ -122,8 +116,7 @@ def sample(
         if progress is not None:
             progress(state)
 
-    steering = settings.steering(num_train_timesteps=total, bandwidth=model.bandwidth)
-    denoise = denoiser_of(model, condition, settings.guidance, max_batch=max_batch)
+    # Algorithm 2 (v1) by DDIM, or Algorithm 4 (CR) by DPM-Solver++ 2S; without steering the plain sampler.
     result = (ddim if settings.sampler == "ddim" else dpm_solver_pp_2s)(
         early.denoiser(denoise) if chooses_early else denoise,
         noise.to(model.device),
@@ -133,12 +126,43 @@ def sample(
         prediction_type=model.prediction_type,
         callback=watch,
     )
+
+    # KDS Eq. 9 (v1), of the final latents unless it was applied at the cut-off.
     latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
     if chooses_early and early.chosen is not None:
         alone = latents[early.chosen : early.chosen + 1]
         return Particles(alone, early.chosen, early.rows, trace, early=True, chosen_at_cutoff=early.chosen)
     evaluations = len(latents) * result.num_model_evaluations
     return Particles(latents, int(select_particle(latents)), evaluations, trace, chosen_at_cutoff=early.choice())
+
+
+def _noise(
+    condition: torch.Tensor, settings: Settings, *, indices: Sequence[int] | None, steered: bool, ranks: Ranks | None
+) -> torch.Tensor:
+    """Initial noise of the particles that this process draws."""
+    height, width = condition.shape[-2:]
+    noise = initial_noise(settings.particles, height, width, seed=settings.seed)
+    if indices is not None:
+        if steered:
+            raise ValueError("indices must be None with steering, which needs the whole ensemble; give steered=False")
+        if ranks is not None:
+            raise ValueError("indices must be None with ranks, which draw the whole ensemble; give one of the two")
+        return noise[list(indices)]
+    if ranks is None:
+        return noise
+    share = ranks.share(settings.particles)
+    return noise[share.start : share.stop]
+
+
+def timesteps_of(model: LatentModel, settings: Settings) -> tuple[int, ...]:
+    """The grid of the sampler; that of DDIM is spaced as the model's scheduler says, unless the settings say how."""
+    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
+    return time_grid(
+        settings.steps,
+        model.schedule.num_train_timesteps,
+        spacing=spacing,
+        steps_offset=model.steps_offset if spacing == "leading" else 0,
+    )
 
 
 def _shared_condition(
@@ -150,29 +174,21 @@ def _shared_condition(
         steered=steered,
         condition=tuple(condition.shape),
         model=model.name,
-        dtype=model.unet.dtype,
+        dtype=model.dtype,
         model_bandwidth=model.bandwidth,
         schedule=torch.from_numpy(np.array(model.schedule.alphas_cumprod)),  # a copy: those cannot be written to
     )
     return ranks.broadcast("condition", condition)
 
 
-def timesteps_of(model: LatentModel, settings: Settings) -> tuple[int, ...]:
-    """Where a model is evaluated, from noisy to clean."""
-    spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
-    offset = model.steps_offset if spacing == "leading" else 0
-    return time_grid(settings.steps, model.schedule.num_train_timesteps, spacing=spacing, steps_offset=offset)
-
-
 def denoiser_of(
-    model: LatentModel, condition: torch.Tensor, guidance: float, *, max_batch: int | None = None
+    model: LatentModel, condition: torch.Tensor, guidance: float, max_batch: int
 ) -> Callable[[torch.Tensor, int], torch.Tensor]:
     """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1)."""
-    at_once = max_batch or model.max_batch
 
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
-            parts = tile.to(model.unet.dtype).split(at_once)
+            parts = tile.to(model.dtype).split(max_batch)
             return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
 
         return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP, multiple=model.divisor)
@@ -182,15 +198,16 @@ def denoiser_of(
         eps = unet(torch.cat([x_t, conditions], dim=1), t)
         if guidance == 1.0:
             return eps
-        null = unet(torch.cat([x_t, _nothing(conditions)], dim=1), t)
+
+        null = unet(torch.cat([x_t, _null_condition(conditions)], dim=1), t)
         guided: torch.Tensor = classifier_free_guidance(eps, null, guidance)
         return guided
 
     return denoise
 
 
-def _nothing(condition: torch.Tensor) -> torch.Tensor:
+def _null_condition(condition: torch.Tensor) -> torch.Tensor:
     """The condition that says nothing: a mid-grey photo; a fourth channel, of a hole, says that it is everywhere."""
-    nothing = torch.zeros_like(condition)
-    nothing[:, 3:] = 1.0
-    return nothing
+    null = torch.zeros_like(condition)
+    null[:, 3:] = 1.0
+    return null

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
 from kds_ref import KernelDensitySteering
+from real.errors import UserError
 
 __all__ = ["SAMPLERS", "SPACINGS", "Settings"]
 
@@ -16,10 +18,10 @@ SPACINGS = ("leading", "trailing")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a restoration depends on, besides the photo and the model; the defaults are the paper's.
+    """Options of the method; the defaults are the paper's.
 
     Attributes:
-        particles: N.
+        particles: N, the number of particles; everywhere else that is `num_particles`, and `particles` the ensemble.
         bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none); or the name of a rule
             that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
@@ -32,7 +34,7 @@ class Settings:
             None: that of the model's scheduler. Models in LDM's shape only.
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
-        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        kernel: Kernel of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
         early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
             particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
     """
@@ -51,20 +53,27 @@ class Settings:
     early_choice: bool = False
 
     def __post_init__(self) -> None:
-        """Check what no function further down checks by its own name."""
+        """Check everything at once, so that no mistake shows only after a model was loaded.
+
+        Raises:
+            UserError: An option has a value that it does not take.
+            TypeError: `early_choice` is not a bool.
+        """
         for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
             if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name}: got {getattr(self, name)}; give a whole number from {least} to {most}")
+                _refuse(name, f"a whole number from {least} to {most}", getattr(self, name))
         if self.sampler not in SAMPLERS:
-            raise ValueError(f"sampler: got {self.sampler!r}; known: {', '.join(SAMPLERS)}")
+            _refuse("sampler", f"one of {', '.join(SAMPLERS)}", repr(self.sampler))
         if self.spacing not in (None, *SPACINGS):
-            raise ValueError(f"spacing must be one of {', '.join(SPACINGS)} or None, got {self.spacing!r}")
+            _refuse("spacing", f"one of {', '.join(SPACINGS)} or None", repr(self.spacing))
         if not np.isfinite(self.guidance):
-            raise ValueError(f"guidance: got {self.guidance}; give a finite number (1: no guidance)")
+            _refuse("guidance", "a finite number (1: no guidance)", self.guidance)
         if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed}; give a whole number from 0 to 2^63 - 1")
+            _refuse("seed", "a whole number from 0 to 2^63 - 1", self.seed)
         if not isinstance(self.early_choice, bool):
-            raise TypeError(f"early_choice: got {self.early_choice!r}; give True or False")
+            raise TypeError(f"early_choice must be True or False, got {self.early_choice!r}")
+
+        # What is left the core checks, by its own names, which are those of the settings.
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
 
     def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
@@ -77,3 +86,7 @@ class Settings:
             patch_size=self.patch_size,
             kernel=self.kernel,
         )
+
+
+def _refuse(name: str, accepted: str, value: object) -> NoReturn:
+    raise UserError(f"must be {accepted}, got {value}", argument=name)

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import kds_ref
+from toy.errors import UserError
+from toy.posterior.command import add_parsers
 
 if TYPE_CHECKING:
     from toy.settings import Settings
@@ -37,6 +39,7 @@ OPTIONS = {  # field of Settings -> option of the command line
     "num_inference_steps": "--steps",
     "schedule": "--schedule",
 }
+NAMES = OPTIONS | {name: f"--{name}" for name in ("output", "photos", "pictures", "ensembles")}
 DESCRIPTION = """\
 Reproduce Fig. 2 of the Kernel Density Steering paper: sample a mixture of three Gaussians in the plane with
 DDIM and its exact score, plain and steered, from the same initial noise.
@@ -50,6 +53,11 @@ files written to the output folder, complete or not at all:
   toy_fig2_kds_cutoff_*.png  the slides, 2000 x 1125 pixels
   toy_fig2.json              settings, mixture, versions and all numbers
 
+commands besides the figure, each with its own --help:
+  python -m toy posterior                            posteriors that are known exactly: what KDS, choosing and
+                                                     averaging are worth, about a quarter of an hour
+  python -m toy prior                                fit the prior on photos for it
+
 examples:
   python -m toy                                      the figure with the default settings, about 5 seconds
   python -m toy --output slides --seed 7             other noise
@@ -62,10 +70,6 @@ exit status: 0 done, 2 something to put right (one line says what), 130 interrup
 The paper gives neither the mixture nor the settings of its figure. The defaults for bandwidth, strength,
 cut-off and steps are those of its other experiments; each mode of the mixture has a standard deviation of
 0.3, equal to the bandwidth."""
-
-
-class UserError(Exception):
-    """Something that the user can put right; its text is the one line that is shown."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +101,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{text} (%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor table")
     parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
+    parser.set_defaults(run=_run)
+    add_parsers(parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser))
     return parser
 
 
@@ -110,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0, 2 after a user's error, 130 after Ctrl-C.
     """
     try:
-        _run(build_parser().parse_args(argv))
+        arguments = build_parser().parse_args(argv)
+        _report_errors(arguments)
     except UserError as error:
         print("kds-toy: error:", " ".join(str(error).split()), file=sys.stderr)
         return USER_ERROR
@@ -122,21 +129,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    start = time.perf_counter()
-    folder = Path(arguments.output)
+def _report_errors(arguments: argparse.Namespace) -> None:
+    """Run the command; what a user can put right becomes a `UserError`."""
     try:
-        # Imported late: --help is quick, and a missing extra is one line.
-        from toy.files import prepare_folder, write_files
-        from toy.report import format_table
-        from toy.settings import Settings
-
-        settings = Settings(**{field: getattr(arguments, name[2:]) for field, name in OPTIONS.items()})
         if not arguments.output:
             raise UserError("--output is empty; name a folder")
-        prepare_folder(folder)
-        results, contents = _compute(settings, quiet=arguments.quiet)
-        paths = write_files(folder, contents)
+        arguments.run(arguments)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
     except MemoryError as error:
@@ -146,6 +144,20 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UserError(f"cannot write to --output {arguments.output!r}: {reason}") from error
     except ValueError as error:
         raise _explain(error) from error
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    folder = Path(arguments.output)
+    # Imported late: --help is quick, and a missing extra is one line.
+    from toy.files import prepare_folder, write_files
+    from toy.report import format_table
+    from toy.settings import Settings
+
+    settings = Settings(**{field: getattr(arguments, name[2:]) for field, name in OPTIONS.items()})
+    prepare_folder(folder)
+    results, contents = _compute(settings, quiet=arguments.quiet)
+    paths = write_files(folder, contents)
     if not arguments.quiet:
         wrote = [f"wrote {path}" for path in paths]
         print(format_table(results), *wrote, f"{time.perf_counter() - start:.1f} s", sep="\n", flush=True)
@@ -179,8 +191,9 @@ def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[s
 def _explain(error: ValueError) -> Exception:
     """Return a message that names the option instead of the argument; other errors stay what they are."""
     text = str(error)
-    if text.startswith(tuple(f"{field} " for field in OPTIONS)):
-        return UserError(re.sub(rf"\b({'|'.join(OPTIONS)})\b", lambda match: OPTIONS[match[0]], text))
+    if text.startswith(tuple(f"{field} " for field in NAMES)):
+        named = rf"^({'|'.join(NAMES)})\b|\b({'|'.join(OPTIONS)})\b"
+        return UserError(re.sub(named, lambda match: NAMES[match[0]], text))
     return UserError(f"--output: {text}") if "null byte" in text else error
 
 

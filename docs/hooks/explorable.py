@@ -1,11 +1,14 @@
 """Computes the data of the explorable page when the site is built, so that no committed copy can be out of date."""
 
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from toy.packing import explorable_file
+sys.path.insert(0, str(Path(__file__).parent))  # mkdocs loads a hook as a file, without its folder
+from packing import explorable_file
 
 DATA = "assets/explorable-data.js"
 

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options, arguments), prog="real.backbones")
+    return run_command(lambda: _run(options, arguments), prog="real.backbones", options=vars(options))
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -44,9 +44,9 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     from real.settings import Settings
 
     if options.side % 64:
-        raise UserError(f"--side: got {options.side}; give a multiple of 64 pixels")
+        raise UserError(f"must be a multiple of 64 pixels, got {options.side}", argument="side")
     if options.channels % 32:
-        raise UserError(f"--channels: got {options.channels}; give a multiple of 32")
+        raise UserError(f"must be a multiple of 32, got {options.channels}", argument="channels")
     folder, device = make_output(options.output), pick_device(options.device)
     with memory_errors():
         model = random_model(

@@ -19,7 +19,7 @@ __all__ = ["BICUBIC", "clean", "load_cleaner"]
 
 BICUBIC = "bicubic"  # in place of a file: no first stage
 TILE, OVERLAP = 512, 32  # pixels; what is larger goes through in blended tiles
-WITHOUT = "or give the cleaned photo by --cleaned, or --cleaner bicubic, which only enlarges it"
+WITHOUT = "or give the cleaned photo as `cleaned`, or `cleaner=bicubic`, which only enlarges it"
 
 
 def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = False) -> Any:
@@ -44,16 +44,18 @@ def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = Fal
     except Exception as error:  # a torchvision that does not fit torch raises a RuntimeError
         name = getattr(error, "name", None) or "spandrel"
         what = "cannot be imported" if name == "spandrel" else f"needs {name}, which cannot be imported"
-        raise UserError(f'--cleaner: spandrel {what}; pip install "kds-ref[cleaner]", {WITHOUT}') from error
+        raise UserError(f'spandrel {what}; pip install "kds-ref[cleaner]", {WITHOUT}', argument="cleaner") from error
     state = spandrel.canonicalize_state_dict(read_weights(path, pickled_weights=pickled_weights))
     try:
         network = spandrel.ModelLoader(device).load_from_state_dict(state)
     except Exception as error:  # its kinds differ between architectures
         why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"--cleaner: spandrel cannot make a network of {str(path)!r} ({why}); {WITHOUT}") from error
+        raise UserError(
+            f"spandrel cannot make a network of {str(path)!r} ({why}); {WITHOUT}", argument="cleaner"
+        ) from error
     channels = getattr(network, "input_channels", None), getattr(network, "output_channels", None)
     if channels != (3, 3) or not isinstance(network, spandrel.ImageModelDescriptor):
-        raise UserError(f"--cleaner: {str(path)!r} is no network from RGB to RGB; {WITHOUT}")
+        raise UserError(f"{str(path)!r} is no network from RGB to RGB; {WITHOUT}", argument="cleaner")
     return network.eval()
 
 

@@ -70,5 +70,5 @@ def _moments(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _check(image: torch.Tensor, reference: torch.Tensor) -> None:
     if image.ndim != 4 or image.shape != reference.shape:
         raise ValueError(
-            f"image, reference: got {tuple(image.shape)} and {tuple(reference.shape)}; give (B, C, H, W) twice"
+            f"image and reference must both be (B, C, H, W), got {tuple(image.shape)} and {tuple(reference.shape)}"
         )

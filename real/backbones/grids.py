@@ -1,4 +1,4 @@
-"""The timesteps of DiffBIR's DDIM, beside diffusers' own.
+"""The timesteps of DiffBIR's DDIM, which differ from diffusers' own.
 
 Both take every (1000 // n)-th timestep, from 1 on, and end on the noise level of timestep 0 rather than on none. Where
 n does not divide 1000 diffusers stops after n of them; the official code goes on to the end of the range, which gives
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler
 
+from real.errors import UserError
+
 __all__ = ["DiffBIRDDIMScheduler", "ddim_options", "diffbir_timesteps"]
 
 
@@ -24,19 +26,20 @@ def diffbir_timesteps(steps: int, *, num_train_timesteps: int = 1000) -> list[in
         num_train_timesteps: T.
 
     Raises:
-        ValueError: The official grid has no such n.
+        UserError: The official grid has no such n.
 
     Example:
         >>> diffbir_timesteps(7)
         [995, 853, 711, 569, 427, 285, 143, 1]
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= num_train_timesteps:
-        raise ValueError(f"steps: got {steps!r}; give a whole number from 1 to {num_train_timesteps}")
+        raise UserError(f"must be a whole number from 1 to {num_train_timesteps}, got {steps!r}", argument="steps")
     grid = [t + 1 for t in range(0, num_train_timesteps, num_train_timesteps // steps)]
     if grid[-1] >= num_train_timesteps:
-        raise ValueError(
-            f"steps: got {steps}, which takes the official grid to timestep {grid[-1]}, beyond the last, "
-            f"{num_train_timesteps - 1}; give another number, such as 10 or 50, or take diffusers' grid"
+        raise UserError(
+            f"must keep the official grid within the last timestep, {num_train_timesteps - 1}, got {steps}, which "
+            f"reaches {grid[-1]}; give another number, such as 10 or 50, or `time_grid=diffusers`",
+            argument="steps",
         )
     return grid[::-1]
 
@@ -51,7 +54,7 @@ def ddim_options(version: str = "v2") -> dict[str, Any]:
         ValueError: The version is unknown.
     """
     if version not in ("v1", "v2", "v2.1"):
-        raise ValueError(f"version: got {version!r}; known: v1, v2, v2.1")
+        raise ValueError(f"version must be one of v1, v2, v2.1, got {version!r}")
     velocity = version == "v2.1"
     return {
         "num_train_timesteps": 1000,
@@ -77,7 +80,7 @@ class DiffBIRDDIMScheduler(DDIMScheduler):
         """See `diffbir_timesteps`; the step down is still T // num_inference_steps.
 
         Raises:
-            ValueError: The official grid has no such number of steps.
+            UserError: The official grid has no such number of steps.
         """
         super().set_timesteps(num_inference_steps, device=device)
         grid = diffbir_timesteps(num_inference_steps, num_train_timesteps=self.config.num_train_timesteps)

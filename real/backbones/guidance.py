@@ -16,23 +16,23 @@ __all__ = ["guided", "rescaled_guidance"]
 
 
 def guided(
-    predict: Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor],
+    denoise: Callable[[torch.Tensor, int, torch.Tensor], torch.Tensor],
     x_t: torch.Tensor,
     t: int,
     *,
-    text: torch.Tensor,
-    negative: torch.Tensor | None = None,
+    prompt_embeds: torch.Tensor,
+    negative_prompt_embeds: torch.Tensor | None = None,
     guidance: float = 1.0,
     rescale: bool = False,
 ) -> torch.Tensor:
     """The guided prediction (KDS Eq. 11, v1); both texts go through the network in one batch, the wanted one first.
 
     Args:
-        predict: (rows of latents, timestep, text of each row) -> noise or velocity of each row.
+        denoise: (rows of latents, timestep, text of each row) -> noise or velocity of each row.
         x_t: Noisy latents (B, C, h, w).
         t: Timestep.
-        text: Tokens of each row, (B, L, W).
-        negative: What to move away from, likewise; None: no guidance.
+        prompt_embeds: Text embeddings of each row, (B, L, W).
+        negative_prompt_embeds: Text embeddings of what to move away from, likewise; None: no guidance.
         guidance: Weight w of at least 1; 1: no guidance, and half the work.
         rescale: Let the weight at t be `rescaled_guidance(guidance, t)`.
 
@@ -40,11 +40,12 @@ def guided(
         ValueError: The guidance is below 1, or a prediction is NaN or infinite.
     """
     if not guidance >= 1.0:
-        raise ValueError(f"guidance: got {guidance}; give at least 1 (1: no guidance)")
+        raise ValueError(f"guidance must be at least 1 (1: no guidance), got {guidance}")
     weight = rescaled_guidance(guidance, t) if rescale else guidance
-    if negative is None or guidance == 1.0 or weight == 1.0:
-        return predict(x_t, t, text)
-    cond, uncond = predict(torch.cat([x_t, x_t]), t, torch.cat([text, negative])).chunk(2)
+    if negative_prompt_embeds is None or guidance == 1.0 or weight == 1.0:
+        return denoise(x_t, t, prompt_embeds)
+    both = denoise(torch.cat([x_t, x_t]), t, torch.cat([prompt_embeds, negative_prompt_embeds]))
+    cond, uncond = both.chunk(2)
     return classifier_free_guidance(cond, uncond, weight)
 
 
@@ -67,5 +68,5 @@ def rescaled_guidance(scale: float, t: float) -> float:
         (1.0, 7.0)
     """
     if not 0 <= t <= 1000:
-        raise ValueError(f"t: got {t}; give a timestep from 0 to 1000")
+        raise ValueError(f"t must be a timestep from 0 to 1000, got {t}")
     return 1.0 + scale * (1.0 - math.cos(math.pi * ((1000 - t) / 1000) ** 5)) / 2.0

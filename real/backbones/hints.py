@@ -1,4 +1,4 @@
-"""What a user knows of a photo beside its pixels: DiffBIR's cleaned photo, SeeSR's tags and image tokens.
+"""What a user knows of a photo besides its pixels: DiffBIR's cleaned photo, SeeSR's tags and image tokens.
 
 SeeSR's tagger (DAPE, which is RAM with other weights) is in no package that is kept up, so its words and tokens come
 from its authors' code; see docs/how-to/backbones.md.
@@ -20,10 +20,10 @@ from real.images.photos import SUFFIXES, load_photo
 
 __all__ = ["HintPlaces", "Hints", "check_hints", "read_image_tokens"]
 
-TWICE = "--cleaner, --cleaned: both are given; leave one out"
+TWICE = "is given, and `cleaner` too; leave one out"
 NEITHER = (
-    "--cleaner, --cleaned: DiffBIR works on a cleaned photo; give the weights of its first stage (BSRNet.pth) by "
-    "--cleaner, or the cleaned photo by --cleaned, or --cleaner bicubic, which only enlarges it"
+    "DiffBIR works on a cleaned photo; give the weights of its first stage (BSRNet.pth) as `cleaner`, or the cleaned "
+    "photo as `cleaned`, or `cleaner=bicubic`, which only enlarges it"
 )
 
 
@@ -60,19 +60,19 @@ class HintPlaces:
         """The hints of a photo.
 
         Args:
-            names: Of the photo, without ending, in the order in which folders are searched.
+            names: Names of the photo, without ending, in the order in which folders are searched.
 
         Raises:
             UserError: A file is missing or is not what it should be.
         """
         cleaned = tags = tokens = None
         if self.cleaned is not None:
-            cleaned = _picture(_pick(self.cleaned, names, tuple(sorted(SUFFIXES)), "--cleaned"))
+            cleaned = _picture(_pick(self.cleaned, names, tuple(sorted(SUFFIXES)), "cleaned"))
         if self.tags is not None:
             is_folder = bool(self.tags) and _is_folder(self.tags)
-            tags = _text(_pick(self.tags, names, (".txt",), "--tags")) if is_folder else self.tags
+            tags = _text(_pick(self.tags, names, (".txt",), "tags")) if is_folder else self.tags
         if self.image_tokens is not None:
-            tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "--image-tokens"))
+            tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "image_tokens"))
         return Hints(cleaned=cleaned, tags=tags, image_tokens=tokens)
 
     def describe(self) -> dict[str, str]:
@@ -87,22 +87,25 @@ def read_image_tokens(path: Path) -> torch.Tensor:
         UserError: It is no such file.
     """
     if path.suffix != ".safetensors":
-        raise UserError(f"--image-tokens: {str(path)!r} is no .safetensors file; give one with one tensor")
+        raise _refusal(f"{str(path)!r} is no .safetensors file; give one with one tensor")
     try:
         content = read_weights(path)
     except UserError as error:
-        raise UserError(f"--image-tokens: {str(error).removeprefix('weights: ')}") from error
+        raise _refusal(error.message) from error
+
     shapes = [tuple(value.shape) for value in content.values()]
     value = next(iter(content.values())) if len(content) == 1 else torch.empty(0)
     value = value[None] if value.ndim == 2 else value
     if value.ndim != 3 or value.shape[0] != 1 or value.shape[1] < 1 or value.shape[2] != TOKEN_WIDTH:
-        raise UserError(
-            f"--image-tokens: {str(path)!r} has tensors of shapes {shapes}; give one of (1, K, {TOKEN_WIDTH})"
-        )
+        raise _refusal(f"{str(path)!r} has tensors of shapes {shapes}; give one of (1, K, {TOKEN_WIDTH})")
     value = value.float()
     if not torch.isfinite(value).all():
-        raise UserError(f"--image-tokens: {str(path)!r} holds NaN or infinity")
+        raise _refusal(f"{str(path)!r} holds NaN or infinity")
     return value
+
+
+def _refusal(why: str) -> UserError:
+    return UserError(why, argument="image_tokens")
 
 
 def _is_folder(text: str) -> bool:
@@ -112,17 +115,17 @@ def _is_folder(text: str) -> bool:
         return False
 
 
-def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], option: str) -> Path:
+def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: str) -> Path:
     """The file itself, or the one of the first name that a folder has."""
     path = Path(place)
     if path.is_dir():
         found = [path / f"{name}{suffix}" for name in names for suffix in suffixes]
         file = next((file for file in found if file.is_file()), None)
         if file is None:
-            raise UserError(f"{option}: {place!r} has no {found[0].stem}{'|'.join(suffixes)}")
+            raise UserError(f"{place!r} has no {found[0].stem}{'|'.join(suffixes)}", argument=argument)
         return file
     if not path.is_file():
-        raise UserError(f"{option}: there is no file or folder {place!r}")
+        raise UserError(f"there is no file or folder {place!r}", argument=argument)
     return path
 
 
@@ -130,14 +133,14 @@ def _picture(path: Path) -> np.ndarray:
     try:
         return load_photo(path)
     except UserError as error:
-        raise UserError(f"--cleaned: {str(error).removeprefix('IMAGE: ')}") from error
+        raise UserError(error.message, argument="cleaned") from error
 
 
 def _text(path: Path) -> str:
     try:
         return " ".join(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--tags: cannot read {str(path)!r} ({error})") from error
+        raise UserError(f"cannot read {str(path)!r} ({error})", argument="tags") from error
 
 
 def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> None:
@@ -153,17 +156,20 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
     """
     foreign: tuple[str, ...]
     if family == "diffbir":
-        if (hints.cleaned is None) == (cleaner is None):
-            raise UserError(TWICE if cleaner else NEITHER)
+        if hints.cleaned is not None and cleaner is not None:
+            raise UserError(TWICE, argument="cleaned")
+        if hints.cleaned is None and cleaner is None:
+            raise UserError(NEITHER, argument="cleaner")
         foreign = ("tags", "image_tokens")
     else:
         for name, what in (("tags", "words, may be empty"), ("image_tokens", "a safetensors file")):
             if getattr(hints, name) is None:
                 raise UserError(
-                    f"--{name.replace('_', '-')}: not given; SeeSR needs its tagger's --tags and --image-tokens "
-                    f"({what}); docs/how-to/backbones.md says how to make them"
+                    f"not given; SeeSR needs its tagger's `tags` and `image_tokens` ({what}); "
+                    "docs/how-to/backbones.md says how to make them",
+                    argument=name,
                 )
         foreign = ("cleaned",)
     for name in foreign:
         if getattr(hints, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')}: {family} takes none; leave it out")
+            raise UserError(f"{family} takes none; leave it out", argument=name)

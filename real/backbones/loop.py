@@ -13,7 +13,7 @@ __all__ = ["sample"]
 
 @torch.no_grad()
 def sample(
-    predict: Callable[[torch.Tensor, int], torch.Tensor],
+    denoise: Callable[[torch.Tensor, int], torch.Tensor],
     latents: torch.Tensor,
     scheduler: Any,
     *,
@@ -23,7 +23,7 @@ def sample(
     """Sample from start latents to clean ones.
 
     Args:
-        predict: (x_t, timestep) -> noise or velocity, such as a `real.backbones.predictor.Predictor`.
+        denoise: (x_t, timestep) -> noise or velocity, such as a `real.backbones.denoiser.Denoiser`.
         latents: Start, (B, C, h, w), from `real.backbones.starts.start_latents`: of unit variance, so the scheduler
             has to be variance preserving. With a scheduler from `real.steer_scheduler` the rows are the particles.
         scheduler: Of diffusers, after `set_timesteps`.
@@ -38,7 +38,7 @@ def sample(
     if generators is not None and "generator" in inspect.signature(scheduler.step).parameters:
         extra["generator"] = list(generators) if isinstance(generators, Sequence) else generators
     for t in scheduler.timesteps:
-        output = predict(scheduler.scale_model_input(latents, t), int(t))
+        output = denoise(scheduler.scale_model_input(latents, t), int(t))
         latents = scheduler.step(output, t, latents, **extra).prev_sample
         if progress is not None:
             progress(int(t), latents)

@@ -1,4 +1,4 @@
-"""DiffBIR or SeeSR, loaded: networks, autoencoder, text encoder and noise schedule, from where a recipe says."""
+"""DiffBIR or SeeSR, loaded from the places in a recipe: networks, autoencoder, text encoder and noise schedule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -16,6 +16,7 @@ from real.backbones.pictures import FACTOR
 from real.backbones.recipes import Recipe
 from real.backbones.sources import find_file, find_folder, find_seesr, place_of
 from real.errors import UserError
+from real.models.base import LoadOptions, Model
 from real.models.hub import Source, read_config
 from real.models.latent import DTYPES, PICKLES, explain, kds_bandwidth, weights_options
 from real.models.pipeline import check_packages, quiet
@@ -27,23 +28,23 @@ Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneModel:
-    """A loaded model, and what is known of it.
+class BackboneModel(Model):
+    """DiffBIR or SeeSR, loaded; `revision` and `commit` are None, since its parts have their own (`places`).
 
     Attributes:
         recipe: Its settings.
         unet: The denoiser.
-        controlnet: What tells it of the photo.
+        controlnet: The network that tells the denoiser of the photo.
         vae: The autoencoder, in float32.
-        tokenizer: Of the text encoder.
-        text_encoder: Its last hidden states are the text.
+        tokenizer: Tokenizer of the text encoder.
+        text_encoder: Its last hidden states are the text's embeddings.
         scheduler: Configuration of the noise schedule, in diffusers' terms.
-        bandwidth: h that fits the scale of its latents: `kds.json` of the base, or the paper's.
-        device: Where the networks live.
-        cleaner: Of DiffBIR's first stage, from `real.backbones.cleaner.load_cleaner`; None: there is none.
+        cleaner: Network of DiffBIR's first stage, from `real.backbones.cleaner.load_cleaner`; None: there is none.
         places: What was loaded from where, with commits, by the name of the recipe's entry.
-        vae_tiling: Encode and decode in smaller tiles.
+        vae_tiling: Whether to encode and decode in smaller tiles.
     """
+
+    packages: ClassVar[tuple[str, ...]] = ("transformers",)
 
     recipe: Recipe
     unet: Any
@@ -52,28 +53,25 @@ class BackboneModel:
     tokenizer: Any
     text_encoder: Any
     scheduler: Mapping[str, Any]
-    bandwidth: float
-    device: torch.device
     cleaner: Any = None
     places: Mapping[str, str] = field(default_factory=dict)
     vae_tiling: bool = False
-    revision: None = None  # the places have theirs
-    commit: None = None
 
     @property
-    def name(self) -> str:
-        """Which of the two: diffbir or seesr."""
-        return self.recipe.family
-
-    @property
-    def family(self) -> str:
-        """As `real.models.families` has it."""
-        return self.recipe.family
+    def dtype(self) -> torch.dtype:
+        """Precision of the denoiser."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
 
     @property
     def num_train_timesteps(self) -> int:
         """T of the noise schedule."""
         return int(self.scheduler["num_train_timesteps"])
+
+    @property
+    def recommended_guidance(self) -> float:
+        """Weight of classifier-free guidance that the authors recommend."""
+        return self.recipe.guidance
 
     @torch.no_grad()
     def encode_text(self, text: str) -> torch.Tensor:
@@ -89,76 +87,72 @@ class BackboneModel:
         return tokens
 
     def describe(self) -> dict[str, Any]:
-        """Recipe and places, as JSON has it; the guidance that was used is among a run's settings."""
+        """What a result file says of the model, ready for JSON: recipe and places besides what all models say."""
+        # The guidance that was used is among a run's settings.
         recipe = {name: value for name, value in self.recipe.describe().items() if name != "guidance"}
-        return {**recipe, "loaded": dict(self.places), "vae_tiling": self.vae_tiling}
+        backbone = {**recipe, "loaded": dict(self.places), "vae_tiling": self.vae_tiling}
+        return {**super().describe(), "backbone": backbone}
 
 
-def load_backbone(
-    recipe: Recipe,
-    *,
-    device: str = "cpu",
-    dtype: str = "float32",
-    pickled_weights: bool = False,
-    max_batch: int | None = None,
-    vae_tiling: bool = False,
-) -> BackboneModel:
+def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
     """Load what a recipe names; every part is found before the first one is loaded.
 
     Args:
-        recipe: From `real.backbones.recipes.RECIPES`, with other places or settings if need be.
-        device: Where to put it.
-        dtype: Of UNet, control net and text encoder: "float32", "bfloat16" or "float16". Sampler, steering, autoencoder
-            and cleaner compute in float32.
-        pickled_weights: Also accept weights in pickle files; see `real.models.latent.load_model`.
-        max_batch: Most rows that go through UNet and control net at once; with guidance a particle is two. None: all.
-        vae_tiling: Encode and decode in smaller tiles.
+        recipe: Places and settings, from `real.backbones.recipes.RECIPES`, with other places or settings if need be.
+        options: How to load and run it. The precision is that of UNet, control net and text encoder; sampler, steering,
+            autoencoder and cleaner compute in float32. With guidance a particle is two rows of `max_batch`.
 
     Raises:
-        ValueError: `dtype` is none of those, or `max_batch` is less than 1.
-        UserError: A package or a part is missing, cannot be read, or does not fit the others.
+        UserError: A package or a part is missing, cannot be read, or does not fit the others; or an option belongs to
+            pipelines.
 
     Warns:
         UserWarning: If pickles are allowed.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype: got {dtype!r}; known: {', '.join(DTYPES)}")
-    check_packages(device)
+    if options.cpu_offload:
+        why = "it is for pipelines; try `max_batch`, `dtype=float16` or `vae_tiling=True`"
+        raise UserError(why, argument="cpu_offload")
+    check_packages(options)
+    dtype, device, pickled_weights = DTYPES[options.dtype], options.device, options.pickled_weights
     if pickled_weights:
-        warnings.warn(PICKLES, UserWarning, stacklevel=2)
+        warnings.warn(PICKLES, UserWarning, stacklevel=3)
+
     with quiet():
-        base = find_folder(recipe.base, option="--base")
+        base = find_folder(recipe.base, argument="base")
         places = {"base": place_of(base)}
         cleaner = _find_cleaner(recipe, places, pickled_weights)
         load = _load_diffbir if recipe.family == "diffbir" else _load_seesr
-        unet, controlnet, scheduler = load(recipe, base, places, DTYPES[dtype], pickled_weights)
+        unet, controlnet, scheduler = load(recipe, base, places, dtype, pickled_weights)
         vae, tokenizer, text_encoder = _load_around(base, pickled_weights)
         _check_fit(unet, vae, text_encoder, base)
         if cleaner is not None:
             cleaner = load_cleaner(cleaner, device=device, pickled_weights=pickled_weights)
-    if max_batch is not None:
-        split_batches(unet, max_batch)
-        split_batches(controlnet, max_batch)
+    if options.max_batch is not None:
+        split_batches(unet, options.max_batch)
+        split_batches(controlnet, options.max_batch)
+
     return BackboneModel(
+        name=recipe.family,
+        family=recipe.family,
         recipe=recipe,
         unet=_ready(unet.to(device)),
         controlnet=_ready(controlnet.to(device)),
         vae=_ready(vae.to(device)),
         tokenizer=tokenizer,
-        text_encoder=_ready(text_encoder.to(device, DTYPES[dtype])),
+        text_encoder=_ready(text_encoder.to(device, dtype)),
         scheduler=scheduler,
         bandwidth=kds_bandwidth(base),
         device=torch.device(device),
         cleaner=cleaner,
         places=places,
-        vae_tiling=vae_tiling,
+        vae_tiling=options.vae_tiling,
     )
 
 
 def _find_cleaner(recipe: Recipe, places: dict[str, str], pickled_weights: bool) -> Path | None:
     if recipe.cleaner is None or recipe.cleaner == BICUBIC:
         return None
-    path, places["cleaner"] = find_file(recipe.cleaner, option="--cleaner", pickled_weights=pickled_weights)
+    path, places["cleaner"] = find_file(recipe.cleaner, argument="cleaner", pickled_weights=pickled_weights)
     return path
 
 
@@ -172,12 +166,13 @@ def _load_diffbir(
 
     given = read_config(base, "unet/config.json")
     if given is None:
-        raise UserError(f"--base: {base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base")
+        why = f"{base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base"
+        raise UserError(why, argument="base")
     config = {name: given.get(name) for name in network_config()}
-    control, places["weights"] = find_file(recipe.weights, option="--control", pickled_weights=pickled_weights)
+    control, places["weights"] = find_file(recipe.weights, argument="control", pickled_weights=pickled_weights)
     options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
     if recipe.unet is not None:
-        file, places["unet"] = find_file(recipe.unet, option="--unet", pickled_weights=pickled_weights)
+        file, places["unet"] = find_file(recipe.unet, argument="unet", pickled_weights=pickled_weights)
         unet = load_unet(file, config=config, **options)
     else:
         more: dict[str, Any] = {"subfolder": "unet", "torch_dtype": dtype, "low_cpu_mem_usage": False}
@@ -193,7 +188,8 @@ def _load_seesr(
 
     scheduler = read_config(base, "scheduler/scheduler_config.json")
     if scheduler is None:
-        raise UserError(f"--base: {base.name!r} has no scheduler/scheduler_config.json; give Stable Diffusion 2-base")
+        why = f"{base.name!r} has no scheduler/scheduler_config.json; give Stable Diffusion 2-base"
+        raise UserError(why, argument="base")
     folder, places["weights"] = find_seesr(recipe.weights, pickled_weights=pickled_weights)
     options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
     networks = [load_network(folder, kind, **options) for kind in ("unet", "controlnet")]
@@ -211,7 +207,7 @@ def _load_around(base: Source, pickled_weights: bool) -> tuple[Any, Any, Any]:
     try:
         tokenizer = CLIPTokenizer.from_pretrained(base.name, subfolder="tokenizer", **base.options)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(explain(base, error)) from error
+        raise explain(base, error) from error
     return vae.float(), tokenizer, text_encoder
 
 
@@ -220,7 +216,7 @@ def _from_base(base: Source, load: Callable[..., Loaded], pickled_weights: bool,
     try:
         return load(base.name, **weights_options(base, pickled_weights=pickled_weights), **options)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(explain(base, error)) from error
+        raise explain(base, error) from error
 
 
 def _check_fit(unet: Any, vae: Any, text_encoder: Any, base: Source) -> None:
@@ -232,7 +228,8 @@ def _check_fit(unet: Any, vae: Any, text_encoder: Any, base: Source) -> None:
     )
     for what, has, needs in parts:
         if has != needs:
-            raise UserError(f"--base: {base.name!r} has {has} {what}, the UNet takes {needs}; give another base")
+            why = f"{base.name!r} has {has} {what}, the UNet takes {needs}; give another base"
+            raise UserError(why, argument="base")
 
 
 def _ready(network: Any) -> Any:

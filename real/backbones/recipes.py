@@ -7,9 +7,10 @@ of their stochastic samplers, as the KDS paper has it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from real.backbones.starts import STARTS
+from real.errors import UserError
 
 __all__ = ["COLOURS", "GRIDS", "LAST_ALPHAS", "RECIPES", "Recipe"]
 
@@ -33,15 +34,15 @@ class Recipe:
             in the base; None: the one in the base.
         cleaner: DiffBIR: file of the network of the first stage, as `weights`; "bicubic": enlarge the photo instead,
             which is not what the authors do; None: the cleaned photo is given.
-        prompt: Of what is wanted; SeeSR puts the photo's tags in front of it.
+        prompt: What is wanted; SeeSR puts the photo's tags before it.
         negative_prompt: What to move away from.
         guidance: Weight of classifier-free guidance, at least 1.
         start: "condition" or "noise", see `real.backbones.starts`.
-        time_grid: Of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
+        time_grid: Grid of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
             takes diffusers' grid, so there both are one.
         last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one",
             no noise, as the KDS paper's algorithms do.
-        colours: "wavelet", "adain" or "none": the result's colours after those of the input.
+        colours: "wavelet", "adain" or "none": how the result takes the colours of the input.
         control_scale: Factor of the controls, at least 0.
         tile: Side in latent pixels: latents of more than tile^2 go through the networks in tiles; None: never.
         overlap: Latent pixels that neighbouring tiles have in common.
@@ -67,23 +68,31 @@ class Recipe:
     process_size: int = 512
 
     def __post_init__(self) -> None:
-        """Check what no function further down checks by its own name."""
+        """Check what no function further down checks by its own name.
+
+        Raises:
+            UserError: An entry has a value that it does not take.
+        """
         lists = (("start", STARTS), ("time_grid", GRIDS), ("last_alpha", LAST_ALPHAS), ("colours", COLOURS))
         for name, known in lists:
             if getattr(self, name) not in known:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}; known: {', '.join(known)}")
+                _refuse(name, f"one of {', '.join(known)}", repr(getattr(self, name)))
         if not self.guidance >= 1.0:
-            raise ValueError(f"guidance: got {self.guidance}; give at least 1 (1: no guidance)")
+            _refuse("guidance", "at least 1 (1: no guidance)", self.guidance)
         if not 0.0 <= self.control_scale <= 10.0:
-            raise ValueError(f"control_scale: got {self.control_scale}; give a number from 0 to 10 (1: as trained)")
+            _refuse("control_scale", "a number from 0 to 10 (1: as trained)", self.control_scale)
         if self.tile is not None and (self.tile < 8 or self.tile % 8):
-            raise ValueError(f"tile: got {self.tile}; give a multiple of 8, in latent pixels")
+            _refuse("tile", "a multiple of 8, in latent pixels", self.tile)
         if self.process_size < 64 or self.process_size % 64:
-            raise ValueError(f"process_size: got {self.process_size}; give a multiple of 64 pixels")
+            _refuse("process_size", "a multiple of 64 pixels", self.process_size)
 
     def describe(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+
+def _refuse(name: str, accepted: str, value: object) -> NoReturn:
+    raise UserError(f"must be {accepted}, got {value}", argument=name)
 
 
 RECIPES = {

@@ -60,10 +60,10 @@ class TextThenImage(torch.nn.Module):
         tokens = others.pop(IMAGE_TOKENS, None)
         if tokens is None:
             raise ValueError(
-                f"{IMAGE_TOKENS}: SeeSR's networks need them, (B, K, {self.image.config.cross_attention_dim}); pass "
+                f"{IMAGE_TOKENS} must be (B, K, {self.image.config.cross_attention_dim}) for SeeSR, got None; pass "
                 f'cross_attention_kwargs={{"{IMAGE_TOKENS}": ...}}'
             )
-        seen = self.text(
+        after_text = self.text(
             hidden_states,
             encoder_hidden_states=encoder_hidden_states,
             cross_attention_kwargs=others or None,
@@ -71,7 +71,7 @@ class TextThenImage(torch.nn.Module):
             encoder_attention_mask=encoder_attention_mask,
             return_dict=False,
         )[0]
-        return (self.image(seen, encoder_hidden_states=tokens, return_dict=False)[0],)
+        return (self.image(after_text, encoder_hidden_states=tokens, return_dict=False)[0],)
 
 
 def add_image_transformers(network: UNet2DConditionModel | ControlNetModel, token_width: int = TOKEN_WIDTH) -> None:
@@ -99,7 +99,7 @@ def build_network(kind: str, config: dict[str, Any]) -> UNet2DConditionModel | C
         ValueError: `kind` is neither.
     """
     if kind not in NETWORKS:
-        raise ValueError(f"kind: got {kind!r}; known: {', '.join(NETWORKS)}")
+        raise ValueError(f"kind must be one of {', '.join(NETWORKS)}, got {kind!r}")
     known = inspect.signature(NETWORKS[kind].__init__).parameters
     network = NETWORKS[kind](**{name: value for name, value in config.items() if name in known})
     add_image_transformers(network)
@@ -126,16 +126,15 @@ def load_network(
         UserWarning: If a pickle is read.
     """
     if kind not in NETWORKS:
-        raise ValueError(f"kind: got {kind!r}; known: {', '.join(NETWORKS)}")
+        raise ValueError(f"kind must be one of {', '.join(NETWORKS)}, got {kind!r}")
     place = Path(folder) / kind
     try:
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"weights: cannot read config.json in {str(place)!r} ({error})") from error
+        raise UserError(f"cannot read config.json in {str(place)!r} ({error})", argument="weights") from error
     if not isinstance(config, dict) or not config.get("use_image_cross_attention"):
-        raise UserError(
-            f"weights: config.json in {str(place)!r} does not say use_image_cross_attention; it is not SeeSR's {kind}"
-        )
+        why = f"config.json in {str(place)!r} does not say use_image_cross_attention; it is not SeeSR's {kind}"
+        raise UserError(why, argument="weights")
     file = next((place / name for name in FILES if (place / name).is_file()), place / FILES[0])
     state = network_weights(read_weights(file, pickled_weights=pickled_weights))
     with torch.device("meta"):

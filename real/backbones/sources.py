@@ -13,29 +13,29 @@ __all__ = ["find_file", "find_folder", "find_seesr", "place_of"]
 NETWORK_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
-def find_folder(name: str, *, option: str, file: str = "model_index.json") -> Source:
+def find_folder(name: str, *, argument: str, file: str = "model_index.json") -> Source:
     """A folder, or the repository of an id, ID or ID@REVISION.
 
     Args:
         name: What the user gave.
-        option: Of the command line that it was given by, for messages.
+        argument: Name of the argument that it was given by, for messages.
         file: One that the repository must have.
 
     Raises:
         UserError: There is no such folder or id, or neither the hub nor the cache has it.
     """
     if Path(name).is_dir():
-        return locate(name, option=option)
+        return locate(name, argument=argument)
     name, _, revision = name.partition("@")
-    return locate(name, revision=revision or None, file=file, option=option)
+    return locate(name, revision=revision or None, file=file, argument=argument)
 
 
-def find_file(name: str, *, option: str, pickled_weights: bool = False) -> tuple[Path, str]:
+def find_file(name: str, *, argument: str, pickled_weights: bool = False) -> tuple[Path, str]:
     """A file of weights: on the disk, or OWNER/NAME/FILE or OWNER/NAME/FILE@REVISION on the hub.
 
     Args:
         name: What the user gave.
-        option: Of the command line that it was given by, for messages.
+        argument: Name of the argument that it was given by, for messages.
         pickled_weights: Whether it may be a pickle; if not, none is fetched.
 
     Returns:
@@ -48,18 +48,18 @@ def find_file(name: str, *, option: str, pickled_weights: bool = False) -> tuple
     if Path(name).exists() or "/" not in bare.strip("/") or Path(bare).is_absolute():
         if not Path(name).is_file():
             what = "is a folder" if Path(name).is_dir() else "is not there"
-            raise UserError(f"{option}: the file {name!r} {what}; give a file, or OWNER/NAME/FILE on the hub")
-        refuse_pickle(Path(name), pickled_weights, option=option)
+            raise UserError(f"the file {name!r} {what}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
+        refuse_pickle(Path(name), pickled_weights, argument=argument)
         return Path(name), name
     owner, repository, *rest = bare.split("/")
     if not rest or owner in (".", ".."):
-        raise UserError(f"{option}: there is no file {name!r}; give a file, or OWNER/NAME/FILE on the hub")
+        raise UserError(f"there is no file {name!r}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
     inside = "/".join(rest)
-    refuse_pickle(Path(inside), pickled_weights, option=option)
-    source = locate(f"{owner}/{repository}", revision=revision or None, file=inside, option=option)
+    refuse_pickle(Path(inside), pickled_weights, argument=argument)
+    source = locate(f"{owner}/{repository}", revision=revision or None, file=inside, argument=argument)
     path = fetch_file(source, inside)
     if path is None:
-        raise UserError(f"{option}: {source.name!r} has no file {inside!r}")
+        raise UserError(f"{source.name!r} has no file {inside!r}", argument=argument)
     return path, place_of(source, inside)
 
 
@@ -69,17 +69,18 @@ def find_seesr(name: str, *, pickled_weights: bool = False) -> tuple[Path, str]:
     Raises:
         UserError: It is not there, has no such networks, or has them as pickles and they are not allowed.
     """
-    source = find_folder(name, option="--seesr", file="unet/config.json")
+    source = find_folder(name, argument="seesr", file="unet/config.json")
     folder = None
     for network in ("unet", "controlnet"):
         config = fetch_file(source, f"{network}/config.json")
         if config is None:
-            raise UserError(f"--seesr: {source.name!r} has no {network}/config.json; it should be SeeSR's folder")
+            why = f"{source.name!r} has no {network}/config.json; it should be SeeSR's folder"
+            raise UserError(why, argument="seesr")
         folder = config.parents[1]
         kinds = NETWORK_FILES if pickled_weights else NETWORK_FILES[:1]
         if not any(fetch_file(source, f"{network}/{file}") for file in kinds):
-            hint = "" if pickled_weights else "; if it has pickles only, --pickled-weights allows them"
-            raise UserError(f"--seesr: {source.name!r} has no {network}/{NETWORK_FILES[0]}{hint}")
+            hint = "" if pickled_weights else "; if it has pickles only, `pickled_weights=True` allows them"
+            raise UserError(f"{source.name!r} has no {network}/{NETWORK_FILES[0]}{hint}", argument="seesr")
     assert folder is not None
     return folder, place_of(source)
 

@@ -38,10 +38,10 @@ def start_latents(
         ValueError: `kind` is unknown, or the condition is missing.
     """
     if kind not in STARTS:
-        raise ValueError(f"start: got {kind!r}; known: {', '.join(STARTS)}")
+        raise ValueError(f"kind must be one of {', '.join(STARTS)}, got {kind!r}")
     if kind == "noise":
         return noise
     if condition is None:
-        raise ValueError("condition: got None; the start 'condition' needs the latent of the input")
+        raise ValueError("condition must be the latent of the input for kind 'condition', got None")
     alpha_bar = float(scheduler.alphas_cumprod[-1])
     return add_noise(condition.expand_as(noise), noise, alpha_bar)

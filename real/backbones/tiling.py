@@ -49,7 +49,7 @@ def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
         ValueError: `tile` or `stride` is out of range.
     """
     if tile < 1 or not 1 <= stride <= tile:
-        raise ValueError(f"tile, stride: got {tile}, {stride}; give a tile of at least 1 and a stride from 1 to it")
+        raise ValueError(f"tile must be at least 1 and stride from 1 to tile, got {tile} and {stride}")
     rows, columns = min(tile, height), min(tile, width)
     return [
         (slice(top, top + rows), slice(left, left + columns))

@@ -40,43 +40,45 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
     """
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"weights: there is no file {str(file)!r}")
+        raise UserError(f"there is no file {str(file)!r}", argument="weights")
     if file.suffix == ".safetensors":
         try:
             tensors: dict[str, torch.Tensor] = load_file(file)
         except (SafetensorError, OSError) as error:
-            raise UserError(f"weights: cannot read {str(file)!r} ({error})") from error
+            raise UserError(f"cannot read {str(file)!r} ({error})", argument="weights") from error
         return tensors
     if file.suffix not in PICKLE_SUFFIXES:
-        raise UserError(
-            f"weights: {str(file)!r} is neither .safetensors nor one of {', '.join(PICKLE_SUFFIXES)}; give such a file"
-        )
+        kinds = f".safetensors nor one of {', '.join(PICKLE_SUFFIXES)}"
+        raise UserError(f"{str(file)!r} is neither {kinds}; give such a file", argument="weights")
     refuse_pickle(file, pickled_weights)
     warnings.warn(PICKLES, UserWarning, stacklevel=2)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         why = " ".join(str(error).split())[:160]
-        raise UserError(f"weights: cannot read {str(file)!r} ({why})") from error
+        raise UserError(f"cannot read {str(file)!r} ({why})", argument="weights") from error
     if isinstance(content, dict):
         content = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):
-        raise UserError(f"weights: {str(file)!r} holds a {type(content).__name__}; a dictionary of tensors is taken")
+        raise UserError(
+            f"{str(file)!r} must hold a dictionary of tensors, got a {type(content).__name__}", argument="weights"
+        )
     return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
-def refuse_pickle(file: Path, pickled_weights: bool, *, option: str = "weights") -> None:
+def refuse_pickle(file: Path, pickled_weights: bool, *, argument: str = "weights") -> None:
     """UserError if a file is a pickle, by its name, and they are not allowed.
 
     Args:
         file: Of weights; nothing is read.
         pickled_weights: Whether pickles are allowed.
-        option: Of the command line that named it, for the message.
+        argument: Name of the argument that named it, for the message.
     """
     if file.suffix in PICKLE_SUFFIXES and not pickled_weights:
         raise UserError(
-            f"{option}: {str(file)!r} is a pickle, which can run code of its author; --pickled-weights "
-            "(pickled_weights=True) allows it, or convert it to safetensors"
+            f"{str(file)!r} is a pickle, which can run code of its author; `pickled_weights=True` allows it, or "
+            "convert it to safetensors",
+            argument=argument,
         )
 
 
@@ -101,7 +103,8 @@ def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: s
     for what, found in (("lack", missing), ("have left over", left_over), ("differ in shape:", shapes)):
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            raise UserError(f"weights: those of {name} {what} {', '.join(found[:SHOWN])}{more}; is it another model's?")
+            why = f"those of {name} {what} {', '.join(found[:SHOWN])}{more}; is it another model's?"
+            raise UserError(why, argument="weights")
 
 
 def load_exactly(

@@ -12,29 +12,26 @@ import torch
 
 from kds_ref import SamplerResult, ddim, dpm_solver_pp_2s, predict_eps, predict_eps_from_v
 from kds_ref.schedules import NoiseSchedule
-from real.api import super_resolution_problem
+from real.api import inpainting_restorer
+from real.api import super_resolution_restorer as super_resolver
 from real.bench.photos import HOLES
 from real.images.masks import center_box
 from real.images.seeds import photo_seed
+from real.models.base import Model
 from real.models.latent import LatentModel
-from real.opening import Model
-from real.restorers.ensemble import EnsembleProblem as BenchRestorer
-from real.restorers.inpainting import inpainting_problem
-from real.restorers.latent import LatentProblem
+from real.restorers.base import Restorer
+from real.restorers.latent import LatentRestorer
 from real.sampling import denoiser_of, initial_noise, timesteps_of
 from real.settings import Settings
 
-__all__ = ["BenchRestorer", "LatentParts", "hole_filler", "parts_of", "super_resolver", "takes_opponents"]
-
-super_resolver = super_resolution_problem
-
+__all__ = ["LatentParts", "hole_filler", "parts_of", "super_resolver", "takes_opponents"]
 
 def hole_filler(
     truth: np.ndarray, hole: str, model: Model, *, prompt: str | None = None, negative_prompt: str | None = None
-) -> BenchRestorer:
+) -> Restorer:
     """A restorer of what `hole`, a name in `real.bench.photos.HOLES`, hides of a photo, RGB uint8 (H, W, 3)."""
     mask = center_box(*truth.shape[:2], **HOLES[hole])
-    return inpainting_problem(truth, mask, model, prompt=prompt, negative_prompt=negative_prompt)
+    return inpainting_restorer(truth, mask, model, prompt=prompt, negative_prompt=negative_prompt)
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class LatentParts:
     steering: Any
 
 
-def parts_of(restorer: BenchRestorer, settings: Settings, *, noise_seed: int | None = None) -> LatentParts:
+def parts_of(restorer: Restorer, settings: Settings, *, noise_seed: int | None = None) -> LatentParts:
     """The parts of a restorer whose model has LDM's shape.
 
     Args:
@@ -69,13 +66,13 @@ def parts_of(restorer: BenchRestorer, settings: Settings, *, noise_seed: int | N
     Raises:
         ValueError: The model is a pipeline, which runs its own sampler.
     """
-    if not isinstance(restorer, LatentProblem):
+    if not isinstance(restorer, LatentRestorer):
         name = type(restorer).__name__
         raise ValueError(f"restorer must have a model in LDM's shape, got {name}, which samples itself")
     model, condition = restorer.model, restorer.condition
     height, width = condition.shape[-2:]
     seed = photo_seed(settings.seed, restorer.shown) if noise_seed is None else noise_seed
-    predict = denoiser_of(model, condition, settings.guidance)
+    predict = denoiser_of(model, condition, settings.guidance, model.max_batch)
     sampler = ddim if settings.sampler == "ddim" else dpm_solver_pp_2s
     return LatentParts(
         denoiser=_noise_predictor(predict, model.schedule, model.prediction_type),

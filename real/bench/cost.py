@@ -21,8 +21,8 @@ from real.backbones.diffbir import build_controlnet, build_unet, network_config
 from real.backbones.grids import ddim_options
 from real.backbones.hints import Hints
 from real.backbones.model import BackboneModel
-from real.backbones.problem import BackboneProblem
 from real.backbones.recipes import RECIPES
+from real.backbones.restorer import BackboneRestorer
 from real.backbones.seesr import add_image_transformers
 from real.bench.measure import Meter
 from real.models.latent import DTYPES, PAPER_BANDWIDTH
@@ -83,6 +83,8 @@ def random_model(
         split_batches(unet, max_batch)
         split_batches(controlnet, max_batch)
     return BackboneModel(
+        name=family,
+        family=family,
         recipe=replace(RECIPES[family], process_size=side, cleaner=BICUBIC if family == "diffbir" else None),
         unet=_ready(unet, DTYPES[dtype]),
         controlnet=_ready(controlnet, DTYPES[dtype]),
@@ -97,14 +99,14 @@ def random_model(
 
 
 def measure_cost(
-    model: BackboneModel, settings: Settings, particles: Sequence[int], *, progress: Progress | None = None
+    model: BackboneModel, settings: Settings, sizes: Sequence[int], *, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Time sampling and decoding of one photo at each size of the ensemble, plain and steered.
 
     Args:
         model: From `random_model`, or a loaded one.
         settings: Of the method; the number of particles is replaced.
-        particles: Sizes of the ensemble.
+        sizes: Sizes of the ensemble.
         progress: Called after every step.
 
     Returns:
@@ -116,17 +118,17 @@ def measure_cost(
     low = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     tokens = torch.randn(1, IMAGE_TOKENS, TOKEN_WIDTH, generator=torch.Generator().manual_seed(0))
     known = Hints() if model.family == "diffbir" else Hints(tags="", image_tokens=tokens)
-    problem = BackboneProblem(low, model, hints=known)
-    problem.draw(replace(settings, particles=1, steps=1), steered=False)  # the first call of a network takes longer
+    restorer = BackboneRestorer(low, model, hints=known)
+    restorer.draw(replace(settings, particles=1, steps=1), steered=False)  # the first call of a network takes longer
     rows = []
-    for n in particles:
+    for n in sizes:
         for kind in ("plain", "kds"):
             meter = Meter(model.device)
             with meter.part("sample"):
-                drawn = problem.particles(replace(settings, particles=n), steered=kind == "kds", progress=progress)
+                drawn = restorer.sample(replace(settings, particles=n), steered=kind == "kds", progress=progress)
             decoded = "decode_one" if kind == "kds" else "decode_all"
             with meter.part(decoded):
-                problem.images(drawn.best[None] if kind == "kds" else drawn.latents)
+                restorer.decode(drawn.best[None] if kind == "kds" else drawn.latents)
             rows.append(_row(n, kind, meter))
     return rows
 

@@ -10,11 +10,11 @@ import torch
 
 from kds_ref import SamplerState
 from real.bench import opponents
-from real.bench.adapter import BenchRestorer
 from real.bench.ensembles import DrawnEnsemble
 from real.bench.plan import EnsemblePlan
 from real.early_choice import in_window
 from real.metrics.score import Score
+from real.restorers.base import Restorer
 from real.settings import Settings
 
 __all__ = ["DRAWS", "draw_ensemble"]
@@ -34,7 +34,7 @@ class DrawKind:
     """
 
     what: str
-    draw: Callable[[BenchRestorer, Settings], opponents.Drawn] | None
+    draw: Callable[[Restorer, Settings], opponents.Drawn] | None
     evaluations: Callable[[Settings], int]
 
 
@@ -67,7 +67,7 @@ DRAWS = {
 def draw_ensemble(
     plan: EnsemblePlan,
     truth: np.ndarray,
-    restorer: BenchRestorer,
+    restorer: Restorer,
     score: Score,
     *,
     noise_seed: int | None = None,
@@ -103,7 +103,7 @@ def draw_ensemble(
         if progress is not None:
             progress(state)
 
-    drawn = restorer.particles(settings, steered=plan.kind == "kds", progress=watch)
+    drawn = restorer.sample(settings, steered=plan.kind == "kds", progress=watch)
     ensemble.latents = drawn.latents
     ensemble.evaluations = drawn.evaluations * (1 if settings.guidance == 1.0 else 2)
     return ensemble

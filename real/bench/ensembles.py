@@ -13,8 +13,8 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
-from real.bench.adapter import BenchRestorer
 from real.metrics.score import Score, make_score
+from real.restorers.base import Restorer
 
 __all__ = ["DrawnEnsemble", "make_bench_score", "sharpness"]
 
@@ -49,7 +49,7 @@ class DrawnEnsemble:
 
     latents: torch.Tensor
     truth: np.ndarray
-    restorer: BenchRestorer
+    restorer: Restorer
     score: Score
     evaluations: int
     at_cutoff: torch.Tensor | None = None
@@ -61,12 +61,12 @@ class DrawnEnsemble:
         """Decoded particles, RGB uint8 (H, W, 3), each decoded once."""
         missing = [i for i in indices if i not in self._images]
         if missing:
-            self._images |= zip(missing, self.restorer.images(self.latents[missing]), strict=True)
+            self._images |= zip(missing, self.restorer.decode(self.latents[missing]), strict=True)
         return [self._images[i] for i in indices]
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """A picture of latents (C, h, w) that are no particle."""
-        return self.restorer.images(latents[None])[0]
+        return self.restorer.decode(latents[None])[0]
 
     def scores(self, indices: Sequence[int]) -> list[dict[str, float]]:
         """Scores of particles, each computed once."""

@@ -29,8 +29,8 @@ from real.models.latent import LatentModel
 from real.models.regression import load_regression
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, mean_with_error
-from real.restorers.base import METHODS, plain_comparison
-from real.restorers.super_resolution import LowResolution, bicubic, compare
+from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
+from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
 __all__ = ["evaluate_folder", "summarise", "table"]
@@ -132,19 +132,19 @@ def _measure(
         if missing or unseen:
             truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
             low = degradation(truth, degradation_rng(settings.seed, truth))
-            problem = LowResolution(low, model)
-            drawn = problem.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+            restorer = LatentSuperResolution(low, model)
+            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
             for look in unseen:
                 assert judge is not None
                 rows.add({"photo": path.name, "run": look, "quality": judge.row(look, truth, low, drawn)})
             if not missing:
                 continue
             plain = plain_comparison(
-                problem, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
+                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
             )
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
-                result = compare(truth, low, model, variant, plain=plain, score=score)
+                result = compare(restorer, truth, variant, plain=plain, score=score)
                 scores = {**result.scores, "autoencoder": autoencoder}
                 rows.add({"photo": path.name, "run": _name(variant), "scores": scores, "chosen": result.chosen})
 

@@ -17,7 +17,7 @@ from real.bench.photos import Photo
 from real.bench.request import StudyRequest
 from real.bench.runner import StudyRunner
 from real.images.files import write_atomically
-from real.opening import Model
+from real.models.base import Model
 
 __all__ = ["STAGES", "run_everything"]
 

@@ -15,7 +15,7 @@ from real.bench.photos import load
 from real.bench.request import StudyRequest
 from real.images.files import write_atomically
 from real.metrics.distortion import distortion
-from real.opening import Model
+from real.models.base import Model
 
 __all__ = ["CANDIDATES", "picked"]
 
@@ -45,7 +45,7 @@ def picked(request: StudyRequest, model: Model, folder: Path) -> int:
         for seed in range(CANDIDATES):
             with torch.no_grad():
                 latents, _ = fixed_noise(restorer, settings, seed)
-            scores[row, seed] = distortion(restorer.images(latents)[0], loaded.truth)["psnr_rgb"]
+            scores[row, seed] = distortion(restorer.decode(latents)[0], loaded.truth)["psnr_rgb"]
 
     means = scores.mean(0)
     record = {

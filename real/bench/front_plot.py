@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 
 __all__ = ["draw_front", "pareto"]
 
@@ -57,8 +57,8 @@ def draw_front(figure: Figure, report: Mapping[str, Any], perception: str) -> No
         lines = [line for line in report["lines"] if round(line["at"]) == budget]
         _draw_points(axes, lines, perception, colours)
         axes.set_title(f"{budget} model evaluations", fontsize=10, color=INK)
-        axes.set_xlabel(f"{METRICS[perception].label} (less is better)", fontsize=8)
-        axes.set_ylabel(METRICS["psnr_rgb"].label, fontsize=8)
+        axes.set_xlabel(f"{REPORTED[perception].label} (less is better)", fontsize=8)
+        axes.set_ylabel(REPORTED["psnr_rgb"].label, fontsize=8)
     for group, colour in colours.items():
         panels[0][0].plot([], [], "o", color=colour, label=group)
     panels[0][0].plot([], [], color=GREY, linewidth=1.2, label="Pareto front")

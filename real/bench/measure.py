@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from real.bench.adapter import BenchRestorer
 from real.bench.draws import Progress, draw_ensemble
 from real.bench.endings import ENDINGS, evaluations_of
 from real.bench.ensembles import DrawnEnsemble
 from real.bench.memory import PeakMemory
 from real.bench.plan import Endings, EnsemblePlan
 from real.metrics.score import Score
-from real.restorers.super_resolution import bicubic
+from real.restorers.base import Restorer
+from real.restorers.compare import bicubic
 
 __all__ = ["Meter", "measure"]
 
@@ -28,7 +28,7 @@ def measure(
     plan: EnsemblePlan,
     wanted: Endings,
     truth: np.ndarray,
-    restorer: BenchRestorer,
+    restorer: Restorer,
     score: Score,
     *,
     noise_seed: int | None = None,

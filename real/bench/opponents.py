@@ -21,7 +21,8 @@ from kds_ref import (
     select_particle,
     steering_strength,
 )
-from real.bench.adapter import BenchRestorer, LatentParts, parts_of
+from real.bench.adapter import LatentParts, parts_of
+from real.restorers.base import Restorer
 from real.settings import Settings
 
 __all__ = [
@@ -56,13 +57,13 @@ def _weight(settings: Settings) -> int:
     return 1 if settings.guidance == 1.0 else 2
 
 
-def early(restorer: BenchRestorer, settings: Settings) -> Drawn:
+def early(restorer: Restorer, settings: Settings) -> Drawn:
     """KDS whose choice is made at the cut-off, so that one particle goes on; any model can do it."""
-    drawn = restorer.particles(replace(settings, early_choice=True))
+    drawn = restorer.sample(replace(settings, early_choice=True))
     return drawn.best[None], drawn.evaluations * _weight(settings)
 
 
-def hds(restorer: BenchRestorer, settings: Settings) -> Drawn:
+def hds(restorer: Restorer, settings: Settings) -> Drawn:
     """High-density sampling (Karczewski et al., arXiv 2411.01293): the score is doubled below the cut-off."""
     parts = parts_of(restorer, settings)
     total = parts.schedule.num_train_timesteps
@@ -70,19 +71,19 @@ def hds(restorer: BenchRestorer, settings: Settings) -> Drawn:
     return _alone(parts, settings, sharper, parts.noise(1))
 
 
-def density(restorer: BenchRestorer, settings: Settings) -> Drawn:
+def density(restorer: Restorer, settings: Settings) -> Drawn:
     """Density guidance (Karczewski et al., arXiv 2502.05807) towards the quantile 0.9 of the log-density."""
     parts = parts_of(restorer, settings)
     return _alone(parts, settings, density_guidance(parts.denoiser, quantile=QUANTILE), median_norm(parts.noise(1)))
 
 
-def fixed_noise(restorer: BenchRestorer, settings: Settings, noise_seed: int) -> Drawn:
+def fixed_noise(restorer: Restorer, settings: Settings, noise_seed: int) -> Drawn:
     """One particle from noise that is the same for every photo, picked on others (arXiv 2305.15357)."""
     parts = parts_of(restorer, settings, noise_seed=noise_seed)
     return _alone(parts, settings, parts.denoiser, parts.noise(1))
 
 
-def drafts(restorer: BenchRestorer, settings: Settings) -> Drawn:
+def drafts(restorer: Restorer, settings: Settings) -> Drawn:
     """Cheap drafts of all particles, then the full run for the one nearest to their mean (as in arXiv 2607.23159)."""
     cheap = parts_of(restorer, replace(settings, steps=min(DRAFT_STEPS, settings.steps)))
     noise = cheap.noise(settings.particles)
@@ -93,7 +94,7 @@ def drafts(restorer: BenchRestorer, settings: Settings) -> Drawn:
     return latents, cost + settings.particles * drafted.num_model_evaluations * _weight(settings)
 
 
-def renoise(restorer: BenchRestorer, settings: Settings, *, steered: bool = False) -> Drawn:
+def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) -> Drawn:
     """The mean of all particles at the cut-off, noised again; one particle goes on (`kds_ref.mean_then_renoise`)."""
     parts = parts_of(restorer, settings)
     n, total = settings.particles, parts.schedule.num_train_timesteps
@@ -116,7 +117,7 @@ class _FewerGoOn(Exception):
     """Raised by a callback to leave a sampler after a step."""
 
 
-def funnel(restorer: BenchRestorer, settings: Settings) -> Drawn:
+def funnel(restorer: Restorer, settings: Settings) -> Drawn:
     """KDS whose ensemble shrinks: half of the particles go on where they agree, and one after the cut-off.
 
     They agree where the mean effective number of particles (`info.effective_particles`) is at least 0.9 of N: within

@@ -68,7 +68,7 @@ def find_photos(folder: Path) -> list[Photo]:
     Raises:
         UserError: It is not a folder or holds none.
     """
-    return [Photo(path.name, path) for path in _files(folder, "--photos")]
+    return [Photo(path.name, path) for path in _files(folder, "photos")]
 
 
 def find_pairs(folder: Path) -> list[Photo]:
@@ -78,14 +78,16 @@ def find_pairs(folder: Path) -> list[Photo]:
         UserError: Neither layout is there, or a truth or a low-resolution photo stands alone.
     """
     if not folder.is_dir():
-        raise UserError(f"--pairs: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument="pairs")
     layout = next((names for names in LAYOUTS if all((folder / n).is_dir() for n in names)), None)
     if layout is None:
-        raise UserError(f"--pairs: {str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/")
-    truths, lows = ({_stem(p): p for p in _files(folder / name, "--pairs")} for name in layout)
+        raise UserError(f"{str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/", argument="pairs")
+    truths, lows = ({_stem(p): p for p in _files(folder / name, "pairs")} for name in layout)
     alone = sorted(set(truths) ^ set(lows))
     if alone:
-        raise UserError(f"--pairs: {len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}")
+        raise UserError(
+            f"{len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}", argument="pairs"
+        )
     return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
 
@@ -142,12 +144,12 @@ def describe_degradations() -> dict[str, Any]:
     return {**{name: asdict(degradation) for name, degradation in DEGRADATIONS.items()}, **HOLES}
 
 
-def _files(folder: Path, option: str) -> list[Path]:
+def _files(folder: Path, argument: str) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{option}: {str(folder)!r} is not a folder")
+        raise UserError(f"{str(folder)!r} is not a folder", argument=argument)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(f"{option}: {str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument=argument)
     return paths
 
 

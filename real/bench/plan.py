@@ -193,11 +193,10 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
         values = given.get(name)
         if values is None:
             continue
-        option = "--" + name.replace("_", "-")
         if len(values) > 1 and name not in study.sweeps:
-            raise UserError(f"{option}: got {len(values)} values; this study takes one")
+            raise UserError(f"must have one value in this study, got {len(values)}", argument=name)
         if len(set(values)) < len(values):
-            raise UserError(f"{option}: got {', '.join(map(str, values))}; give each value once")
+            raise UserError(f"must have each value once, got {', '.join(map(str, values))}", argument=name)
         changes[name] = tuple(values)
     return replace(study.grid, **changes)
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from real.bench.front_plot import draw_front
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.plan import Line
 from real.images.files import write_atomically
 from real.images.panels import Panel, save_panels
@@ -66,7 +66,7 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
             change = line["change"][metric]
             axes.errorbar(change["mean"], row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
         axes.axvline(0.0, color=GREY, linewidth=1)
-        _label(axes, f"{METRICS[metric].label}: change", "")
+        _label(axes, f"{REPORTED[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
     left.set_yticks(range(len(lines)), [line["label"] for line in lines])
     left.invert_yaxis()
@@ -84,7 +84,7 @@ def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
             means, ends = [c["mean"] for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
             axes.errorbar([line["at"] for line in lines], means, yerr=ends, capsize=2, label=group, **style)
         axes.axhline(0.0, color=GREY, linewidth=1)
-        _label(axes, option, f"{METRICS[metric].label}: change")
+        _label(axes, option, f"{REPORTED[metric].label}: change")
         axes.grid(color="#e4e8ec")
     axes_of_row[0].legend(fontsize=7)
 

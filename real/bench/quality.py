@@ -24,7 +24,8 @@ from real.models.latent import LatentModel
 from real.models.regression import RegressionNetwork, regress
 from real.records.provenance import mean_with_error
 from real.restorers.base import Drawn
-from real.restorers.super_resolution import LowResolution, bicubic
+from real.restorers.compare import bicubic
+from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
 __all__ = ["LOOKS", "QualityRun", "chroma", "colour_errors", "quality_summary", "quality_table"]
@@ -74,11 +75,11 @@ class QualityRun:
 
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
         settings = replace(self.settings, sampler=sampler)
-        return LowResolution(low, self.model).draw(settings, steered=False, which="all")
+        return LatentSuperResolution(low, self.model).draw(settings, steered=False, which="all")
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
         guess = regress(self.regression, low)
-        decoded = LowResolution(low, self.model).images(drawn.particles.latents.mean(0, keepdim=True))[0]
+        decoded = LatentSuperResolution(low, self.model).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
         images = {
             "bicubic": bicubic(low),
             "mmse": guess,

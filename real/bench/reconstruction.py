@@ -40,7 +40,7 @@ def photos_of(folder: Path, limit: int | None) -> list[Path]:
     """
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
-        raise UserError(f"--photos: {str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument="photos")
     return paths
 
 

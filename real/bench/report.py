@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from real.bench.endings import ENDINGS
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.paper import PaperRow, find_row, paper_rows
 from real.bench.plan import Line, LinePair, Study
 from real.bench.sets import set_scores
@@ -124,8 +124,8 @@ def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         within = [line for line in lines if 0 < line["evaluations"] <= budget]
         best = {}
         for name in within[0]["scores"] if within else ():
-            if METRICS[name].best:
-                sign = 1 if METRICS[name].best == "high" else -1
+            if REPORTED[name].best:
+                sign = 1 if REPORTED[name].best == "high" else -1
                 winner = max(within, key=lambda line, m=name, s=sign: s * line["scores"][m]["mean"])  # type: ignore[misc]
                 best[name] = winner["key"]
         found.append({"evaluations": budget, "best": best})
@@ -189,7 +189,7 @@ def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:
     columns = _columns(lines)
     body = [
         [line["label"], str(line["evaluations"])]
-        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), METRICS[m].digits) for m, beside in columns]
+        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), REPORTED[m].digits) for m, beside in columns]
         for line in lines
     ]
     return _table(["line", "evaluations", *_heads(columns)], body)
@@ -200,7 +200,7 @@ def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
     body = [
         [pair["what"]]
         + [
-            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), METRICS[m].digits, photos)
+            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), REPORTED[m].digits, photos)
             for m, beside in columns
         ]
         for pair in pairs
@@ -211,20 +211,20 @@ def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
 def _columns(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
     """Metrics that some entry has; after each, where some entry has the paper's, (metric, True)."""
     columns = []
-    for metric in METRICS:
+    for metric in REPORTED:
         if any(metric in entry["scores"] for entry in entries):
             columns.append((metric, False))
-            if any(METRICS[metric].paper in entry["paper"] for entry in entries):
+            if any(REPORTED[metric].paper in entry["paper"] for entry in entries):
                 columns.append((metric, True))
     return columns
 
 
 def _heads(columns: Sequence[tuple[str, bool]]) -> list[str]:
-    return [f"paper's {METRICS[m].paper}" if beside else METRICS[m].label for m, beside in columns]
+    return [f"paper's {REPORTED[m].paper}" if beside else REPORTED[m].label for m, beside in columns]
 
 
 def _paper(entry: Mapping[str, Any], metric: str, style: str) -> str:
-    value = entry["paper"].get(METRICS[metric].paper)
+    value = entry["paper"].get(REPORTED[metric].paper)
     return "" if value is None else format(value, style)
 
 
@@ -236,9 +236,9 @@ def _budget_table(report: Mapping[str, Any]) -> str:
         cells = [str(budget["evaluations"])]
         for m in metrics:
             key = budget["best"].get(m)
-            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], METRICS[m].digits)}" if key else "")
+            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], REPORTED[m].digits)}" if key else "")
         body.append(cells)
-    return _table(["evaluations at most", *(f"best {METRICS[m].label}" for m in metrics)], body)
+    return _table(["evaluations at most", *(f"best {REPORTED[m].label}" for m in metrics)], body)
 
 
 def _paper_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,16 +13,14 @@ from real.bench.adapter import takes_opponents
 from real.bench.photos import Photo, describe_degradations
 from real.bench.plan import OF_MODELS_BANDWIDTH, Grid, Line, Study
 from real.errors import UserError
-from real.models.latent import LatentModel
-from real.models.pipeline import PipelineModel
-from real.opening import Model
+from real.models.base import Model
+from real.opening import FAMILIES
 from real.records.provenance import describe
-from real.restorers.upscaling import NOISE_LEVEL, check_noise_level
+from real.restorers.upscaling import check_noise_level
 from real.settings import Settings
 
 __all__ = ["StudyRequest", "check_model", "identity_of", "lines_of", "text_of"]
 
-UPSCALER = "x4-upscaler"
 METHOD = ("particles", "steps", "sampler", "bandwidth", "cutoff", "patch_size", "guidance", "kernel", "seed")
 
 
@@ -71,7 +69,8 @@ class StudyRequest:
         """
         values = tuple(_number_of(h, model) for h in self.grid.bandwidth)
         if len(set(values)) < len(values):
-            raise UserError(f"--bandwidth: the model's own is {model.bandwidth:g}, which is given as a number too")
+            why = f"the model's own is {model.bandwidth:g}, which is given as a number too"
+            raise UserError(why, argument="bandwidth")
         grid = replace(self.grid, bandwidth=values)
         for name in METHOD:
             for value in getattr(grid, name):
@@ -103,40 +102,42 @@ def check_model(request: StudyRequest, model: Model) -> None:
     """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
 
     Raises:
-        UserError: The model takes no text or noise; guidance below 1, or a negative prompt and no guidance.
-        ValueError: The noise level is out of range.
+        UserError: The model takes no text or noise, or no such noise; guidance below 1, or a negative prompt and no
+            guidance.
 
     Warns:
         UserWarning: If prompt and negative prompt are the same, so that guidance above 1 changes nothing.
     """
-    guidance = request.grid.guidance
-    reads_text, upscales = isinstance(model, PipelineModel), model.family == UPSCALER
-    for name, taken, who in (
-        ("prompt", reads_text, "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
-        ("negative_prompt", reads_text, "models that read text, as --prompt does"),
-        ("noise_level", upscales, "the x4 upscaler"),
+    guidance, taken = request.grid.guidance, FAMILIES[model.family].options
+    for name, who in (
+        ("prompt", "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
+        ("negative_prompt", "models that read text, as `prompt` does"),
+        ("noise_level", "the x4 upscaler"),
     ):
-        if getattr(request, name) is not None and not taken:
-            raise UserError(f"--{name.replace('_', '-')}: it belongs to {who}; leave it out")
-    if upscales and isinstance(model, PipelineModel) and request.noise_level is not None:
+        if getattr(request, name) is not None and taken.get(name) is None:
+            raise UserError(f"it belongs to {who}; leave it out", argument=name)
+    if request.noise_level is not None:
         check_noise_level(request.noise_level, model)
-    if not isinstance(model, LatentModel) and min(guidance) < 1.0:
-        raise UserError(f"--guidance: got {min(guidance):g}; this model guides above 1 only (1: no guidance)")
+
+    # Models that read text are guided by it, away from the negative prompt: below 1 that would be towards it.
+    if "prompt" in taken and min(guidance) < 1.0:
+        least = f"must be at least 1 for this model (1: no guidance), got {min(guidance):g}"
+        raise UserError(least, argument="guidance")
     if request.negative_prompt and 1.0 in guidance:
-        raise UserError("--negative-prompt: it acts through guidance alone; give --guidance above 1 only, without 1")
+        why = "it acts through guidance alone; give `guidance` above 1 only, without 1"
+        raise UserError(why, argument="negative_prompt")
     text = text_of(request, model)
     if text and text["prompt"] == text["negative_prompt"] and max(guidance) > 1.0:
-        warnings.warn("--guidance: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
+        warnings.warn("`guidance`: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
 
 
 def text_of(request: StudyRequest, model: Model) -> dict[str, Any]:
-    """What a pipeline is told beside the photo, as used; of other models nothing."""
-    if not isinstance(model, PipelineModel):
-        return {}
-    text: dict[str, Any] = {"prompt": request.prompt or "", "negative_prompt": request.negative_prompt or ""}
-    if model.family == UPSCALER:
-        text["noise_level"] = NOISE_LEVEL if request.noise_level is None else request.noise_level
-    return text
+    """What a pipeline is told besides the photo, as used; nothing where that is none or the recipe's."""
+    options = FAMILIES[model.family].options
+    defaults = {name: options.get(name) for name in ("prompt", "negative_prompt", "noise_level")}
+    given = {name: getattr(request, name) for name in defaults}
+    used = {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+    return {name: value for name, value in used.items() if defaults[name] is not None}
 
 
 def identity_of(request: StudyRequest, model: Model) -> dict[str, Any]:
@@ -149,8 +150,6 @@ def identity_of(request: StudyRequest, model: Model) -> dict[str, Any]:
     identity = {**describe(request.settings, model, ""), **text_of(request, model)}
     del identity["settings"], identity["command"]
     identity["versions"] |= {name: version(name) for name in ("scipy", "scikit-image")}
-    if isinstance(model, PipelineModel):
-        identity["vae_tiling"] = bool(model.pipe.vae.use_tiling)
     if request.hints is not None:
         identity["hints"] = request.hints.describe()
     if request.noise_photos:

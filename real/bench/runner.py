@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from real.bench import fixed_noise
-from real.bench.adapter import BenchRestorer, hole_filler, super_resolver
+from real.bench.adapter import hole_filler, super_resolver
 from real.bench.draws import DRAWS
 from real.bench.ensembles import make_bench_score
 from real.bench.measure import Images, measure
@@ -31,9 +31,10 @@ from real.bench.store import EnsembleStore
 from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.photos import save_png
-from real.opening import Model
+from real.models.base import Model
 from real.records.journal import locked
 from real.records.provenance import describe
+from real.restorers.base import Restorer
 from real.restorers.pipeline import BlackedOutError
 
 __all__ = ["StudyRunner", "run_study"]
@@ -149,7 +150,7 @@ class StudyRunner:
                 except UserError as error:
                     if not isinstance(error, BlackedOutError) and self._loaded is not None:
                         raise  # the photo is good: something else is wrong
-                    self.left_out[photo.name] = str(error).removeprefix("IMAGE: ").removeprefix("--model: ")
+                    self.left_out[photo.name] = error.message
             # What is not known step by step, and what was left out, moves the bar at once.
             bar.update(DRAWS[plan.kind].evaluations(plan.settings) - (bar.n - before))
 
@@ -162,7 +163,7 @@ class StudyRunner:
         restorer = self._restorer(photo, loaded, plan.degradation)
         if plan.timed and not self._warm:  # the first call of a network takes longer
             warm = replace(plan.settings, particles=1, steps=1)
-            restorer.images(restorer.particles(warm, steered=False).latents)
+            restorer.decode(restorer.sample(warm, steered=False).latents)
             self._warm = True
         noise_seed = fixed_noise.picked(request, self.model, self.store.folder) if plan.kind == "fixed-noise" else None
         content, images = measure(
@@ -177,7 +178,7 @@ class StudyRunner:
         self._save_pictures(photo, plan, loaded.truth, restorer.shown, images)
         self.store.add(photo, plan.key, content, self._features.row(images, loaded.truth))
 
-    def _restorer(self, photo: Photo, loaded: LoadedPhoto, degradation: str) -> BenchRestorer:
+    def _restorer(self, photo: Photo, loaded: LoadedPhoto, degradation: str) -> Restorer:
         request = self.requests[0]
         prompt, negative_prompt = request.prompt, request.negative_prompt
         if request.study.task == "inpaint":

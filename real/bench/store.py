@@ -52,9 +52,8 @@ class EnsembleStore:
         """
         for photo in photos:
             if self._digests.get(photo.name, photo.digest) != photo.digest:
-                raise UserError(
-                    f"--output: {str(self.folder)!r} holds rows of another {photo.name}; give another folder"
-                )
+                why = f"{str(self.folder)!r} holds rows of another {photo.name}; give another folder"
+                raise UserError(why, argument="output")
 
     def missing(self, photo: Photo, wanted: Wanted) -> Wanted:
         """What of the wanted has no row yet."""

@@ -15,16 +15,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from real.api import Model, open_model
 from real.backbones.recipes import RECIPES
 from real.cli.backbones import recipe_of
 from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.panels import Panel
+from real.models.base import Model
 from real.models.latent import LatentModel
+from real.opening import open_model
 from real.parallel.launch import launcher
 from real.records.provenance import describe
-from real.restorers.base import METHODS, Comparison, Restoration
+from real.restorers.base import Restoration
+from real.restorers.compare import METHODS, Comparison
 from real.settings import Settings
 
 __all__ = [
@@ -89,7 +91,8 @@ def make_output(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"--output: cannot write to {str(folder)!r} ({error.strerror}); give another folder") from error
+        why = f"cannot write to {str(folder)!r} ({error.strerror}); give another folder"
+        raise UserError(why, argument="output") from error
     return folder
 
 
@@ -119,10 +122,12 @@ def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentM
         UserError: It is of another family.
     """
     if options.model in RECIPES:
-        raise UserError(f"--model: {options.model} is for `sr` and `bench`; this command takes LDM's shape")
+        why = f"{options.model} is for the commands sr and bench; this command takes LDM's shape"
+        raise UserError(why, argument="model")
     model = model_of(options, task=task)
     if not isinstance(model, LatentModel):
-        raise UserError(f"--model: {model.name!r} is of the family {model.family}; this command takes LDM's shape")
+        why = f"{model.name!r} is of the family {model.family}; this command takes LDM's shape"
+        raise UserError(why, argument="model")
     return model
 
 
@@ -133,8 +138,9 @@ def memory_errors() -> Iterator[None]:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
-            "--device: its memory does not suffice; give a smaller --max-batch, --dtype float16, --vae-tiling or "
-            "--cpu-offload (pipelines), --tile (diffbir, seesr), or a smaller photo"
+            "its memory does not suffice; give a smaller `max_batch`, `dtype=float16`, `vae_tiling=True` or "
+            "`cpu_offload=True` (pipelines), `tile` (diffbir, seesr), or a smaller photo",
+            argument="device",
         ) from error
 
 

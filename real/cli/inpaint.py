@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from real.api import inpaint
-from real.backbones.model import BackboneModel
+from real.api import inpainting_restorer
 from real.cli import common
 from real.errors import UserError
 from real.images.masks import center_box, check_mask, load_mask
 from real.images.panels import Panel, save_panels
 from real.images.photos import load_photo, sample_photo, save_png
-from real.restorers.base import Comparison, compare_problem, plain_comparison
-from real.restorers.inpainting import inpainting_problem, inpainting_score
+from real.restorers.base import restore
+from real.restorers.compare import Comparison, compare, plain_comparison
+from real.restorers.inpainting import inpainting_score
 from real.settings import Settings
 
 __all__ = ["run_inpaint"]
@@ -39,29 +39,28 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     mask, hole = _mask(options, photo)
     folder = common.make_output(options.output)
     model = common.model_of(options, task="inpaint")
-    assert not isinstance(model, BackboneModel)  # refused for this task
-    text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt, "paste": options.paste}
     record = common.model_record(settings, model, common.command_line(arguments)) | hole
     record["paste"] = options.paste
-    if model.family == "sd-inpaint":
-        record |= {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or ""}
-    masked = np.where(mask[..., None], np.uint8(128), photo)
+    text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt}
+
     with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
+        restorer = inpainting_restorer(photo, mask, model, **text, paste=options.paste)
         if options.mask:
-            restored = inpaint(photo, mask, model=model, settings=settings, **text, progress=bar)
+            restored = restore(restorer, settings, progress=bar)
         else:
-            problem = inpainting_problem(photo, mask, model, **text)
             run: dict[str, Any] = {"score": inpainting_score(mask), "progress": bar}
-            plain = plain_comparison(problem, photo, settings, baselines={}, **run)
-            result = compare_problem(problem, photo, settings, plain=plain, **run)
+            plain = plain_comparison(restorer, photo, settings, baselines={}, **run)
+            result = compare(restorer, photo, settings, plain=plain, **run)
+
+    record |= restorer.describe(settings)
     if options.mask:
         common.write_json(folder / "result.json", record | common.restoration_record(restored))
         save_png(folder / "restored.png", restored.image)
-        panels: list[Panel] = [("masked", f"{100 * mask.mean():.0f}% to paint", masked)]
+        panels: list[Panel] = [("masked", f"{100 * mask.mean():.0f}% to paint", restorer.shown)]
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     else:
         common.write_json(folder / "result.json", record | common.restoration_record(result))
-        _save_comparison(folder, photo, masked, result, settings)
+        _save_comparison(folder, photo, restorer.shown, result, settings)
         common.print_scores(result, COLUMNS)
     print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
@@ -74,12 +73,9 @@ def _mask(options: argparse.Namespace, photo: np.ndarray) -> tuple[np.ndarray, d
         mask = center_box(photo.shape[0], photo.shape[1], options.center_box, by=by)
         return mask, {"center_box": options.center_box, "box_by": by, "masked": round(float(mask.mean()), 6)}
     if options.box_by is not None:
-        raise UserError("--box-by: it belongs to --center-box; leave it out with --mask")
+        raise UserError("it belongs to `center_box`; leave it out with `mask`", argument="box_by")
     mask = load_mask(options.mask)
-    try:
-        check_mask(mask, photo)
-    except ValueError as error:
-        raise UserError(f"--mask: {str(error).removeprefix('mask: ')}") from error
+    check_mask(mask, photo)
     return mask, {"mask": str(options.mask), "masked": round(float(mask.mean()), 6)}
 
 

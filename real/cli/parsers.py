@@ -49,7 +49,7 @@ Run one of the paper's studies, or one beyond it, or all, on a folder of photos:
 with intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to the
 output folder (of all: into a folder for each study, beside sr/ and inpaint/ with the rows):
 
-  report.md     tables of the lines and of their differences, the paper's numbers beside them
+  report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
   NAME.png      the plot
   rows.jsonl    one row per photo and ensemble
@@ -126,7 +126,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="judge the plain samples as well: calibration, colours, clean photos, the regression network beside them",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
     )
     _add_metrics(parser)
     add_degradation(parser)
@@ -174,7 +174,7 @@ def add_bench(commands: Any) -> None:
     group.add_argument(
         "--dataset",
         choices=("DIV2K", "RealSR", "DRealSR"),
-        help="whose numbers in the paper stand beside yours, where its table has them (default: the study's)",
+        help="whose numbers in the paper stand next to yours, where its table has them (default: the study's)",
     )
 
 

@@ -1,21 +1,29 @@
-"""What the command lines share: errors that a user can cause are one line and exit status 2, never a traceback."""
+"""What the command lines share: how a command ends, and an error that the user can put right in one line.
+
+Such an error is a `UserError`, or what the core raises for a value that an option set. Anything else is a bug, and
+keeps its traceback.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import NoReturn
 
 from real.errors import UserError
 from real.parallel.environment import ReportedElsewhereError, launched_size
 
-__all__ = ["leave", "run_command"]
+__all__ = ["leave", "option_of", "run_command", "text_of_error"]
+
+POSITIONAL = {"image": "IMAGE", "low": "IMAGE"}  # arguments that are no options
+CORE_NAMES = {"num_inference_steps": "steps", "num_particles": "particles"}  # the core's names of options
 
 
 def leave(status: int) -> NoReturn:
@@ -31,25 +39,28 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def run_command(command: Callable[[], int], *, prog: str) -> int:
-    """Run `command` and turn the errors that a user can cause into one line on stderr and exit status 2.
+def run_command(command: Callable[[], int], *, prog: str, options: Collection[str] = ()) -> int:
+    """Run `command` and turn an error that the user can put right into one line on stderr and exit status 2.
 
     Warnings become one line, too.
 
     Args:
         command: Does the work and returns an exit status.
         prog: Name of the program in front of the message.
+        options: Names of the arguments that the command line set, such as "patch_size".
 
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
     """
     plain = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {_in_options(str(message))}\n"
     try:
         with _interrupts_by_name():
             return command()
-    except (UserError, ValueError, TypeError, OSError, FloatingPointError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+    except (ValueError, TypeError) as error:
+        text = text_of_error(error, options)
+        if text is None:
+            raise
         print(f"{prog}: error: {text}", file=sys.stderr)
         return 2
     except ReportedElsewhereError:
@@ -59,6 +70,46 @@ def run_command(command: Callable[[], int], *, prog: str) -> int:
         return 130
     finally:
         warnings.formatwarning = plain
+
+
+def text_of_error(error: Exception, options: Collection[str] = ()) -> str | None:
+    """What the terminal says of an error, with options in place of arguments; None for a bug.
+
+    Args:
+        error: The exception that ended the command.
+        options: Names of the arguments that the command line set.
+    """
+    if isinstance(error, UserError):
+        text = str(error) if error.argument is None else error.naming(option_of(error.argument))
+        return " ".join(_in_options(text).split())
+    # The core's messages begin with the name of the argument: "bandwidth must be ..., got ...".
+    name, _, rest = str(error).partition(" ")
+    name = CORE_NAMES.get(name, name)
+    if _raised_in_the_core(error) and name in options:
+        return " ".join(f"{option_of(name)} {rest}".split())
+    return None
+
+
+def option_of(argument: str) -> str:
+    """How the command line calls an argument."""
+    return POSITIONAL.get(argument, f"--{argument.replace('_', '-')}")
+
+
+def _in_options(text: str) -> str:
+    """A message with options in place of the arguments in backticks: `tile` -> --tile, `a_b=True` -> --a-b."""
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        return option_of(name) if value in (None, "True") else f"{option_of(name)} {value}"
+
+    return re.sub(r"`([a-z_]+)(?:=([\w.]+))?`", option, text)
+
+
+def _raised_in_the_core(error: Exception) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "kds_ref"
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from real.api import super_resolution_problem
+from real.api import super_resolution_restorer
 from real.backbones.hints import HintPlaces, Hints
-from real.backbones.problem import BackboneProblem
 from real.backbones.recipes import RECIPES
 from real.cli import common
-from real.cli.backbones import hint_places_of, recipe_of, run_record, summary
+from real.cli.backbones import hint_places_of, recipe_of
 from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -23,12 +22,13 @@ from real.images.panels import Panel, save_panels
 from real.images.photos import center_crop, load_photo, sample_photo, save_png
 from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
+from real.models.base import Model
+from real.opening import FAMILIES
 from real.parallel.environment import launched_size, refuse
 from real.parallel.launch import device_of_process, launched
 from real.parallel.ranks import Ranks
-from real.restorers.base import Comparison, compare_problem, plain_comparison, restore_problem
-from real.restorers.super_resolution import bicubic, take_part
-from real.restorers.upscaling import NOISE_LEVEL
+from real.restorers.base import restore
+from real.restorers.compare import Comparison, bicubic, compare, plain_comparison
 from real.settings import Settings
 
 __all__ = ["run_sr"]
@@ -40,75 +40,92 @@ COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "
 def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
     if launched_size() > 1 and options.model in RECIPES:
-        refuse(f"--model: {options.model} runs in one process; start it without torchrun")
+        refuse(f"{options.model} runs in one process; start it without torchrun", argument="model")
     with launched(device=options.device, timeout=options.rank_timeout) as ranks:
         if ranks is None:
             return _restore(options, arguments)
         options.device = device_of_process(options.device)
         if options.particles % ranks.size:
-            raise UserError(
-                f"--particles: {options.particles} cannot be shared equally by {ranks.size} processes; "
-                f"give a multiple of {ranks.size}"
-            )
-        if ranks.rank == 0:
-            return _restore(options, arguments, ranks)
-        photo, settings, model = _photo(options), common.settings_of(options), common.latent_model_of(options)
-        low = _degraded(options, center_crop(photo)) if options.degrade else photo
-        take_part(low, model, settings, ranks=ranks, compared=options.degrade)
-        return 0
+            shared = f"must be a multiple of the {ranks.size} processes, got {options.particles}"
+            raise UserError(shared, argument="particles")
+        return _restore(options, arguments, ranks) if ranks.rank == 0 else _take_part(options, ranks)
+
+
+def _take_part(options: argparse.Namespace, ranks: Ranks) -> int:
+    """What every process but the first does meanwhile: it samples its share of the same particles."""
+    photo, settings, model = _photo(options), common.settings_of(options), _model(options, ranks)
+    low = _degraded(options, center_crop(photo)) if options.degrade else photo
+    restorer = super_resolution_restorer(low, model, ranks=ranks)
+    if options.degrade:  # the comparison draws the plain ensemble first
+        restorer.sample(settings, steered=False)
+    restorer.sample(settings)
+    return 0
 
 
 def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | None = None) -> int:
     started = time.perf_counter()
     settings = common.settings_of(options)
     photo = _photo(options)
+    truth = center_crop(photo) if options.degrade else None
+    low = photo if truth is None else _degraded(options, truth)
     text = {name: getattr(options, name) for name in ("prompt", "negative_prompt", "noise_level")}
     places, hints = _hints(options)
+
+    # What can be wrong with options, photo and folder has been found before the model is loaded.
     folder = common.make_output(options.output)
-    model = common.model_of(options, task="sr")
+    model = _model(options, ranks)
     record = common.model_record(settings, model, common.command_line(arguments))
     record["processes"] = 1 if ranks is None else ranks.size
-    if model.family == "x4-upscaler":
-        used = {"prompt": text["prompt"] or "", "negative_prompt": text["negative_prompt"] or ""}
-        record |= {**used, "noise_level": NOISE_LEVEL if text["noise_level"] is None else text["noise_level"]}
+
     with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
-        if not options.degrade:
-            problem = super_resolution_problem(photo, model, **text, hints=hints, ranks=ranks)
-            restored = restore_problem(problem, settings, progress=bar)
+        restorer = super_resolution_restorer(low, model, **text, hints=hints, ranks=ranks)
+        if truth is None:
+            restored = restore(restorer, settings, progress=bar)
         else:
-            truth = center_crop(photo)
-            low = _degraded(options, truth)
-            problem = super_resolution_problem(low, model, **text, hints=hints, ranks=ranks)
-            baselines = {"bicubic": bicubic(low)}
             run: dict[str, Any] = {"score": distortion, "progress": bar}
-            plain = plain_comparison(problem, truth, settings, baselines=baselines, **run)
-            result = compare_problem(problem, truth, settings, plain=plain, **run)
-    if isinstance(problem, BackboneProblem):
-        run_of = run_record(problem, settings, places)
-        record |= run_of
-        print(summary(problem, run_of, settings))
-    if options.degrade:
+            plain = plain_comparison(restorer, truth, settings, baselines={"bicubic": bicubic(low)}, **run)
+            result = compare(restorer, truth, settings, plain=plain, **run)
+
+    record |= restorer.describe(settings)
+    if places is not None:
+        record["hints"] = places.describe()
+    if summary := restorer.summary(settings):
+        print(summary)
+    if truth is None:
+        common.write_json(folder / "result.json", record | common.restoration_record(restored))
+        panels = [(f"low resolution, {low.shape[1]} x {low.shape[0]}", "", low), ("bicubic", "", bicubic(low))]
+        save_png(folder / "restored.png", restored.image)
+        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
+    else:
         record["degradation"] = asdict(degradation_of(options))
         common.write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, truth, low, result, settings)
         common.print_scores(result, COLUMNS)
-    else:
-        common.write_json(folder / "result.json", record | common.restoration_record(restored))
-        panels = [(f"low resolution, {photo.shape[1]} x {photo.shape[0]}", "", photo), ("bicubic", "", bicubic(photo))]
-        save_png(folder / "restored.png", restored.image)
-        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
 
+def _model(options: argparse.Namespace, ranks: Ranks | None) -> Model:
+    """The model, loaded; refused where several processes are to share its particles and it cannot do that."""
+    model = common.model_of(options, task="sr")
+    if ranks is not None and "ranks" not in FAMILIES[model.family].options:
+        raise UserError(
+            f"{model.name!r} is of the family {model.family}, which the command runs in one process; start it without "
+            "torchrun, or share its particles by steer_scheduler(..., process_group=...) in a script",
+            argument="model",
+        )
+    return model
+
+
 def _hints(options: argparse.Namespace) -> tuple[HintPlaces | None, Hints | None]:
-    """What is known of the photo beside its pixels, for DiffBIR and SeeSR: where it is, and itself."""
+    """What is known of the photo besides its pixels, for DiffBIR and SeeSR: where it is, and itself."""
     recipe = recipe_of(options)
     if recipe is None:
         return None, None
     places = hint_places_of(options, recipe)
     if options.degrade and options.cleaned is not None:
-        raise UserError("--cleaned: with --degrade the low-resolution photo is made here; give --cleaner instead")
+        why = "with `degrade=True` the low-resolution photo is made here; give `cleaner` instead"
+        raise UserError(why, argument="cleaned")
     return places, places.read(["sample" if options.image is None else Path(options.image).stem])
 
 
@@ -123,10 +140,9 @@ def _photo(options: argparse.Namespace) -> np.ndarray:
     if options.degrade:
         photo = load_photo(options.image)
         if min(photo.shape[:2]) < 64 or max(photo.shape[:2]) > 4 * LARGEST_LOW:
-            raise UserError(
-                f"IMAGE: {options.image!r} has {photo.shape[1]} x {photo.shape[0]} pixels; "
-                f"--degrade takes 64 to {4 * LARGEST_LOW} on a side"
-            )
+            size = f"{photo.shape[1]} x {photo.shape[0]}"
+            sides = f"64 to {4 * LARGEST_LOW} pixels on a side with `degrade=True`"
+            raise UserError(f"must have {sides}, got {options.image!r} of {size}", argument="image")
         return photo
     return load_photo(options.image, largest=LARGEST_LOW)
 

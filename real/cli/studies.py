@@ -24,7 +24,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     """The comparison of `sr --degrade` on a folder."""
     settings = common.settings_of(options)
     if not Path(options.photos).is_dir():
-        raise UserError(f"--photos: {options.photos!r} is not a folder")
+        raise UserError(f"{options.photos!r} is not a folder", argument="photos")
     folder = common.make_output(options.output)
     if options.autoencoder_only:
         alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}

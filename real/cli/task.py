@@ -26,7 +26,7 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
     """What the options ask for: one study, or all of them, each with the values that are given.
 
     Args:
-        options: Of `python -m real bench`, parsed.
+        options: Options of `python -m real bench`, parsed.
         command: For the record.
 
     Raises:
@@ -36,7 +36,7 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
         return [request_of(options, command)]
     if options.pairs is not None or options.degradation is not None:
         name = "pairs" if options.degradation is None else "degradation"
-        raise UserError(f"--{name}: `bench all` degrades good photos, each study in its way; give --photos alone")
+        raise UserError("`bench all` degrades good photos, each study in its way; give `photos` alone", argument=name)
     # A model that was named does super-resolution; inpainting has the bundled one.
     names = [name for name in ORDER if options.model is None or STUDIES[name].task == "sr"]
     return [request_of(argparse.Namespace(**{**vars(options), "study": name}), command) for name in names]
@@ -45,24 +45,27 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
 def request_of(options: argparse.Namespace, command: str) -> StudyRequest:
     """What the options ask of one study; see `requests_of`."""
     if options.study not in STUDIES:
-        raise UserError(f"bench: got {options.study!r}; known studies: {', '.join(STUDIES)}, all (see bench --list)")
+        known = f"bench must name a study, one of {', '.join(STUDIES)}, all; see bench `list=True`"
+        raise UserError(f"{known}, got {options.study!r}")
     recipe = recipe_of(options)
     study = _beside(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
-        raise UserError("--output: not given; name a folder, which is made if it is not there")
+        raise UserError("not given; name a folder, which is made if it is not there", argument="output")
     if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of {SCALE}")
+        raise UserError(f"must be a multiple of {SCALE}, got {options.crop}", argument="crop")
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    known = HOLES if study.task == "inpaint" else DEGRADATIONS
-    if unknown := [name for name in grid.degradation if name not in known]:
-        raise UserError(f"--degradation: got {unknown[0]!r}; known to this study: {', '.join(known)}")
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
+        raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
     if options.photos is None and options.pairs is None:
-        raise UserError("--photos: not given; name a folder of photos, or of pairs with --pairs")
+        raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
     if options.pairs is not None:
         if options.degradation or "degradation" in study.sweeps or study.task == "inpaint":
-            raise UserError("--pairs: these photos are degraded already; this study or option needs --photos")
+            why = "these photos are degraded already; this study or option needs `photos`"
+            raise UserError(why, argument="pairs")
         grid = replace(grid, degradation=("pairs",))
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
@@ -88,7 +91,8 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
     if options.noise_photos is None:
         return ()
     if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
-        raise UserError("--noise-photos: a noise that is picked on the photos of --photos proves nothing; give others")
+        why = "a noise that is picked on the photos of `photos` proves nothing; give others"
+        raise UserError(why, argument="noise_photos")
     return tuple(find_photos(options.noise_photos)[:NOISE_PHOTOS])
 
 
@@ -99,16 +103,17 @@ def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
 
 
 def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
-    """The study with the paper's rows of this backbone and this set beside it, as far as its table has them."""
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
     wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())
     if not known and dataset is not None:
-        raise UserError(f"--dataset: the paper's table has no {' on '.join(wanted.values())}; leave it out")
+        raise UserError(f"the paper's table has no {' on '.join(wanted.values())}; leave it out", argument="dataset")
     return replace(study, paper=paper) if study.paper and known else study
 
 
 def _check_cleaned(options: argparse.Namespace, hints: HintPlaces | None) -> None:
     """Cleaned photos are of low-resolution photos as they lie on the disk."""
     if hints is not None and hints.cleaned is not None and (options.pairs is None or options.crop is not None):
-        raise UserError("--cleaned: it goes with whole photos of --pairs, without --crop; or give --cleaner")
+        why = "it goes with whole photos of `pairs`, without `crop`; or give `cleaner`"
+        raise UserError(why, argument="cleaned")

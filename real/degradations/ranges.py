@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from real.errors import UserError
+
 __all__ = ["REAL_ESRGAN", "SMALLEST_KERNEL", "STABLE_SR", "Stage"]
 
 Range: TypeAlias = tuple[float, float]
@@ -64,16 +66,20 @@ class Stage:
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise ValueError(f"{name}: got ({low}, {high}); it needs {least} <= low <= high <= {most}")
+                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
             if name in ("scale", "betag", "betap") and not low <= 1.0 <= high:
-                raise ValueError(f"{name}: got ({low}, {high}); it needs low <= 1 <= high, since either side is drawn")
+                raise UserError(
+                    f"got ({low}, {high}); it needs low <= 1 <= high, since either side is drawn", argument=name
+                )
         for name in ("gaussian", "grey", "blur", "sinc"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: got {getattr(self, name)}; give a probability in [0, 1]")
+                raise UserError(f"got {getattr(self, name)}; give a probability in [0, 1]", argument=name)
         if len(self.resize) != 3 or min(self.resize) < 0.0 or not math.isclose(sum(self.resize), 1.0):
-            raise ValueError(f"resize: got {self.resize}; give three probabilities of sum 1")
+            raise UserError(f"got {self.resize}; give three probabilities of sum 1", argument="resize")
         if self.largest_kernel < SMALLEST_KERNEL or self.largest_kernel % 2 == 0:
-            raise ValueError(f"largest_kernel: got {self.largest_kernel}; give an odd number from {SMALLEST_KERNEL}")
+            raise UserError(
+                f"got {self.largest_kernel}; give an odd number from {SMALLEST_KERNEL}", argument="largest_kernel"
+            )
 
 
 def _stage(**ranges: Any) -> Stage:

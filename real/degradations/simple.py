@@ -1,7 +1,7 @@
 """Synthetic low-resolution photos: blur, downsampling by four, noise and JPEG, drawn at random within stated ranges.
 
 One stage of the degradation that real-world super-resolution is trained with (Wang et al. 2021, Real-ESRGAN); both
-stages are in `real.second_order`. Images are RGB, uint8, (H, W, 3).
+stages are in `real.degradations.real_esrgan`. Images are RGB, uint8, (H, W, 3).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+
+from real.errors import UserError
 
 __all__ = ["SCALE", "Degradation", "check_truth", "jpeg"]
 
@@ -41,9 +43,9 @@ class Degradation:
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise ValueError(f"{name}: got ({low}, {high}); it needs {least} <= low <= high <= {most}")
+                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
         if not 0.0 <= self.skip <= 1.0:
-            raise ValueError(f"skip: got {self.skip}; give a probability from 0 to 1")
+            raise UserError(f"got {self.skip}; give a probability from 0 to 1", argument="skip")
 
     def __call__(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.

@@ -26,7 +26,7 @@ def load_mask(path: str | Path) -> np.ndarray:
     try:
         pixels = load_photo(path)
     except UserError as error:
-        raise UserError(str(error).replace("IMAGE:", "--mask:", 1)) from error
+        raise UserError(error.message, argument="mask") from error
     return np.asarray(pixels.mean(axis=-1) >= 128.0)
 
 
@@ -44,13 +44,15 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         ValueError: The fraction or `by` is not one of those, or the box has no pixel.
     """
     if not 0.0 < fraction < 1.0:
-        raise ValueError(f"center_box: got {fraction:g}; give a part of the photo above 0 and below 1")
+        raise UserError(f"got {fraction:g}; give a part of the photo above 0 and below 1", argument="center_box")
     if by not in ("area", "side"):
-        raise ValueError(f"by: got {by!r}; known: area, side")
+        raise UserError(f"got {by!r}; known: area, side", argument="by")
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):
-        raise ValueError(f"center_box: {fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another")
+        raise UserError(
+            f"{fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another", argument="center_box"
+        )
     mask = np.zeros((height, width), dtype=bool)
     top, left = (height - h) // 2, (width - w) // 2
     mask[top : top + h, left : left + w] = True
@@ -60,13 +62,16 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
 def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     """ValueError unless `mask` is bool (H, W) like the image, with pixels to paint and pixels that are known."""
     if mask.dtype != bool or mask.shape != image.shape[:2]:
-        raise ValueError(
-            f"mask: got {mask.dtype} {mask.shape} for an image of {image.shape[1]} x {image.shape[0]} pixels; give "
-            f"bool {image.shape[:2]}, True where it is to be painted"
+        raise UserError(
+            f"got {mask.dtype} {mask.shape} for an image of {image.shape[1]} x {image.shape[0]} pixels; give "
+            f"bool {image.shape[:2]}, True where it is to be painted",
+            argument="mask",
         )
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
-        raise ValueError(f"mask: {which} is to be painted; it needs both, light where to paint and dark where not")
+        raise UserError(
+            f"{which} is to be painted; it needs both, light where to paint and dark where not", argument="mask"
+        )
 
 
 def grow_to_cells(mask: np.ndarray, cell: int) -> np.ndarray:
@@ -102,6 +107,6 @@ def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
 def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
     """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
     if mask.ndim != 2 or any(side % cell for side in mask.shape):
-        raise ValueError(f"mask: got shape {mask.shape}; give two sides that are multiples of {cell}")
+        raise UserError(f"got shape {mask.shape}; give two sides that are multiples of {cell}", argument="mask")
     height, width = mask.shape
     return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))

@@ -39,15 +39,15 @@ def load_photo(path: str | Path, *, largest: int = LARGEST_SIDE) -> np.ndarray:
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"IMAGE: {str(path)!r} is a folder; give one image file")
+        raise UserError(f"{str(path)!r} is a folder; give one image file", argument="image")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"IMAGE: there is no file {str(path)!r}") from error
+        raise UserError(f"there is no file {str(path)!r}", argument="image") from error
     except OSError as error:
-        raise UserError(f"IMAGE: cannot read {str(path)!r} ({error.strerror})") from error
+        raise UserError(f"cannot read {str(path)!r} ({error.strerror})", argument="image") from error
     if not data:
-        raise UserError(f"IMAGE: {str(path)!r} is empty")
+        raise UserError(f"{str(path)!r} is empty", argument="image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -58,14 +58,15 @@ def load_photo(path: str | Path, *, largest: int = LARGEST_SIDE) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         text = str(error).replace(str(path), "").strip() or type(error).__name__
-        raise UserError(f"IMAGE: {str(path)!r} is not an image that can be read ({text[:120]})") from error
+        raise UserError(f"{str(path)!r} is not an image that can be read ({text[:120]})", argument="image") from error
     return pixels
 
 
 def _check_size(path: Path, width: int, height: int, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
-            f"IMAGE: {str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}"
+            f"{str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}",
+            argument="image",
         )
 
 
@@ -99,7 +100,7 @@ def center_crop(photo: np.ndarray, *, side: int | None = None, multiple: int = 4
     """Cut the centre: to `side` x `side` pixels, or to the largest multiples of `multiple`."""
     height, width = photo.shape[:2]
     if side is not None and min(height, width) < side:
-        raise ValueError(f"side: the photo has {width} x {height} pixels, fewer than {side} on a side")
+        raise UserError(f"the photo has {width} x {height} pixels, fewer than {side} on a side", argument="crop")
     h, w = (side, side) if side is not None else (height - height % multiple, width - width % multiple)
     y, x = (height - h) // 2, (width - w) // 2
     return photo[y : y + h, x : x + w]

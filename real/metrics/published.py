@@ -115,12 +115,13 @@ def _explained(metric: str, library: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = error.name or library
-        raise UserError(f"--metrics {metric}: {missing} is not installed; {INSTALL}") from error
+        raise UserError(f"{metric}: {missing} is not installed; {INSTALL}", argument="metrics") from error
     except (OSError, RuntimeError) as error:
         text = str(error).strip().split("\n")[0][:150]
         raise UserError(
-            f"--metrics {metric}: its network could not be loaded ({text}); {library} fetches it from the web once: "
-            "check the network, or copy its cache (TORCH_HOME, HF_HOME) from where it has been fetched"
+            f"the network of {metric} could not be loaded ({text}); {library} fetches it from the web once: check the "
+            "connection, or copy its cache (TORCH_HOME, HF_HOME) from where it has been fetched",
+            argument="metrics",
         ) from error
 
 

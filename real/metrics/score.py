@@ -34,7 +34,8 @@ def make_score(metrics: Sequence[str] = (), *, device: str = "cpu") -> Score:
     """
     if unknown := [name for name in metrics if name not in METRICS]:
         raise UserError(
-            f"--metrics: got {unknown[0]!r}; known: {', '.join(METRICS)}; of sets, for bench: fid-lite0, fid"
+            f"must be of {', '.join(METRICS)} (of sets, for bench: fid-lite0, fid), got {unknown[0]!r}",
+            argument="metrics",
         )
     more: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
     for name in metrics:

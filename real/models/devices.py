@@ -28,7 +28,9 @@ def pick_device(name: str = "auto") -> str:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
-        raise UserError(f"--device: {name!r} cannot be used here ({text}); give cpu, cuda, mps or auto") from error
+        raise UserError(
+            f"{name!r} cannot be used here ({text}); give cpu, cuda, mps or auto", argument="device"
+        ) from error
     return name
 
 
@@ -44,11 +46,11 @@ def pick_dtype(name: str, device: str) -> str:
         any other name as it is.
 
     Raises:
-        ValueError: There is no such precision.
+        UserError: There is no such precision.
     """
     if name != "auto":
         if name not in DTYPES:
-            raise ValueError(f"dtype must be auto, {', '.join(DTYPES)}, got {name!r}")
+            raise UserError(f"must be auto, {', '.join(DTYPES)}, got {name!r}", argument="dtype")
         return name
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

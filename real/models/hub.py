@@ -45,7 +45,7 @@ class Source:
         revision: Commit, tag or branch that was asked for; None: the default branch, or a folder.
         commit: The commit that this means, where the hub or the cache says so.
         offline: Take everything from the cache.
-        option: Of the command line that named it, for messages.
+        argument: Name of the argument that named it, for messages.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Source:
     revision: str | None = None
     commit: str | None = None
     offline: bool = False
-    option: str = "--model"
+    argument: str = "model"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -63,14 +63,14 @@ class Source:
         return options | ({"local_files_only": True} if self.offline else {})
 
 
-def locate(name: str, *, revision: str | None = None, file: str = INDEX, option: str = "--model") -> Source:
+def locate(name: str, *, revision: str | None = None, file: str = INDEX, argument: str = "model") -> Source:
     """Find a model.
 
     Args:
         name: A folder, or an id on the hub such as "CompVis/ldm-super-resolution-4x-openimages".
         revision: Commit, tag or branch of an id; the commit that it means is what gets loaded.
         file: One that the repository of an id must have; by it the cache and the hub are asked.
-        option: Of the command line that named it, for messages.
+        argument: Name of the argument that named it, for messages.
 
     Returns:
         Its `Source`. With HF_HUB_OFFLINE set, or where the hub cannot be reached, the one in the cache.
@@ -81,50 +81,48 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, option:
     Notes:
         The hub has HF_HUB_ETAG_TIMEOUT seconds to answer (default 10), once; a network that refuses is known at once.
     """
-    at = "--revision" if option == "--model" else option
+    revised = "revision" if argument == "model" else argument
     if Path(name).is_dir():
         if revision is not None:
-            raise UserError(f"{at}: {name!r} is a folder; only ids on the hub have revisions")
-        return Source(name, is_folder=True, option=option)
+            raise UserError(f"{name!r} is a folder; only ids on the hub have revisions", argument=revised)
+        return Source(name, is_folder=True, argument=argument)
     if Path(name).exists():
-        raise UserError(f"{option}: {name!r} is a file; give a folder as diffusers saves it, with {file}")
+        raise UserError(f"{name!r} is a file; give a folder as diffusers saves it, with {file}", argument=argument)
+
+    # The cache is asked first: it also says whether the name can be an id at all.
     try:
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
     except HFValidationError as error:
-        raise UserError(
-            f"{option}: {name!r} is no folder here and cannot be an id on the hub; check the path"
-        ) from error
-    in_cache = Source(name, False, revision, _commit_of(cached), offline=True, option=option)
+        why = f"{name!r} is no folder here and cannot be an id on the hub; check the path"
+        raise UserError(why, argument=argument) from error
+    in_cache = Source(name, False, revision, _commit_of(cached), offline=True, argument=argument)
     if _is_offline():
         if not isinstance(cached, str):
-            raise UserError(
-                f"{option}: {_absent(name, revision)}, and HF_HUB_OFFLINE is set; {_remedy(name, revision)}"
-            )
+            why = f"{_absent(name, revision)}, and HF_HUB_OFFLINE is set; {_remedy(name, revision)}"
+            raise UserError(why, argument=argument)
         return in_cache
+
     try:
         commit = _ask(name, file, revision)
     except EntryNotFoundError as error:
         why = ", so it is no pipeline of diffusers" if file == INDEX else ""
-        raise UserError(f"{option}: {name!r} on the hub has no {file}{why}") from error
+        raise UserError(f"{name!r} on the hub has no {file}{why}", argument=argument) from error
     except RevisionNotFoundError as error:
-        raise UserError(f"{at}: {name!r} on the hub has no commit, tag or branch {revision!r}") from error
+        why = f"{name!r} on the hub has no commit, tag or branch {revision!r}"
+        raise UserError(why, argument=revised) from error
     except GatedRepoError as error:
-        raise UserError(
-            f"{option}: {name!r} wants its licence accepted on its page and a login: hf auth login"
-        ) from error
+        why = f"{name!r} wants its licence accepted on its page and a login: hf auth login"
+        raise UserError(why, argument=argument) from error
     except RepositoryNotFoundError as error:
-        raise UserError(
-            f"{option}: {name!r} is no folder here, and the hub has no such model or hides it; check the spelling; "
-            f"{WITHDRAWN}"
-        ) from error
+        why = f"{name!r} is no folder here, and the hub has no such model or hides it; check the spelling; {WITHDRAWN}"
+        raise UserError(why, argument=argument) from error
     except Exception as error:  # each version of the hub's client has its own kinds for a network that is not there
         if isinstance(cached, str):
             return in_cache
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(
-            f"{option}: {_absent(name, revision)}, and the hub cannot be reached ({why}); {_remedy(name, revision)}"
-        ) from error
-    return Source(name, False, revision, commit, option=option)
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        why = f"{_absent(name, revision)}, and the hub cannot be reached ({reason}); {_remedy(name, revision)}"
+        raise UserError(why, argument=argument) from error
+    return Source(name, False, revision, commit, argument=argument)
 
 
 def read_config(source: Source, path: str) -> dict[str, Any] | None:
@@ -139,9 +137,9 @@ def read_config(source: Source, path: str) -> dict[str, Any] | None:
             return None
         content = json.loads(file.read_text(encoding="utf-8"))
     except Exception as error:  # of the disk, of JSON, or of the network, whose kinds differ between versions
-        raise UserError(f"{source.option}: cannot read {path} of {source.name!r} ({error})") from error
+        raise UserError(f"cannot read {path} of {source.name!r} ({error})", argument=source.argument) from error
     if not isinstance(content, dict):
-        raise UserError(f"{source.option}: {path} of {source.name!r} is no JSON object")
+        raise UserError(f"{path} of {source.name!r} is no JSON object", argument=source.argument)
     return content
 
 
@@ -155,7 +153,8 @@ def fetch_file(source: Source, path: str) -> Path | None:
         return _find(source, path)
     except Exception as error:  # of the network, whose kinds differ between versions
         why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{source.option}: cannot fetch {path} of {source.name!r} ({why}); try again") from error
+        text = f"cannot fetch {path} of {source.name!r} ({why}); try again"
+        raise UserError(text, argument=source.argument) from error
 
 
 def _find(source: Source, path: str) -> Path | None:
@@ -164,13 +163,11 @@ def _find(source: Source, path: str) -> Path | None:
 
 
 def _fetch(source: Source, path: str) -> Path | None:
-    if source.offline:
-        cached = huggingface_hub.try_to_load_from_cache(source.name, path, revision=source.commit or source.revision)
-        return Path(cached) if isinstance(cached, str) else None
     try:
-        pinned = source.commit or source.revision
-        return Path(huggingface_hub.hf_hub_download(source.name, path, revision=pinned))
-    except LocalEntryNotFoundError:  # a network that went away is one of the kinds below, too
+        return Path(huggingface_hub.hf_hub_download(source.name, path, **source.options))
+    except LocalEntryNotFoundError:  # a kind of EntryNotFoundError: not in the cache, which is an answer offline only
+        if source.offline:
+            return None
         raise
     except EntryNotFoundError:
         return None

@@ -29,6 +29,6 @@ def _number(name: str, default: int) -> int:
     return int(text) if text.isdecimal() else default
 
 
-def refuse(message: str) -> NoReturn:
+def refuse(message: str, *, argument: str | None = None) -> NoReturn:
     """End all processes because of something that all of them see alike; the first one says what."""
-    raise UserError(message) if launched_rank() == 0 else ReportedElsewhereError(message)
+    raise UserError(message, argument=argument) if launched_rank() == 0 else ReportedElsewhereError(message)

@@ -49,9 +49,9 @@ def launched(*, device: str, timeout: int) -> Iterator[Ranks | None]:
             time.sleep(1.0)  # torchrun ends all as soon as one has ended: let the first write its message
             raise ReportedElsewhereError(str(error)) from error
         if isinstance(error, RankError):
-            raise UserError(f"rank {rank} of {size}: {error}; --rank-timeout is {timeout} s") from error
-        if isinstance(error, UserError | ValueError | TypeError | OSError | FloatingPointError):
-            raise UserError(f"rank {rank} of {size}: {error}") from error
+            raise UserError(f"rank {rank} of {size}: {error}; `rank_timeout` is {timeout} s") from error
+        if isinstance(error, UserError):
+            raise UserError(f"{error.message} (rank {rank} of {size})", argument=error.argument) from error
         raise
     # Not after an error: the others may be gone, and the end of this process closes its connections too.
     distributed.destroy_process_group()
@@ -86,14 +86,15 @@ def device_of_process(device: str) -> str:
         UserError: If there are fewer devices than processes, or device names one of them.
     """
     if ":" in device:
-        refuse(f"--device: {device!r} is one device for all processes; give cuda: each takes one of its own")
+        refuse(f"{device!r} is one device for all processes; give cuda: each takes one of its own", argument="device")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device != "cuda":
         return device
     number, count = int(os.environ.get("LOCAL_RANK", launched_rank())), torch.cuda.device_count()
     if number >= count:
-        raise UserError(f"--device: process {number} finds {count} CUDA devices, one for each is needed; start fewer")
+        why = f"process {number} finds {count} CUDA devices, one for each is needed; start fewer"
+        raise UserError(why, argument="device")
     torch.cuda.set_device(number)
     return f"cuda:{number}"
 

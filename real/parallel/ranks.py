@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from kds_ref import KernelDensitySteering, steering_strength
+from kds_ref import KernelDensitySteering
+from real.errors import UserError
 from real.parallel.collectives import RankError, broadcast, check_ready, collect, gather, text_of
 
 __all__ = ["RankError", "Ranks", "SharedSteering", "particle_share"]
@@ -70,13 +71,14 @@ class Ranks:
         """The particles of this process.
 
         Raises:
-            ValueError: If the number of processes does not divide num_particles.
+            UserError: If the number of processes does not divide num_particles.
         """
         each, rest = divmod(num_particles, self.size)
         if rest:
-            raise ValueError(
-                f"num_particles is {num_particles}, which the {self.size} processes do not divide; give a multiple of "
-                f"{self.size}, so that all have equally many"
+            raise UserError(
+                f"is {num_particles}, which the {self.size} processes do not divide; give a multiple of {self.size}, "
+                "so that all have equally many",
+                argument="num_particles",
             )
         return range(self.rank * each, (self.rank + 1) * each)
 
@@ -84,15 +86,16 @@ class Ranks:
         """Compare values between the processes.
 
         Raises:
-            ValueError: On every process, if one differs; the message names it.
+            UserError: On every process, if one differs; the message names it.
         """
         everyone = self.collect({name: text_of(value) for name, value in values.items()})
         for name in everyone[0]:
             texts = [one.get(name) for one in everyone]
             other = next((rank for rank, text in enumerate(texts) if text != texts[0]), None)
             if other is not None:
-                raise ValueError(
-                    f"{name} is {texts[0]} on rank 0 and {texts[other]} on rank {other}; all processes need the same"
+                raise UserError(
+                    f"is {texts[0]} on rank 0 and {texts[other]} on rank {other}; all processes need the same",
+                    argument=name,
                 )
 
     def collect(self, value: Any) -> list[Any]:
@@ -141,12 +144,19 @@ class SharedSteering:
     def __init__(self, steering: KernelDensitySteering, ranks: Ranks) -> None:
         self.steering, self.ranks = steering, ranks
 
-    def __call__(self, x0_pred: torch.Tensor, t: float) -> tuple[torch.Tensor, Any]:
+    @property
+    def needs_alpha_bar(self) -> bool:
+        """As `KernelDensitySteering.needs_alpha_bar`."""
+        return self.steering.needs_alpha_bar
+
+    def __call__(
+        self, x0_pred: torch.Tensor, t: float, *, alpha_bar: float | None = None
+    ) -> tuple[torch.Tensor, Any]:
         """(share, *sample) at timestep t -> the same of the steered ensemble, and the info of the whole."""
-        s = self.steering
-        if steering_strength(t, s.num_train_timesteps, strength=s.strength, cutoff=s.cutoff) == 0.0:
+        steering = self.steering
+        if steering.strength_at(t, alpha_bar=alpha_bar) == 0.0:
             return x0_pred, None
-        return self.ranks.steer(lambda whole: s(whole, t), x0_pred, 0)
+        return self.ranks.steer(lambda whole: steering(whole, t, alpha_bar=alpha_bar), x0_pred, 0)
 
 
 def particle_share(num_particles: int, process_group: Any = None) -> range:

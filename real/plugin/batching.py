@@ -5,16 +5,15 @@ The scheduler still sees the whole ensemble; only the network, where the memory 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks import ModelHook
 
-__all__ = ["SHARED", "map_tensors", "split_batches", "unsplit_batches"]
+from real.plugin.network_hooks import SHARED, SPLIT, batch_size, map_tensors, part_of, register, remove
 
-_NAME = "kds_split_batches"
-SHARED = ("img_ids", "txt_ids", "image_rotary_emb")
+__all__ = ["split_batches", "unsplit_batches"]
 
 
 def split_batches(model: torch.nn.Module, max_batch: int, *, shared: Collection[str] = SHARED) -> None:
@@ -25,7 +24,7 @@ def split_batches(model: torch.nn.Module, max_batch: int, *, shared: Collection[
     the first tensor argument: with classifier-free guidance twice the number of particles and images.
 
     Args:
-        model: A diffusers model, such as `pipe.unet`, `pipe.transformer` or `pipe.controlnet`; changed in place, also
+        model: Model of diffusers, such as `pipe.unet`, `pipe.transformer` or `pipe.controlnet`; changed in place, also
             for the pipelines that share it. A second call replaces the size of the first.
         max_batch: Most rows at a time, at least 1.
         shared: Names of arguments that belong to all rows and are never cut, whatever their length.
@@ -48,22 +47,20 @@ def split_batches(model: torch.nn.Module, max_batch: int, *, shared: Collection[
         >>> unsplit_batches(layer)
     """
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; pass a torch module such as pipe.unet")
+        raise TypeError(f"model must be a torch module such as pipe.unet, got {type(model).__name__}")
     if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
-        raise ValueError(f"max_batch is {max_batch!r}; give a whole number of at least 1")
-    unsplit_batches(model)
-    HookRegistry.check_if_exists_or_initialize(model).register_hook(_SplitHook(max_batch, frozenset(shared)), _NAME)
+        raise ValueError(f"max_batch must be a whole number of at least 1, got {max_batch!r}")
+    remove(model, SPLIT)
+    register(model, _SplitHook(max_batch, frozenset(shared)), SPLIT)
 
 
 def unsplit_batches(model: torch.nn.Module) -> None:
     """Take back `split_batches`; does nothing to a model that is not split.
 
     Args:
-        model: A torch module.
+        model: Torch module.
     """
-    registry = HookRegistry.check_if_exists_or_initialize(model)
-    if registry.get_hook(_NAME) is not None:
-        registry.remove_hook(_NAME, recurse=False)
+    remove(model, SPLIT)
 
 
 class _SplitHook(ModelHook):
@@ -73,35 +70,17 @@ class _SplitHook(ModelHook):
 
     def new_forward(self, module: torch.nn.Module, *args: Any, **options: Any) -> Any:
         forward = self.fn_ref.original_forward
-        batch = _batch_size((*args, *options.values()))
+        batch = batch_size((*args, *options.values()))
         if batch is None or batch <= self.max_batch:
             return forward(*args, **options)
+
         cut = {name: value for name, value in options.items() if name not in self.shared}
         whole = {name: value for name, value in options.items() if name in self.shared}
         outputs = []
         for start in range(0, batch, self.max_batch):
-            rows = _rows(batch, start, start + self.max_batch)
+            rows = part_of(batch, slice(start, start + self.max_batch))
             outputs.append(forward(*map_tensors(rows, args), **map_tensors(rows, cut), **whole))
         return _join(outputs)
-
-
-def _batch_size(values: tuple[Any, ...]) -> int | None:
-    return next((len(v) for v in values if isinstance(v, torch.Tensor) and v.ndim > 0), None)
-
-
-def _rows(batch: int, start: int, stop: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: x[start:stop] if x.ndim > 0 and len(x) == batch else x
-
-
-def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
-    """Apply a function to every tensor in nested lists, tuples and mappings."""
-    if isinstance(value, torch.Tensor):
-        return function(value)
-    if isinstance(value, list | tuple):
-        return type(value)(map_tensors(function, one) for one in value)
-    if isinstance(value, Mapping):
-        return type(value)(**{name: map_tensors(function, one) for name, one in value.items()})
-    return value
 
 
 def _join(parts: list[Any]) -> Any:
@@ -114,4 +93,4 @@ def _join(parts: list[Any]) -> Any:
         return type(first)(_join(list(entries)) for entries in zip(*parts, strict=True))
     if isinstance(first, Mapping):  # diffusers' outputs are mappings
         return type(first)(**{name: _join([part[name] for part in parts]) for name in first})
-    raise TypeError(f"the model returns a {type(first).__name__}, which cannot be put together from parts")
+    raise TypeError(f"model must return tensors, also in tuples, lists or mappings, got {type(first).__name__}")

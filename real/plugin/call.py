@@ -1,110 +1,109 @@
-"""One call of a scheduler's `step`: look up the coefficients, rewrite the model output, keep a record.
+"""One call of a scheduler's `step`: which timestep it is, and the numbers that are read for it.
 
-Between `families`, which knows the scheduler, and `rewrite`, which does not. `carrier` and `modular` call it.
+Everything is read on the host, without waiting for an accelerator where that can be avoided: a table that lies there is
+copied once a run, and a timestep is recognised by its place in the scheduler's timesteps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import torch
 
-from real.plugin.ensemble import Ensemble
-from real.plugin.families import Family, family_of
-from real.plugin.records import StepRecord
-from real.plugin.rewrite import predict_clean, rewrite_output
-from real.plugin.sharing import check_run
-from real.plugin.state import SteeringState
+__all__ = ["Call", "HostTables"]
 
-__all__ = ["steer_call"]
+HostTables: TypeAlias = dict[str, tuple[torch.Tensor, torch.Tensor]]  # name -> (the table, its copy)
 
 
-def steer_call(scheduler: Any, state: SteeringState, arguments: dict[str, Any]) -> tuple[bool, int]:
-    """Rewrite the model output among the arguments of one call of `step`.
+class Call:
+    """One call of a scheduler's `step`, and the numbers that are read for it.
 
     Args:
-        scheduler: As it is before the call; its step index is set, as `step` would.
-        state: Options and trace; this call is added.
-        arguments: Of `step`, by name: model_output, timestep, sample and what else was given. The model output is
-            replaced in place where steering acts.
-
-    Returns:
-        (last, images): whether this is the last call of the run, and the number of images in the batch.
-
-    Raises:
-        ValueError: See `steer_scheduler`.
+        scheduler: Any scheduler of diffusers (whose annotations are not followed), before the call.
+        arguments: Of `step`, by name.
+        host: Copies of the scheduler's tables in the processor's memory, by name; kept for the next call, so that a
+            table on an accelerator is copied once a run.
+        previous: Index of the call before in the scheduler's timesteps; -1 at the first.
     """
-    family = family_of(scheduler)
-    if family.churns and arguments.get("s_churn", 0.0) > 0.0:
-        raise ValueError(
-            f"s_churn is {arguments['s_churn']}; it adds noise before the clean latent is predicted, so that it cannot "
-            "be steered: use s_churn=0 or an ancestral sampler"
-        )
-    sample, timestep = arguments["sample"], arguments["timestep"]
-    family.start(scheduler, timestep)
-    index, count = family.position(scheduler, arguments)
-    coefficients = family.coefficients(scheduler, arguments)
-    position, strength = state.delta(coefficients, index, count)
-    if state.ranks is not None and not state.trace:
-        check_run(state.ranks, scheduler, state, sample)
-    ensemble = state.ensemble(sample, family.axes)
-    images = len(ensemble.split(sample))
-    name, a, b = "model_output", coefficients.a, coefficients.b
-    if arguments.get("pred_original_sample") is not None:  # EDM Euler: the pipeline has predicted x0 itself
-        name, a, b = "pred_original_sample", 0.0, 1.0
-    output, x, ensemble = _unfold(scheduler, family, arguments[name], sample, ensemble)
-    bound = _bound(scheduler, family)
-    state.x_t = sample.detach()
-    state.x0_pred = predict_clean(output.detach(), x.detach(), a, b, ensemble=ensemble, bound=bound)
-    info = None
-    if strength > 0.0:
-        output, info = rewrite_output(
-            output,
-            x,
-            a,
-            b,
-            steer_x0=lambda x0: state.steer_x0(x0, strength, ensemble),
-            ensemble=ensemble,
-            bound=bound,
-        )
-        arguments[name] = output.reshape(arguments[name].shape)
-    state.trace.append(_record(len(state.trace), timestep, position, strength, info))
-    state.info = info or state.info
-    return index >= count - 1, images
+
+    def __init__(
+        self,
+        scheduler: Any,
+        arguments: Mapping[str, Any],
+        host: HostTables,
+        previous: int = -1,
+    ) -> None:
+        self.scheduler, self.config, self.arguments = scheduler, scheduler.config, arguments
+        self._host, self._previous = host, previous
+
+    def table(self, name: str) -> torch.Tensor:
+        """A table of the scheduler or among the arguments, such as sigmas, in the processor's memory."""
+        own = hasattr(self.scheduler, name)
+        table: torch.Tensor = getattr(self.scheduler, name) if own else self.arguments[name]
+        if table.device.type == "cpu":
+            return table
+        if name not in self._host or self._host[name][0] is not table:
+            self._host[name] = table, table.cpu()
+        return self._host[name][1]
+
+    def read(self, name: str, index: int | None = None) -> float:
+        """Number of a table, at the index of this call unless another is given."""
+        return float(self.table(name)[self.index if index is None else index])
+
+    @cached_property
+    def t(self) -> float:
+        """The timestep; of equal timesteps for all rows, which some pipelines give, the first."""
+        t = self.arguments["timestep"]
+        if not isinstance(t, torch.Tensor):
+            return float(t)
+        place = None if t.device.type == "cpu" else self._place
+        return float(t.flatten()[0]) if place is None else self.read("timesteps", place)
+
+    @property
+    def time(self) -> float:
+        """t/T."""
+        return self.t / float(self.config.num_train_timesteps)
+
+    @cached_property
+    def index(self) -> int:
+        """Index of this call in the scheduler's timesteps: its own, where it keeps one."""
+        own = getattr(self.scheduler, "step_index", None)
+        if own is not None:
+            return int(own)
+        if self._place is not None:
+            return self._place
+        apart = (self.table("timesteps") - self.t).abs()
+        nearest: list[int] = (apart == apart.min()).nonzero().flatten().tolist()
+        return next((i for i in nearest if i > self._previous), nearest[0])  # a timestep may occur twice
+
+    @cached_property
+    def _place(self) -> int | None:
+        """Index of the timestep if it is an element of the scheduler's timesteps, seen from where it lies in memory.
+
+        Pipelines hand on elements of `scheduler.timesteps`, also expanded to all rows; their values need no reading.
+        """
+        t, grid = self.arguments["timestep"], self.scheduler.timesteps
+        if not isinstance(t, torch.Tensor) or t.numel() == 0 or t.dtype != grid.dtype or grid.ndim != 1:
+            return None
+        one = t[(0,) * t.ndim]
+        if one.untyped_storage()._cdata != grid.untyped_storage()._cdata:
+            return None
+        place, rest = divmod(one.storage_offset() - grid.storage_offset(), max(grid.stride(0), 1))
+        return place if rest == 0 and 0 <= place < len(grid) else None
 
 
-def _unfold(
-    scheduler: Any, family: Family, output: torch.Tensor, sample: torch.Tensor, ensemble: Ensemble
-) -> tuple[torch.Tensor, torch.Tensor, Ensemble]:
-    """Where one output holds K predictions behind each other in its channels, give them an axis K of their own."""
-    if family.grid is None:
-        return output, sample, ensemble
-    output = output.unflatten(-1, (getattr(scheduler, family.grid), sample.shape[-1]))
-    axes = ensemble.axes[:-1] + "KC"
-    return output, sample.unsqueeze(-2).expand_as(output), Ensemble(ensemble.num_particles, ensemble.layout, axes)
+def usual_position(call: Call) -> tuple[int, int]:
+    """(index of this call in the run, number of calls): one for each timestep."""
+    return call.index, len(call.scheduler.timesteps)
 
 
-def _bound(scheduler: Any, family: Family) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """What `step` does to its predicted clean sample: dynamic thresholding, clipping, or nothing."""
-    config = scheduler.config
-    if not family.bounded:
-        return None
-    if config.get("thresholding"):
-        # UniPC and Helios threshold a predicted clean sample only, not a predicted noise
-        threshold: Callable[[torch.Tensor], torch.Tensor] = scheduler._threshold_sample
-        return threshold if config.get("predict_x0", True) else None
-    if config.get("clip_sample") or config.get("clip_denoised"):
-        limit = float(config.get("clip_sample_range", 1.0))
-        return lambda x0: x0.clamp(-limit, limit)
-    return None
+def position_before_the_end(call: Call) -> tuple[int, int]:
+    """As `usual_position`; the last timestep is where the last step ends."""
+    return call.index, len(call.scheduler.timesteps) - 1
 
 
-def _record(index: int, timestep: Any, position: float, strength: float, info: Any) -> StepRecord:
-    t = float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)
-    if info is None:
-        return StepRecord(index, t, position, 0.0)
-    h = info.bandwidth
-    width = float(h.float().mean()) if isinstance(h, torch.Tensor) else float(h)
-    means = float(info.effective_particles.float().mean()), float(info.shift_norm.float().mean())
-    return StepRecord(index, t, position, strength, *means, width)
+def given_position(call: Call) -> tuple[int, int]:
+    """As `usual_position`, told by the pipeline."""
+    return int(call.arguments["cur_sampling_step"]), len(call.arguments["all_timesteps"])

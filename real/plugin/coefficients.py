@@ -1,40 +1,38 @@
-"""The predicted clean latent as diffusers' schedulers compute it: x0 = a * sample + b * model_output.
+"""The predicted clean latent as diffusers' schedulers compute it: x0 = c_skip * sample + c_out * model_output.
 
-One function per family of schedulers gives a and b from the scheduler's own state, for the model evaluation that the
-next call of `step` will use; for DDIM and noise prediction they are KDS Eq. 6 (v1). `families` says which class
-belongs to which; `rewrite` uses the numbers.
+One function per family of schedulers reads the two factors off the scheduler's own state, for the model evaluation that
+the next call of `step` will use; for DDIM and noise prediction they are KDS Eq. 6 (v1). `schedulers` says which class
+belongs to which family; `step` uses the numbers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 
-__all__ = ["Coefficients"]
+from real.plugin.call import Call
 
-Arguments: TypeAlias = Mapping[str, Any]  # of one call of `step`, by name
-Scheduler: TypeAlias = Any  # diffusers' own annotations are not followed
+__all__ = ["Coefficients"]
 
 
 class Coefficients(NamedTuple):
     """What one call of `step` makes of the model output.
 
     Attributes:
-        a: Factor of the sample: a number, or a tensor that broadcasts to it.
-        b: Factor of the model output, likewise.
+        c_skip: Factor of the sample: a number, or a tensor that broadcasts to it.
+        c_out: Factor of the model output, likewise.
         noise: sigma / sqrt(alpha^2 + sigma^2), with alpha and sigma the factors of clean latent and noise in the
             sample: from 0 (clean) to 1 (noise only). For variance-preserving schedulers sqrt(1 - alpha_bar). Where
-            tokens differ, of the noisiest; None where it is not known (a probed class).
+            tokens differ, that of the noisiest, as a tensor; None where it is not known (a probed class).
         time: t/T in [0, 1] with T the end of the scale of the scheduler's timesteps (the number of training steps);
             None where that scale has no end.
     """
 
-    a: float | torch.Tensor
-    b: float | torch.Tensor
-    noise: float | None
+    c_skip: float | torch.Tensor
+    c_out: float | torch.Tensor
+    noise: float | torch.Tensor | None
     time: float | None
 
 
@@ -42,24 +40,15 @@ def _noise(alpha: float, sigma: float) -> float:
     return sigma / math.hypot(alpha, sigma)
 
 
-def _time(scheduler: Scheduler, arguments: Arguments) -> float:
-    return _number(arguments["timestep"]) / float(scheduler.config.num_train_timesteps)
-
-
-def _number(value: Any) -> float:
-    """A Python number from a number or a tensor of equal numbers (some pipelines give one timestep a row)."""
-    return float(value.flatten()[0]) if isinstance(value, torch.Tensor) else float(value)
-
-
-def _prediction_type(scheduler: Scheduler) -> str:
-    return str(scheduler.config.get("prediction_type", "epsilon"))  # PNDM, RePaint and others always predict noise
+def _prediction_type(call: Call) -> str:
+    return str(call.config.get("prediction_type", "epsilon"))  # PNDM, RePaint and others always predict noise
 
 
 def from_prediction(kind: str, alpha: float, sigma: float, flow_sigma: float | None = None) -> tuple[float, float]:
-    """(a, b) of a sample alpha * x0 + sigma * noise, by what the model predicts."""
+    """(c_skip, c_out) of a sample alpha * x0 + sigma * noise, by what the model predicts."""
     if kind == "epsilon":
         if alpha == 0.0:
-            return math.inf, -math.inf  # refused by `rewrite`, if it comes to steering there
+            return math.inf, -math.inf  # refused by `step`, if it comes to steering there
         return 1.0 / alpha, -sigma / alpha
     if kind == "v_prediction":
         return alpha, -sigma
@@ -67,154 +56,141 @@ def from_prediction(kind: str, alpha: float, sigma: float, flow_sigma: float | N
         return 0.0, 1.0
     if kind == "flow_prediction":
         return 1.0, -(sigma if flow_sigma is None else flow_sigma)
-    raise ValueError(
-        f"prediction_type is {kind!r}; known: epsilon, v_prediction, sample, original_sample, flow_prediction"
-    )
+    known = "epsilon, v_prediction, sample, original_sample, flow_prediction"
+    raise ValueError(f"prediction_type must be one of {known}, got {kind!r}")
 
 
-def vp_timestep(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def vp_timestep(call: Call) -> Coefficients:
     """Variance preserving, alpha_bar by the timestep that the model saw."""
-    alpha_bar = float(scheduler.alphas_cumprod[int(_number(arguments["timestep"]))])
+    alpha_bar = call.read("alphas_cumprod", int(call.t))
     alpha, sigma = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
-    a, b = from_prediction(_prediction_type(scheduler), alpha, sigma)
-    return Coefficients(a, b, _noise(alpha, sigma), _time(scheduler, arguments))
+    return Coefficients(*from_prediction(_prediction_type(call), alpha, sigma), _noise(alpha, sigma), call.time)
 
 
-def vp_sigma(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def vp_sigma(call: Call) -> Coefficients:
     """Variance preserving (or flow, with use_flow_sigmas), by sigmas[step_index]."""
-    level = float(scheduler.sigmas[scheduler.step_index])
-    alpha, sigma = map(float, scheduler._sigma_to_alpha_sigma_t(torch.tensor(level, dtype=torch.float64)))
-    a, b = from_prediction(_prediction_type(scheduler), alpha, sigma, flow_sigma=level)
-    return Coefficients(a, b, _noise(alpha, sigma), _time(scheduler, arguments))
+    level = call.read("sigmas")
+    wide = torch.tensor(level, dtype=torch.float64, device="cpu")
+    alpha, sigma = map(float, call.scheduler._sigma_to_alpha_sigma_t(wide))
+    factors = from_prediction(_prediction_type(call), alpha, sigma, flow_sigma=level)
+    return Coefficients(*factors, _noise(alpha, sigma), call.time)
 
 
-def _variance_exploding(scheduler: Scheduler, arguments: Arguments, sigma: float) -> Coefficients:
-    kind, scale = _prediction_type(scheduler), 1.0 / math.hypot(sigma, 1.0)
+def _variance_exploding(call: Call, sigma: float) -> Coefficients:
+    kind, scale = _prediction_type(call), 1.0 / math.hypot(sigma, 1.0)
     # v belongs to the variance-preserving sample, which is this one times `scale`.
-    a, b = (scale * scale, -sigma * scale) if kind == "v_prediction" else from_prediction(kind, 1.0, sigma)
+    factors = (scale * scale, -sigma * scale) if kind == "v_prediction" else from_prediction(kind, 1.0, sigma)
     # Timesteps of v-prediction models with continuous time are log(sigma) / 4: no scale with an end.
-    continuous = scheduler.config.get("timestep_type") == "continuous" and kind == "v_prediction"
-    return Coefficients(a, b, _noise(1.0, sigma), None if continuous else _time(scheduler, arguments))
+    continuous = call.config.get("timestep_type") == "continuous" and kind == "v_prediction"
+    return Coefficients(*factors, _noise(1.0, sigma), None if continuous else call.time)
 
 
-def ve_sigma(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def ve_sigma(call: Call) -> Coefficients:
     """Variance exploding, by sigmas[step_index]; in Heun's method this holds for both stages."""
-    return _variance_exploding(scheduler, arguments, float(scheduler.sigmas[scheduler.step_index]))
+    return _variance_exploding(call, call.read("sigmas"))
 
 
-def kdpm2(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def kdpm2(call: Call) -> Coefficients:
     """Variance exploding; the second stage sees the interpolated sigma."""
-    sigmas = scheduler.sigmas if scheduler.state_in_first_order else scheduler.sigmas_interpol
-    return _variance_exploding(scheduler, arguments, float(sigmas[scheduler.step_index]))
+    return _variance_exploding(call, call.read("sigmas" if call.scheduler.state_in_first_order else "sigmas_interpol"))
 
 
-def kdpm2_ancestral(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def kdpm2_ancestral(call: Call) -> Coefficients:
     """As `kdpm2`, with the interpolated sigma one entry earlier."""
-    index, first = scheduler.step_index, scheduler.state_in_first_order
-    sigma = scheduler.sigmas[index] if first else scheduler.sigmas_interpol[index - 1]
-    return _variance_exploding(scheduler, arguments, float(sigma))
+    first = call.scheduler.state_in_first_order
+    sigma = call.read("sigmas") if first else call.read("sigmas_interpol", call.index - 1)
+    return _variance_exploding(call, sigma)
 
 
-def dpm_sde(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def dpm_sde(call: Call) -> Coefficients:
     """Variance exploding; the second stage sees the geometric mean of the sigmas at both ends of the step."""
-    index = scheduler.step_index
-    sigma = float(scheduler.sigmas[index])
-    if not scheduler.state_in_first_order:
-        sigma = math.sqrt(float(scheduler.sigmas[index - 1]) * sigma)
-    return _variance_exploding(scheduler, arguments, sigma)
+    sigma = call.read("sigmas")
+    if not call.scheduler.state_in_first_order:
+        sigma = math.sqrt(call.read("sigmas", call.index - 1) * sigma)
+    return _variance_exploding(call, sigma)
 
 
-def _preconditioned(scheduler: Scheduler) -> tuple[float, float, float]:
-    """(c_skip, c_out, sigma) of Karras et al. 2022 (arXiv 2206.00364), Table 1; v-prediction flips the sign."""
-    sigma, data = float(scheduler.sigmas[scheduler.step_index]), float(scheduler.config.sigma_data)
+def _preconditioned(call: Call) -> tuple[float, float, float]:
+    """(c_skip, c_out, noise) of Karras et al. 2022 (arXiv 2206.00364), Table 1; v-prediction flips the sign."""
+    sigma, data = call.read("sigmas"), float(call.config.sigma_data)
     total = sigma * sigma + data * data
-    sign = -1.0 if _prediction_type(scheduler) == "v_prediction" else 1.0
-    return data * data / total, sign * sigma * data / math.sqrt(total), sigma
+    sign = -1.0 if _prediction_type(call) == "v_prediction" else 1.0
+    return data * data / total, sign * sigma * data / math.sqrt(total), _noise(1.0, sigma)
 
 
-def edm(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def edm(call: Call) -> Coefficients:
     """EDM preconditioning; timesteps are log(sigma) / 4."""
-    a, b, sigma = _preconditioned(scheduler)
-    return Coefficients(a, b, _noise(1.0, sigma), None)
+    return Coefficients(*_preconditioned(call), None)
 
 
-def cosine(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def cosine(call: Call) -> Coefficients:
     """EDM preconditioning; timesteps are the angle of the noise, in quarter turns: T is 1."""
-    a, b, sigma = _preconditioned(scheduler)
-    return Coefficients(a, b, _noise(1.0, sigma), _number(arguments["timestep"]))
+    return Coefficients(*_preconditioned(call), call.t)
 
 
-def _flow(sigma: float | torch.Tensor, time: float | None) -> Coefficients:
-    largest = float(sigma.max()) if isinstance(sigma, torch.Tensor) else sigma
-    return Coefficients(1.0, -sigma, _noise(1.0 - largest, largest), time)
+def _flow(sigma: float, time: float | None) -> Coefficients:
+    return Coefficients(1.0, -sigma, _noise(1.0 - sigma, sigma), time)
 
 
-def flow(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def flow(call: Call) -> Coefficients:
     """Flow matching by sigmas[step_index], or by token where the pipeline gives per_token_timesteps (B, L)."""
-    tokens = arguments.get("per_token_timesteps")
-    if tokens is not None:
-        return _flow((tokens / scheduler.config.num_train_timesteps)[..., None], _time(scheduler, arguments))
-    return _flow(float(scheduler.sigmas[scheduler.step_index]), _time(scheduler, arguments))
+    tokens = call.arguments.get("per_token_timesteps")
+    if tokens is None:
+        return _flow(call.read("sigmas"), call.time)
+    sigma = (tokens / call.config.num_train_timesteps)[..., None]
+    noisiest = sigma.max()
+    return Coefficients(1.0, -sigma, noisiest / torch.hypot(1.0 - noisiest, noisiest), call.time)
 
 
-def flow_map(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def flow_map(call: Call) -> Coefficients:
     """Flow matching where timesteps off the schedule are allowed: sigma = t/T there."""
-    index = scheduler.index_for_timestep(arguments["timestep"])
-    time = _time(scheduler, arguments)
-    return _flow(time if index is None else _number(scheduler.sigmas[index]), time)
+    grid = call.table("timesteps")
+    apart = (grid.float() - call.t).abs()
+    nearest = int(apart.argmin())
+    return _flow(call.time if float(apart[nearest]) > 1e-3 else call.read("sigmas", nearest), call.time)
 
 
-def helios(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def helios(call: Call) -> Coefficients:
     """Flow matching (Euler) or UniPC, as the configuration says."""
-    if scheduler.config.scheduler_type == "euler":
-        return flow(scheduler, arguments)
-    return vp_sigma(scheduler, arguments)
+    return flow(call) if call.config.scheduler_type == "euler" else vp_sigma(call)
 
 
-def helios_dmd(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def helios_dmd(call: Call) -> Coefficients:
     """Flow matching, with the sigmas that the pipeline hands to `step`."""
-    nearest = (arguments["dmd_timesteps"].double() - int(_number(arguments["timestep"]))).abs().argmin()
-    return _flow(float(arguments["dmd_sigmas"][nearest]), _time(scheduler, arguments))
+    nearest = int((call.table("dmd_timesteps").double() - int(call.t)).abs().argmin())
+    return _flow(call.read("dmd_sigmas", nearest), call.time)
 
 
-def minimax(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
-    """Flow matching with timesteps 1 - sigma and the velocity towards the data."""
-    sigma = 1.0 - _number(arguments["timestep"])
-    return _flow(sigma, sigma)._replace(b=sigma)
-
-
-def trig(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def trig(call: Call) -> Coefficients:
     """TrigFlow: angles from pi/2 to 0."""
-    angle = float(scheduler.timesteps[scheduler.step_index])
+    angle = call.read("timesteps")
     return Coefficients(math.cos(angle), -math.sin(angle), math.sin(angle), min(angle / (math.pi / 2), 1.0))
 
 
-def ipndm(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
-    """IPNDM: alphas and betas are cosine and sine; T is 1. Where alpha is 0 the model output is not used: b = 0."""
-    index = scheduler.step_index
-    alpha, beta = float(scheduler.alphas[index]), float(scheduler.betas[index])
-    return Coefficients(alpha, -beta if alpha > 1e-6 else 0.0, _noise(alpha, beta), _number(arguments["timestep"]))
+def ipndm(call: Call) -> Coefficients:
+    """IPNDM: alphas and betas are cosine and sine; T is 1. Where alpha is 0 the model output is not used: c_out = 0."""
+    alpha, beta = call.read("alphas"), call.read("betas")
+    return Coefficients(alpha, -beta if alpha > 1e-6 else 0.0, _noise(alpha, beta), call.t)
 
 
-def consistency(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def consistency(call: Call) -> Coefficients:
     """Consistency models, with the boundary condition at sigma_min."""
-    sigma = float(scheduler.sigmas[scheduler.step_index])
-    smallest, data = float(scheduler.config.sigma_min), float(scheduler.config.sigma_data)
+    sigma = call.read("sigmas")
+    smallest, data = float(call.config.sigma_min), float(call.config.sigma_data)
     skip = data * data / ((sigma - smallest) ** 2 + data * data)
     return Coefficients(skip, (sigma - smallest) * data / math.hypot(sigma, data), _noise(1.0, sigma), None)
 
 
-def consistency_decoder(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def consistency_decoder(call: Call) -> Coefficients:
     """The consistency decoder's tables, by timestep."""
-    t = int(_number(arguments["timestep"]))
-    alpha, sigma = float(scheduler.sqrt_alphas_cumprod[t]), float(scheduler.sqrt_one_minus_alphas_cumprod[t])
-    time = _time(scheduler, arguments)
-    return Coefficients(float(scheduler.c_skip[t]), float(scheduler.c_out[t]), _noise(alpha, sigma), time)
+    t = int(call.t)
+    alpha, sigma = call.read("sqrt_alphas_cumprod", t), call.read("sqrt_one_minus_alphas_cumprod", t)
+    return Coefficients(call.read("c_skip", t), call.read("c_out", t), _noise(alpha, sigma), call.time)
 
 
-def wuerstchen(scheduler: Scheduler, arguments: Arguments) -> Coefficients:
+def wuerstchen(call: Call) -> Coefficients:
     """Variance preserving in continuous time from 1 to 0, noise prediction."""
-    t = torch.tensor(_number(arguments["timestep"]))
-    alpha_bar = float(scheduler._alpha_cumprod(t, t.device))
+    t = torch.tensor(call.t, dtype=torch.float32, device="cpu")
+    alpha_bar = float(call.scheduler._alpha_cumprod(t, t.device))
     alpha, sigma = math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar)
     return Coefficients(*from_prediction("epsilon", alpha, sigma), _noise(alpha, sigma), float(t))

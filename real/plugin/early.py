@@ -1,4 +1,4 @@
-"""Early choice in any pipeline: behind the steering window the network runs on the chosen particle alone.
+"""Early choice in any pipeline: once the steering window is closed the network runs on the chosen particle alone.
 
 `real.early_choice` for pipelines: the same rule, as a hook around the network instead of one around a denoiser. The
 scheduler still sees all rows; those of particles that were dropped hold no meaning any more.
@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks import ModelHook
 
-from real.plugin.batching import SHARED, map_tensors
-from real.plugin.carrier import is_steered
+from real.plugin.call import Call
+from real.plugin.layout import Layout
+from real.plugin.network_hooks import EARLY, SHARED, batch_size, map_tensors, part_of, register, remove
+from real.plugin.scheduler import is_steered
+from real.plugin.schedulers import family_of
 from real.plugin.state import SteeringState
+from real.plugin.step import window
 
 __all__ = ["choose_early", "unchoose_early"]
-
-_NAME = "kds_choose_early"
 
 
 def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
@@ -28,18 +30,20 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
     every step (`pipe.unet`; with a ControlNet on that too), after `split_batches` if both are wanted.
 
     Args:
-        model: A diffusers model such as `pipe.unet`; changed in place until `unchoose_early`. Its timestep is the
+        model: Model of diffusers such as `pipe.unet`; changed in place until `unchoose_early`. Its timestep is the
             second argument or the one named timestep.
-        scheduler: The pipeline's, from `steer_scheduler`.
+        scheduler: Scheduler of the pipeline, from `steer_scheduler`.
 
     Raises:
         TypeError: If the scheduler is not steered or its timesteps have no end T.
-        ValueError: If `cutoff_in` is not "timestep", or several processes share the ensemble. From the pipeline: if no
-            step was steered before the window closed, or the network's rows are no multiple of the ensembles' rows.
+        ValueError: If `cutoff_in` is not "timestep", the scheduler's runs jump back in time, or several processes share
+            the ensemble. From the pipeline: if no step was steered before the window closed, or the network's rows are
+            no multiple of the ensembles' rows.
+        RuntimeError: From the pipeline, if it steps another scheduler than this one.
 
     Notes:
         For networks whose rows do not see each other, like `split_batches`. With N particles and K of S steps steered
-        a network sees N K + (S - K) rows instead of N S.
+        a network sees N K + (S - K) rows instead of N S. A copy of the whole pipeline follows the copy's scheduler.
 
     Example:
         >>> from diffusers import DDIMScheduler
@@ -49,68 +53,95 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
         >>> unchoose_early(layer)
     """
     if not is_steered(scheduler):
-        raise TypeError(f"scheduler is a {type(scheduler).__name__} that is not steered; pass one of steer_scheduler")
+        raise TypeError(f"scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered")
     if scheduler.kds.cutoff_in != "timestep":
-        raise ValueError(f"cutoff_in is {scheduler.kds.cutoff_in!r}; an early choice needs 'timestep'")
+        raise ValueError(f"cutoff_in must be 'timestep' for an early choice, got {scheduler.kds.cutoff_in!r}")
     if scheduler.kds.ranks is not None:
         raise ValueError(
-            "process_group: an early choice needs the whole ensemble in one process; leave one of them out"
+            f"process_group must be None for an early choice, got {scheduler.kds.ranks.size} processes; it needs the "
+            "whole ensemble in one"
+        )
+    if family_of(type(scheduler)).jumps:
+        raise ValueError(
+            f"scheduler must not jump back in time for an early choice, got {type(scheduler).__name__}; the steering "
+            "window would open again"
         )
     if not scheduler.config.get("num_train_timesteps"):
-        raise TypeError(f"{type(scheduler).__name__} has no num_train_timesteps, so that the window's end is not known")
-    unchoose_early(model)
-    HookRegistry.check_if_exists_or_initialize(model).register_hook(_EarlyHook(scheduler), _NAME)
+        raise TypeError(
+            f"scheduler must have num_train_timesteps, which say where the window ends, got {type(scheduler).__name__}"
+        )
+    remove(model, EARLY)
+    register(model, _EarlyHook(scheduler), EARLY)
 
 
 def unchoose_early(model: torch.nn.Module) -> None:
     """Take back `choose_early`; does nothing to a model without it.
 
     Args:
-        model: A torch module.
+        model: Torch module.
     """
-    registry = HookRegistry.check_if_exists_or_initialize(model)
-    if registry.get_hook(_NAME) is not None:
-        registry.remove_hook(_NAME, recurse=False)
+    remove(model, EARLY)
 
 
 class _EarlyHook(ModelHook):
     def __init__(self, scheduler: Any) -> None:
         super().__init__()
         self.scheduler = scheduler
+        self.seen: tuple[float, int, int] | None = None  # timestep, run and calls of `step` at the forward pass before
+        self.places: tuple[tuple[int, int], torch.Tensor, torch.Tensor] | None = None  # of one run and batch
 
     def new_forward(self, module: torch.nn.Module, *args: Any, **options: Any) -> Any:
         forward = self.fn_ref.original_forward
         state: SteeringState = self.scheduler.kds
-        t = options["timestep"] if "timestep" in options else args[1]
-        t = float(t.flatten()[0]) if isinstance(t, torch.Tensor) else float(t)
-        if state.part(t / self.scheduler.config.num_train_timesteps) > 0.0:
+        timestep = options["timestep"] if "timestep" in options else args[1]
+        call = Call(self.scheduler, {"timestep": timestep}, state.host)
+        self._check_that_it_steps(state, call.t)
+        if window(state, min(max(call.time, 0.0), 1.0)) > 0.0:
             return forward(*args, **options)
-        rows = next(len(v) for v in (*args, *options.values()) if isinstance(v, torch.Tensor) and v.ndim > 0)
-        keep, place = _places(state, rows)
+
+        batch = batch_size((*args, *options.values())) or 0
+        keep, place = self._places(state, batch)
         whole = {name: value for name, value in options.items() if name in SHARED}
         cut = {name: value for name, value in options.items() if name not in SHARED}
-        output = forward(*_take(args, rows, keep), **_take(cut, rows, keep), **whole)
-        return _take(output, len(keep), place)
+        rows = part_of(batch, keep)
+        output = forward(*map_tensors(rows, args), **map_tensors(rows, cut), **whole)
+        return map_tensors(part_of(len(keep), place), output)
+
+    def _check_that_it_steps(self, state: SteeringState, t: float) -> None:
+        """RuntimeError unless it is this scheduler that steps between the network's forward passes."""
+        now = t, state.runs, state.calls
+        stands_still = self.seen is not None and self.seen[0] != t and self.seen[1:] == now[1:]
+        if state.ended or stands_still:
+            raise RuntimeError(
+                "early choice: the pipeline must step the scheduler that choose_early was given, which made no step in "
+                "this run; call unchoose_early on the network, or choose_early with the scheduler that it has now"
+            )
+        self.seen = now
+
+    def _places(self, state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows of the network that go on, for each of its rows which of those stands in for it), made once a run."""
+        key = state.runs, batch
+        if self.places is None or self.places[0] != key:
+            self.places = key, *_places(state, batch)
+        return self.places[1:]
 
 
-def _places(state: SteeringState, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows of the network that go on, for each of its rows which of those stands in for it)."""
+def _places(state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     if state.x0 is None:
         raise ValueError(
-            f"early choice: no step was steered before the window closed (cutoff {state.cutoff:g}, strength "
-            f"{state.strength:g}); lower the cutoff"
+            f"early choice: at least one step must be steered before the window closes, got none (cutoff "
+            f"{state.steering.cutoff:g}, strength {state.steering.strength:g}); lower the cutoff"
         )
     ours = len(state.x0)
-    if rows % ours:
-        raise ValueError(f"early choice: the network got {rows} rows, which is no multiple of the ensembles' {ours}")
+    if batch % ours:
+        raise ValueError(f"early choice: the network's rows must be a multiple of the ensembles' {ours}, got {batch}")
     choice = state.select(state.x0)
     state.early = choice.particle
+
     images = len(choice.rows)
-    image = torch.arange(ours) // state.num_particles if state.layout == "grouped" else torch.arange(ours) % images
-    copies = range(rows // ours)  # two with classifier-free guidance
-    keep = torch.cat([copy * ours + choice.rows.cpu() for copy in copies])
-    return keep, torch.cat([copy * images + image for copy in copies])
-
-
-def _take(value: Any, rows: int, index: torch.Tensor) -> Any:
-    return map_tensors(lambda x: x[index.to(x.device)] if x.ndim > 0 and len(x) == rows else x, value)
+    image = torch.arange(images, device=choice.rows.device)
+    layout = Layout(state.num_particles, state.layout, "C")
+    stands_in = layout.join(image[:, None].expand(images, state.num_particles))  # image of each row
+    copies = range(batch // ours)  # two with classifier-free guidance
+    keep = torch.cat([copy * ours + choice.rows for copy in copies])
+    return keep, torch.cat([copy * images + stands_in for copy in copies])

@@ -1,6 +1,6 @@
 """Steering over several processes: what they compare before a run, and how rows of all of them come together.
 
-Each process's batch holds its share of the particles of every image. `call`, `carrier` and `state` come here only where
+Each process's batch holds its share of the particles of every image. `step` and `state` come here only where
 a scheduler has ranks; the exchange itself is `real.parallel.collectives`.
 """
 
@@ -14,7 +14,7 @@ import torch
 
 from real.parallel.collectives import fingerprint
 from real.parallel.ranks import Ranks
-from real.plugin.ensemble import Ensemble
+from real.plugin.layout import Layout
 
 if TYPE_CHECKING:
     from real.plugin.state import SteeringState
@@ -32,7 +32,8 @@ def check_run(ranks: Ranks, scheduler: Any, state: SteeringState, sample: torch.
     Warns:
         UserWarning: If two processes start from the same noise, which makes one particle of two.
     """
-    options = {f.name: getattr(state, f.name) for f in fields(state) if f.init and f.name != "ranks"}
+    options = {f.name: getattr(state, f.name) for f in fields(state) if f.init and f.name not in ("ranks", "steering")}
+    options |= {f.name: getattr(state.steering, f.name) for f in fields(state.steering)}
     config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
     ranks.agree(
         **options,
@@ -45,11 +46,11 @@ def check_run(ranks: Ranks, scheduler: Any, state: SteeringState, sample: torch.
     share = len(state.particles)
     if len(sample) % share:
         raise ValueError(
-            f"the batch of a process has {len(sample)} rows (sample of shape {tuple(sample.shape)}), which its share "
-            f"of {share} particles (num_particles={state.num_particles} over {ranks.size} processes) does not divide; "
-            "give every image as many rows as particle_share has particles"
+            f"the batch of a process must have a multiple of its share of {share} particles (num_particles="
+            f"{state.num_particles} over {ranks.size} processes) as rows, got {len(sample)} (sample of shape "
+            f"{tuple(sample.shape)}); give every image as many rows as particle_share has particles"
         )
-    images = Ensemble(share, state.layout, "C").split(sample)
+    images = state.rows.split(sample)
     everyone = ranks.collect([[fingerprint(particle) for particle in image] for image in images])
     if any(_repeated([rank[image] for rank in everyone], share) for image in range(len(images))):
         warnings.warn(
@@ -65,7 +66,7 @@ def _repeated(starts: list[list[str]], share: int) -> bool:
     return all(len(start) == share for start in own) and len(set().union(*own)) < share * len(own)
 
 
-def gather_rows(ranks: Ranks, rows: torch.Tensor, share: Ensemble) -> torch.Tensor:
+def gather_rows(ranks: Ranks, rows: torch.Tensor, share: Layout) -> torch.Tensor:
     """Rows of this process's share -> the rows of the whole ensemble, in the order of the layout."""
     ensembles = ranks.gather("latents", share.split(rows), 1)  # (B, N, *sample)
-    return Ensemble(ensembles.shape[1], share.layout, share.axes).join(ensembles)
+    return Layout(ensembles.shape[1], share.layout, share.axes).join(ensembles)

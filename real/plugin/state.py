@@ -1,52 +1,82 @@
-"""Options and state of one steered scheduler: when and how strongly it steers, what it saw, whom it chooses.
+"""Options and state of one steered scheduler: when and how strongly it steers, what it saw, which particle it chooses.
 
-KDS Eq. 8 to 10 (v1) as a scheduler's companion. `carrier` calls it from inside `step`; the mathematics is
-`kds_ref.steer`, `steering_strength` and `select_particle`.
+KDS Eq. 8 to 10 (v1) as a scheduler's companion. `step` reads the options and writes down what happened; the user reads
+it from `scheduler.kds`, and chooses with `select` (Eq. 9).
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from kds_ref import Kernel, KernelDensitySteering, SteeringInfo, select_particle, steer, steering_strength
+from kds_ref import KernelDensitySteering, SteeringInfo, select_particle
 from real.parallel.ranks import Ranks
-from real.plugin.coefficients import Coefficients
-from real.plugin.ensemble import LAYOUTS, Ensemble, check_axes
-from real.plugin.records import Choice, StepRecord
+from real.plugin.call import HostTables
+from real.plugin.layout import LAYOUTS, Layout, check_axes
+from real.plugin.particles import check_num_particles, seeds_of
 from real.plugin.sharing import gather_rows
 
-__all__ = ["CUTOFF_SCALES", "HAND_ON", "SteeringState"]
+__all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
 
 CUTOFF_SCALES = ("timestep", "noise", "step")
 HAND_ON = ("all", "chosen")
 
 
-@dataclass(kw_only=True)
+class StepRecord(NamedTuple):
+    """One call of `step`.
+
+    Attributes:
+        step: Number of the call in the run, from 0.
+        timestep: Timestep as the pipeline gave it.
+        position: What `cutoff` is compared with: t/T, the noise level, or the part of the steps to come.
+        strength: delta of this call; 0 where nothing was steered.
+        effective_particles: Mean over particles and locations of 1 / sum_k w_k^2, from 1 (every particle keeps to
+            itself: the bandwidth is too small to steer) to N; None where nothing was steered.
+        shift_norm: Mean length of the mean shift, before the strength, in units of the latent; None likewise.
+        bandwidth: Mean of the h that was used, in units of the latent; None likewise.
+    """
+
+    step: int
+    timestep: float
+    position: float
+    strength: float
+    effective_particles: float | None = None
+    shift_norm: float | None = None
+    bandwidth: float | None = None
+
+
+class Choice(NamedTuple):
+    """The particle nearest to the mean of its ensemble, for each image: KDS Eq. 9 (v1).
+
+    Attributes:
+        particle: Index of the particle, (B,), from 0 to N - 1.
+        rows: Its row of the batch, (B,); of the whole ensemble's batch where several processes share it.
+        latents: The chosen latents, (B, *sample).
+    """
+
+    particle: torch.Tensor
+    rows: torch.Tensor
+    latents: torch.Tensor
+
+
+@dataclass(kw_only=True, eq=False)
 class SteeringState:
     """What a steered scheduler carries as its attribute `kds`; `steer_scheduler` documents the options.
 
     Attributes:
         num_particles: N.
-        bandwidth: h, as a number, the name of a rule or a tensor.
-        strength: delta in [0, 1].
-        cutoff: Where on the scale `cutoff_in` steering stops.
-        cutoff_in: "timestep", "noise" or "step".
+        steering: Bandwidth, strength, cut-off, patches and kernel. Its num_train_timesteps and sample_ndim play no
+            part: positions and axes are those of the scheduler.
+        cutoff_in: Scale of the cut-off: "timestep", "noise" or "step".
         ramp: Width of the ramp around the cut-off.
-        patch_size: Side of the patches; None: the whole sample.
-        stride: Distance between patches.
-        kernel: Weights of the mean shift.
-        scale_with_dimension: Multiply h by the root of the patch's dimension.
-        layout: "grouped" or "tiled".
+        layout: Order of the rows: "grouped" or "tiled".
         axes: Axes of a row, or None for the usual ones of the scheduler.
-        hand_on: "all" or "chosen": what the last step returns.
-        seed: For noise inside `step` where the pipeline gives no generator.
+        hand_on: What the last step returns: "all" rows or the "chosen" ones.
+        seed: Seed for noise inside `step` where the pipeline gives no generator.
         ranks: The processes that share the ensemble, each with its share of the rows; None: this one has all.
-        trace: One `StepRecord` a call of `step` since `set_timesteps`.
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
         latents: All rows that the last call of `step` returned; where processes share the ensemble, its rows of all of
             them after the last step of a run, and those of this one before.
@@ -55,24 +85,22 @@ class SteeringState:
             nothing of them (noise prediction at alpha_bar = 0).
         x0: Steered clean latents of the last steered call, a row a particle of this process; None: no call was steered.
         early: Particle of each image that `choose_early` lets go on, (B,); None: all still do.
+        runs: Number of runs that were begun.
+        calls: Number of calls of `step` in this run.
+        index: Index of the last of them in the scheduler's timesteps; -1 before the first.
+        ended: Whether the last step of this run was made.
     """
 
     num_particles: int
-    bandwidth: float | str | Any = 0.3
-    strength: float = 0.3
-    cutoff: float = 0.3
+    steering: KernelDensitySteering = field(default_factory=KernelDensitySteering)
     cutoff_in: str = "timestep"
     ramp: float = 0.0
-    patch_size: int | None = 1
-    stride: int | None = None
-    kernel: str | Kernel = "gaussian"
-    scale_with_dimension: bool = False
     layout: str = "grouped"
     axes: str | None = None
     hand_on: str = "all"
     seed: int | tuple[int, ...] | None = None
     ranks: Ranks | None = None
-    trace: list[StepRecord] = field(default_factory=list, init=False)
+
     info: SteeringInfo | None = field(default=None, init=False)
     latents: torch.Tensor | None = field(default=None, init=False)
     x_t: torch.Tensor | None = field(default=None, init=False)
@@ -80,108 +108,88 @@ class SteeringState:
     x0: torch.Tensor | None = field(default=None, init=False)
     early: torch.Tensor | None = field(default=None, init=False)
     generators: list[torch.Generator] | None = field(default=None, init=False)
-    whole: bool = field(default=False, init=False)  # whether latents are gathered from all ranks
+    runs: int = field(default=0, init=False)
+    index: int = field(default=-1, init=False)
+    ended: bool = field(default=False, init=False)
+    host: HostTables = field(default_factory=dict, init=False, repr=False)
+    _whole: bool = field(default=False, init=False, repr=False)  # whether latents are gathered from all ranks
+    _records: list[tuple[Any, ...]] = field(default_factory=list, init=False, repr=False)  # may hold tensors
 
     def __post_init__(self) -> None:
         """Check the options now, not at the first step of a long run."""
-        _check_whole("num_particles", self.num_particles)
-        if isinstance(self.bandwidth, np.ndarray):
-            self.bandwidth = torch.from_numpy(self.bandwidth)
-        KernelDensitySteering(
-            bandwidth=self.bandwidth,
-            strength=self.strength,
-            cutoff=self.cutoff,
-            patch_size=self.patch_size,
-            stride=self.stride,
-            kernel=self.kernel,
-            scale_with_dimension=self.scale_with_dimension,
-        )
+        check_num_particles(self.num_particles)
+        if not isinstance(self.steering, KernelDensitySteering):
+            raise TypeError(f"steering must be a KernelDensitySteering, got {type(self.steering).__name__}")
+        if self.steering.cutoff is None:
+            raise ValueError("steering must have a cutoff, got None; with cutoff_in='noise' it is a noise level")
+        if isinstance(self.steering.bandwidth, np.ndarray):
+            self.steering = replace(self.steering, bandwidth=_as_tensor(self.steering.bandwidth))
+
         for name, accepted in (("cutoff_in", CUTOFF_SCALES), ("layout", LAYOUTS), ("hand_on", HAND_ON)):
             if getattr(self, name) not in accepted:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; known: {', '.join(accepted)}")
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}, got {getattr(self, name)!r}")
         if isinstance(self.ramp, bool) or not isinstance(self.ramp, int | float) or not 0.0 <= self.ramp <= 1.0:
-            raise ValueError(f"ramp is {self.ramp!r}; give a width in [0, 1] on the scale of cutoff (0: a step)")
+            raise ValueError(f"ramp must be a width in [0, 1] on the scale of cutoff (0: a step), got {self.ramp!r}")
         if self.axes is not None:
             check_axes(self.axes)
-        self.seed = _check_seed(self.seed)
+        if self.seed is not None:
+            seeds = seeds_of(self.seed)
+            self.seed = self.seed if isinstance(self.seed, int) else seeds
         if self.ranks is not None:
             self.ranks.share(self.num_particles)
 
     @property
     def particles(self) -> range:
-        """The particles among the rows of this process: all, or its share."""
+        """Indices of the particles among the rows of this process: all, or its share."""
         return range(self.num_particles) if self.ranks is None else self.ranks.share(self.num_particles)
+
+    @property
+    def rows(self) -> Layout:
+        """How the rows of this process are meant, of any axes."""
+        return Layout(len(self.particles), self.layout, "C")
+
+    @property
+    def calls(self) -> int:
+        """Number of calls of `step` in this run."""
+        return len(self._records)
+
+    @property
+    def trace(self) -> list[StepRecord]:
+        """One `StepRecord` a call of `step` since `set_timesteps`; numbers are brought from the device here."""
+        waiting = [value for record in self._records for value in record if isinstance(value, torch.Tensor)]
+        if waiting:
+            numbers = iter(torch.stack(waiting).tolist())
+            self._records = [
+                tuple(next(numbers) if isinstance(value, torch.Tensor) else value for value in record)
+                for record in self._records
+            ]
+        return [StepRecord(*record) for record in self._records]
 
     def reset(self) -> None:
         """Forget the run before; `set_timesteps` calls it."""
-        self.trace, self.whole = [], False
+        self._records, self._whole, self.ended, self.index = [], False, False, -1
+        self.runs += 1
+        self.host.clear()
         self.info = self.latents = self.generators = self.early = None
         self.x_t = self.x0_pred = self.x0 = None
 
+    def record(self, index: int, timestep: float, position: float, strength: float, info: SteeringInfo | None) -> None:
+        """Write down a call of `step`. Numbers of info stay on their device: to read them would be to wait for it."""
+        means: tuple[Any, ...] = ()
+        if info is not None:
+            h = info.bandwidth
+            width = h.float().mean() if isinstance(h, torch.Tensor) else float(h)
+            means = info.effective_particles.float().mean(), info.shift_norm.float().mean(), width
+            self.info = info
+        self._records.append((self.calls, timestep, position, strength if means else 0.0, *means))
+        self.index = index
+
     def remember(self, rows: torch.Tensor, last: bool) -> None:
         """Keep what `step` returned; after the last step of a run, of the whole ensemble."""
-        self.whole = last and self.ranks is not None
+        self._whole = last and self.ranks is not None
         if self.ranks is not None and last:
-            rows = gather_rows(self.ranks, rows, Ensemble(len(self.particles), self.layout, "C"))
+            rows = gather_rows(self.ranks, rows, self.rows)
         self.latents = rows
-
-    def delta(self, coefficients: Coefficients, index: int, count: int) -> tuple[float, float]:
-        """(position, strength) of a call: KDS Eq. 10 (v1) on the chosen scale, with the ramp around the cut-off."""
-        left = 1.0 - index / count
-        position: float | None = left
-        if self.cutoff_in == "noise":
-            position = coefficients.noise
-            if position is None:
-                raise ValueError("cutoff_in is 'noise', which is not known of a probed scheduler; use 'step'")
-        elif self.cutoff_in == "timestep" and coefficients.time is not None:
-            position = coefficients.time
-        position = min(max(float(position or 0.0), 0.0), 1.0)
-        return position, self.strength * self.part(position)
-
-    def part(self, position: float) -> float:
-        """Part of the strength at a position: 1 inside the steering window, 0 behind it, in between on a ramp."""
-        if self.ramp == 0.0:
-            nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
-            return float(steering_strength(nearly, 1, strength=1.0, cutoff=self.cutoff))
-        part = min(max((position - self.cutoff) / self.ramp + 0.5, 0.0), 1.0)
-        return part if part > 1e-9 else 0.0
-
-    def steer_x0(self, x0_pred: torch.Tensor, strength: float, ensemble: Ensemble) -> tuple[torch.Tensor, SteeringInfo]:
-        """`kds_ref.steer` with these options, at the strength of this call."""
-        bandwidth = self.bandwidth
-        if isinstance(bandwidth, torch.Tensor):
-            bandwidth = bandwidth.to(x0_pred.device)
-        steered = functools.partial(
-            steer,
-            bandwidth=bandwidth,
-            strength=strength,
-            patch_size=self.patch_size,
-            stride=self.stride,
-            kernel=self.kernel,
-            sample_ndim=ensemble.sample_ndim,
-            scale_with_dimension=self.scale_with_dimension,
-        )
-        if self.ranks is None:
-            x0_steered, info = steered(x0_pred)
-        else:
-            x0_steered, info = self.ranks.steer(steered, x0_pred, -1 - ensemble.sample_ndim)
-        self.x0 = ensemble.from_steer(x0_steered)
-        return x0_steered, info
-
-    def ensemble(self, sample: torch.Tensor, usual: Any) -> Ensemble:
-        """How the rows and axes of a sample are meant; `usual` are the scheduler's axes by their number."""
-        axes = self.axes or usual.get(sample.ndim - 1)
-        if axes is None or len(axes) != sample.ndim - 1:
-            raise ValueError(
-                f"sample has shape {tuple(sample.shape)}, a batch of samples with {sample.ndim - 1} axes, and axes is "
-                f"{axes!r}; name each axis of a sample, e.g. axes='CHW' or 'LC'"
-            )
-        if "C" in axes and "L" in axes and axes.index("L") < axes.index("C") and self.patch_size not in (1, None):
-            raise ValueError(
-                f"patch_size is {self.patch_size} but the sample of shape {tuple(sample.shape)} is a set of tokens "
-                f"(axes {axes!r}), which have no neighbours here; use patch_size=1 or None"
-            )
-        return Ensemble(len(self.particles), self.layout, axes)
 
     def select(self, latents: torch.Tensor | None = None) -> Choice:
         """Choose the particle nearest to the ensemble mean, for each image: KDS Eq. 9 (v1).
@@ -205,25 +213,18 @@ class SteeringState:
         rows = self.latents if latents is None else latents
         if rows is None:
             raise RuntimeError("nothing was sampled yet: run the pipeline first, or pass latents")
-        if self.ranks is not None and not (latents is None and self.whole):
-            rows = gather_rows(self.ranks, rows, Ensemble(len(self.particles), self.layout, "C"))
-        ensemble = Ensemble(self.num_particles, self.layout, self.axes or "C")
-        ensembles = ensemble.split(rows)  # (B, N, *sample)
+        if self.ranks is not None and not (latents is None and self._whole):
+            rows = gather_rows(self.ranks, rows, self.rows)
+
+        whole = Layout(self.num_particles, self.layout, "C")
+        ensembles = whole.split(rows)  # (B, N, *sample)
         particle = select_particle(ensembles, sample_ndim=rows.ndim - 1) if self.early is None else self.early
         images = torch.arange(len(ensembles), device=particle.device)
-        numbers = ensemble.split(torch.arange(len(rows), device=particle.device))  # (B, N), which row is whose
+        numbers = whole.split(torch.arange(len(rows), device=particle.device))  # (B, N), which row is whose
         return Choice(particle, numbers[images, particle], ensembles[images, particle])
 
 
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}; give a whole number of at least 1")
-
-
-def _check_seed(seed: Any) -> int | tuple[int, ...] | None:
-    if seed is None:
-        return None
-    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
-    if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**63 for s in seeds):
-        raise ValueError(f"seed is {seed!r}; give a whole number from 0 to 2^63 - 1, or one for each image")
-    return seed if isinstance(seed, int) else seeds
+def _as_tensor(bandwidth: np.ndarray) -> torch.Tensor:
+    """The array as a tensor of its own; torch takes no negative strides, no foreign byte order and no long double."""
+    dtype = np.float64 if bandwidth.dtype.itemsize > 8 else bandwidth.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(bandwidth, dtype=dtype, order="C"))

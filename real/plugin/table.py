@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from real.plugin.families import REFUSED, SUPPORTED
+from real.plugin.schedulers import REFUSED, SUPPORTED
 
 __all__ = ["main", "refused_table", "supported_table"]
 
@@ -18,12 +18,13 @@ _MARKS = ("<!-- generated: {} -->\n", "<!-- end of {} -->\n")
 
 def supported_table() -> str:
     """Markdown: one row for each class of scheduler that can be steered."""
-    head = "| Scheduler | Family | a, b of x0 = a · sample + b · output | Clips x0 if asked | `timestep` scale |\n"
+    head = "| Scheduler | Family | c_skip, c_out | Clips x0 if asked | Half precision | `timestep` scale |\n"
     rows = [
-        f"| `{name}` | {f.name} | {f.formula} | {'yes' if f.bounded else 'no'} | {f.scale} |\n"
+        f"| `{name}` | {f.name} | {f.formula} | {'yes' if f.bounded else 'no'} | "
+        f"{'float32 inside' if f.upcasts else 'as it comes'} | {f.scale} |\n"
         for name, f in SUPPORTED.items()
     ]
-    return head + "|---|---|---|---|---|\n" + "".join(rows)
+    return head + "|---|---|---|---|---|---|\n" + "".join(rows)
 
 
 def refused_table() -> str:

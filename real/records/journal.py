@@ -38,7 +38,7 @@ class Rows:
         mark = folder / "settings.json"
         identity = json.loads(json.dumps(identity))
         if self.path.exists() and not mark.exists():
-            raise UserError(f"--output: {str(folder)!r} has rows but no settings.json; give another folder")
+            raise UserError(f"{str(folder)!r} has rows but no settings.json; give another folder", argument="output")
         if mark.exists():
             _check_same(json.loads(mark.read_text()), identity, folder)
         write_atomically(mark, lambda p: p.write_text(json.dumps(identity, indent=1) + "\n"))
@@ -77,14 +77,16 @@ class Rows:
     def _read(self) -> list[Row]:
         lines = self.path.read_text().split("\n") if self.path.exists() else [""]
         rows = []
-        for number, line in enumerate(lines[:-1], start=1):  # behind the last newline there is nothing, or half a row
+        for number, line in enumerate(lines[:-1], start=1):  # after the last newline there is nothing, or half a row
             try:
                 row = json.loads(line)
                 if not {"photo", "run"} <= row.keys():
                     raise ValueError("a row without its name")
                 rows.append(row)
             except (ValueError, AttributeError) as error:
-                raise UserError(f"--output: line {number} of {str(self.path)!r} is no row; delete it") from error
+                raise UserError(
+                    f"line {number} of {str(self.path)!r} is no row; delete it", argument="output"
+                ) from error
         return rows
 
 
@@ -97,8 +99,9 @@ def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -
         name = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
-            f"--output: {str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "
-            f"{now.get(name)!r}{more}; give another folder"
+            f"{str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "
+            f"{now.get(name)!r}{more}; give another folder",
+            argument="output",
         )
 
 
@@ -129,6 +132,6 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"--output: another process is writing to {str(folder)!r}; wait for it") from error
+            raise UserError(f"another process is writing to {str(folder)!r}; wait for it", argument="output") from error
         remove_leftovers(folder)
         yield

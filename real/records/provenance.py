@@ -12,9 +12,7 @@ import numpy as np
 import torch
 
 import kds_ref
-from real.backbones.model import BackboneModel
-from real.models.latent import LatentModel
-from real.models.pipeline import PipelineModel
+from real.models.base import Model
 from real.settings import Settings
 
 __all__ = ["describe", "mean_with_error"]
@@ -26,25 +24,20 @@ def mean_with_error(values: np.ndarray) -> dict[str, float | None]:
     return {"mean": round(float(values.mean()), 4), "standard_error": None if error is None else round(error, 4)}
 
 
-def describe(settings: Settings, model: LatentModel | PipelineModel | BackboneModel, command: str) -> dict[str, Any]:
+def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
     return {
         "command": command,
         "settings": used,
-        "model": model.name,
-        "revision": model.revision,
-        "commit": model.commit,
-        "device": str(model.device),
-        "dtype": str(model.unet.dtype).removeprefix("torch."),
+        **model.describe(),
         "versions": {
             "kds_ref": kds_ref.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
-            **({} if isinstance(model, LatentModel) else {"transformers": version("transformers")}),
+            **{package: version(package) for package in model.packages},
         },
-        **({"backbone": model.describe()} if isinstance(model, BackboneModel) else {}),
     }

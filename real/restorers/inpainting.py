@@ -1,39 +1,39 @@
 """Inpainting: the image outside the mask is known, the inside is drawn.
 
 `LatentInpainting` drives networks in the shape of the latent diffusion paper's inpainting model (7 channels), which is
-what the paper's Table 3 has; `Inpainting` drives Stable Diffusion's pipeline, by default with an empty prompt and no
-guidance.
+what the paper's Table 3 has; `PipelineInpainting` drives Stable Diffusion's pipeline, by default with an empty prompt
+and no guidance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from real.backbones.model import BackboneModel
 from real.degradations.simple import SCALE
 from real.images.masks import blank, check_mask, grow_to_cells, latent_mask
 from real.metrics.distortion import distortion, hole_distortion
 from real.metrics.score import Score
+from real.models.base import ModelFamily
 from real.models.codec import encode
-from real.models.latent import LatentModel
-from real.models.pipeline import PipelineModel
-from real.restorers.ensemble import EnsembleProblem
-from real.restorers.latent import LatentProblem
-from real.restorers.pipeline import PipelineProblem
+from real.models.latent import LatentModel, load_latent
+from real.models.pipeline import PipelineModel, load_pipeline
+from real.restorers.latent import LatentRestorer
+from real.restorers.pipeline import PipelineRestorer
 
-__all__ = ["Inpainting", "LatentInpainting", "inpainting_problem", "inpainting_score"]
+__all__ = ["LDM_INPAINT", "SD_INPAINT", "LatentInpainting", "PipelineInpainting", "inpainting_score"]
 
 
-class Inpainting(PipelineProblem):
-    """A photo, a mask and an inpainting pipeline whose denoiser sees mask and known image; a `Problem`.
+class PipelineInpainting(PipelineRestorer):
+    """A photo, a mask and an inpainting pipeline whose denoiser sees mask and known image.
 
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where it is to be painted.
-        model: From `load_pipeline`, of the family "sd-inpaint".
+        model: Model of the family "sd-inpaint".
         prompt: What to paint; empty by default, the neutral choice.
         negative_prompt: What to move away from; needs a guidance above 1.
         paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
@@ -49,7 +49,7 @@ class Inpainting(PipelineProblem):
         model: PipelineModel,
         *,
         prompt: str = "",
-        negative_prompt: str | None = None,
+        negative_prompt: str = "",
         paste: bool = True,
     ) -> None:
         check_mask(mask, image)
@@ -61,32 +61,32 @@ class Inpainting(PipelineProblem):
         self._whole = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255.0
         self._grown = torch.from_numpy(grown)[None, None].float()
 
-    def inputs(self, count: int) -> dict[str, Any]:
-        """See `PipelineProblem`."""
+    def inputs(self, num_particles: int) -> dict[str, Any]:
+        """See `PipelineRestorer`."""
         return {
             "prompt": self.prompt,
-            "negative_prompt": self.negative_prompt or "",
+            "negative_prompt": self.negative_prompt,
             "image": self._whole,
             "mask_image": self._grown,
             "height": self._whole.shape[-2],
             "width": self._whole.shape[-1],
-            "num_images_per_prompt": count,
+            "num_images_per_prompt": num_particles,
         }
 
     def finish(self, image: np.ndarray) -> np.ndarray:
-        """See `PipelineProblem`; with the known pixels, unless they are not to be pasted."""
+        """See `PipelineRestorer`; with the known pixels, unless they are not to be pasted."""
         return _finish(image, self.image, self.mask, paste=self.paste)
 
 
-class LatentInpainting(LatentProblem):
+class LatentInpainting(LatentRestorer):
     """A photo, a mask and a denoiser that is told latents of the photo with its hole in mid-grey, and the hole.
 
-    A `Problem`. What the denoiser is told is what `real.train.tasks.InpaintingTask` trains with.
+    What the denoiser is told is what `real.train.tasks.InpaintingTask` trains with.
 
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where it is to be painted.
-        model: From `real.models.latent.load_model`, of the family "ldm-inpaint".
+        model: Model of the family "ldm-inpaint".
         paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
 
     Raises:
@@ -103,9 +103,9 @@ class LatentInpainting(LatentProblem):
         size = {"height": mask.shape[0], "width": mask.shape[1]}
         super().__init__(model, condition, **size, shown=_hidden(image, mask))
 
-    def images(self, latents: torch.Tensor) -> list[np.ndarray]:
-        """See `LatentProblem`; with the known pixels, unless they are not to be pasted."""
-        return [_finish(image, self.image, self.mask, paste=self.paste) for image in super().images(latents)]
+    def decode(self, latents: torch.Tensor) -> list[np.ndarray]:
+        """See `Restorer.decode`; with the known pixels, unless they are not to be pasted."""
+        return [_finish(image, self.image, self.mask, paste=self.paste) for image in super().decode(latents)]
 
 
 def _hidden(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -124,30 +124,6 @@ def _finish(image: np.ndarray, known: np.ndarray, mask: np.ndarray, *, paste: bo
     return np.where(mask[..., None], image, known) if paste else image
 
 
-def inpainting_problem(
-    image: np.ndarray,
-    mask: np.ndarray,
-    model: LatentModel | PipelineModel | BackboneModel,
-    *,
-    prompt: str | None = None,
-    negative_prompt: str | None = None,
-    paste: bool = True,
-) -> EnsembleProblem:
-    """The problem of an inpainting model of any family, told apart here; see `Inpainting` and `LatentInpainting`.
-
-    Raises:
-        ValueError: The model does not inpaint or takes no text, or the mask does not fit the image.
-    """
-    if isinstance(model, BackboneModel) or model.family not in ("ldm-inpaint", "sd-inpaint"):
-        raise ValueError(f"model: {model.name!r} does super-resolution; open one with task='inpaint'")
-    if isinstance(model, LatentModel):
-        for name, value in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-            if value is not None:
-                raise ValueError(f"{name}: models in LDM's shape read no text; leave it out or use Stable Diffusion")
-        return LatentInpainting(image, mask, model, paste=paste)
-    return Inpainting(image, mask, model, prompt=prompt or "", negative_prompt=negative_prompt or None, paste=paste)
-
-
 def inpainting_score(mask: np.ndarray) -> Score:
     """PSNR and SSIM over the whole image (`psnr_rgb`, ...) and over the hole alone (`hole_psnr_rgb`, ...)."""
 
@@ -155,3 +131,34 @@ def inpainting_score(mask: np.ndarray) -> Score:
         return {**distortion(image, truth), **hole_distortion(image, truth, mask)}
 
     return score
+
+
+def _is_ldm_inpaint(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
+    return (unet.get("in_channels"), unet.get("out_channels"), vae.get("latent_channels")) == (7, 3, 3)
+
+
+def _is_sd_inpaint(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
+    return bool(unet.get("in_channels") == 2 * vae.get("latent_channels", 4) + 1)
+
+
+LDM_INPAINT = ModelFamily(
+    name="ldm-inpaint",
+    task="inpaint",
+    what="LDM inpainting (a VQModel of 3 latent channels, a UNet2DModel of 7 to 3)",
+    restorer=LatentInpainting,
+    options={"paste": True},
+    latent=True,
+    load=load_latent,
+    fits=_is_ldm_inpaint,
+    autoencoder="vqvae",
+)
+SD_INPAINT = ModelFamily(
+    name="sd-inpaint",
+    task="inpaint",
+    what="Stable Diffusion inpainting (a UNet of 9 channels: latents, mask, masked latents)",
+    restorer=PipelineInpainting,
+    options={"prompt": "", "negative_prompt": "", "paste": True},
+    load=load_pipeline,
+    pipeline="StableDiffusionInpaintPipeline",
+    fits=_is_sd_inpaint,
+)

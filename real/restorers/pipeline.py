@@ -1,4 +1,4 @@
-"""What all problems of whole pipelines have in common: diffusers runs its own, steered, and decodes as it always does.
+"""What the restorers of whole pipelines have in common: diffusers runs its own, steered, and decodes as it always does.
 
 The pipeline's `__call__` with a steered scheduler (see `real.plugin`) and one generator a particle ends with latents;
 which of them become pictures is decided afterwards.
@@ -18,77 +18,83 @@ from real.images.seeds import photo_seed
 from real.models.pipeline import PipelineModel, check_text, quiet
 from real.plugin import particle_generators
 from real.plugin.early import choose_early, unchoose_early
-from real.restorers.base import Progress
-from real.restorers.ensemble import EnsembleProblem
+from real.restorers.base import Progress, Restorer
 from real.restorers.steered import particles_of, sampler_state, steered_scheduler
 from real.sampling import Particles
 from real.settings import Settings
 
-__all__ = ["BlackedOutError", "PipelineProblem"]
+__all__ = ["BlackedOutError", "PipelineRestorer"]
 
 
 class BlackedOutError(UserError):
     """The safety checker that belongs to a model blacked a picture out, which is no result."""
 
 
-class PipelineProblem(EnsembleProblem):
+class PipelineRestorer(Restorer):
     """A photo, a text and a pipeline of diffusers.
 
-    Attributes:
+    Args:
         model: The pipeline.
         prompt: What is to be seen.
         negative_prompt: What to move away from; needs a guidance above 1.
-        shown: What the user has: RGB uint8, the low-resolution photo or the photo with its hole in mid-grey.
+        shown: What the user has, see `Restorer`.
+
+    Attributes:
         widens: Whether this class of pipelines decodes half precision in float32 where its autoencoder asks for that.
     """
 
     model: PipelineModel
     widens = False
 
-    def __init__(self, model: PipelineModel, *, prompt: str, negative_prompt: str | None, shown: np.ndarray) -> None:
+    def __init__(self, model: PipelineModel, *, prompt: str, negative_prompt: str, shown: np.ndarray) -> None:
         self.model, self.prompt, self.negative_prompt, self.shown = model, prompt, negative_prompt, shown
 
     @abstractmethod
-    def inputs(self, count: int) -> dict[str, Any]:
+    def inputs(self, num_particles: int) -> dict[str, Any]:
         """N -> arguments of the pipeline for N particles."""
 
     @abstractmethod
     def finish(self, image: np.ndarray) -> np.ndarray:
         """A decoded picture -> a result; both RGB uint8, with the padding and without."""
 
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        """See `Restorer.describe`: the texts that the pipeline is given."""
+        return {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
+
     @torch.no_grad()
-    def particles(
+    def sample(
         self, settings: Settings, *, steered: bool = True, first: bool = False, progress: Progress | None = None
     ) -> Particles:
-        """See `EnsembleProblem.particles`; without steering the steered scheduler at strength 0, the plain one.
+        """See `Restorer.sample`; without steering the steered scheduler has strength 0, which is the plain one.
 
         Raises:
-            ValueError: See `real.models.pipeline.check_text`.
+            UserError: See `real.models.pipeline.check_text`.
         """
         check_text(settings, self.negative_prompt)
-        model, count = self.model, 1 if first else settings.particles
+        model, num_particles = self.model, 1 if first else settings.particles
         scheduler = model.pipe.scheduler = steered_scheduler(
-            model.scheduler, settings, count, bandwidth=model.bandwidth, steered=steered
+            model.scheduler, settings, num_particles, bandwidth=model.bandwidth, steered=steered
         )
         if steered and settings.early_choice:
             choose_early(model.unet, scheduler)
+
         try:
             with quiet():
                 model.pipe(
-                    **self.inputs(count),
+                    **self.inputs(num_particles),
                     **_hook(model.pipe, progress),
                     num_inference_steps=settings.steps,
                     guidance_scale=settings.guidance,
-                    generator=particle_generators(count, seed=photo_seed(settings.seed, self.shown)),
+                    generator=particle_generators(num_particles, seed=photo_seed(settings.seed, self.shown)),
                     output_type="latent",
                     return_dict=False,
                 )
         finally:
-            unchoose_early(model.unet)
+            unchoose_early(model.unet)  # the model is used again, for other runs
         return particles_of(scheduler.kds)
 
-    def images(self, latents: torch.Tensor) -> list[np.ndarray]:
-        """See `EnsembleProblem.images`.
+    def decode(self, latents: torch.Tensor) -> list[np.ndarray]:
+        """See `Restorer.decode`.
 
         Raises:
             BlackedOutError: The model's safety checker blacked one of them out.
@@ -97,7 +103,7 @@ class PipelineProblem(EnsembleProblem):
 
     @torch.no_grad()
     def _decode(self, latents: torch.Tensor) -> np.ndarray:
-        """What the pipeline does behind its last step: (N, C, h, w) -> (N, H, W, 3) in [0, 1]."""
+        """What the pipeline does after its last step: (N, C, h, w) -> (N, H, W, 3) in [0, 1]."""
         pipe, vae = self.model.pipe, self.model.pipe.vae
         device = self.model.device
         with quiet():
@@ -107,11 +113,12 @@ class PipelineProblem(EnsembleProblem):
             image = vae.decode(rows / vae.config.scaling_factor, return_dict=False)[0]
             if widens:
                 vae.half()
+
             image, flagged, *_ = pipe.run_safety_checker(image, device, self.model.unet.dtype)
             pictures = pipe.image_processor.postprocess(image, output_type="np", do_denormalize=[True] * len(image))
             pipe.maybe_free_model_hooks()
         if flagged and any(flagged):
-            raise BlackedOutError("--model: the safety checker that belongs to this model blacked a picture out")
+            raise BlackedOutError("its safety checker blacked a picture out", argument="model")
         return pictures
 
 

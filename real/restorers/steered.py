@@ -1,4 +1,4 @@
-"""Between the method's settings and a steered scheduler of diffusers: what pipelines and backbones have in common."""
+"""From the method's settings to a steered scheduler of diffusers and back: what pipelines and backbones share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final
 def steered_scheduler(
     config: Mapping[str, Any],
     settings: Settings,
-    count: int,
+    num_particles: int,
     *,
     bandwidth: float,
     steered: bool = True,
@@ -32,9 +32,9 @@ def steered_scheduler(
     """The settings' sampler on a model's noise schedule, from `real.steer_scheduler`.
 
     Args:
-        config: Of the scheduler that the model came with: noise schedule, prediction type, clipping.
-        settings: Of the method.
-        count: N.
+        config: Configuration of the scheduler that the model came with: noise schedule, prediction type, clipping.
+        settings: Settings of the method.
+        num_particles: N.
         bandwidth: h where the settings have none.
         steered: False has strength 0: the plain scheduler, bit for bit.
         hand_on: "all" or "chosen", see `steer_scheduler`.
@@ -49,7 +49,7 @@ def steered_scheduler(
         warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice
         return steer_scheduler(
             plain,
-            num_particles=count,
+            num_particles=num_particles,
             bandwidth=bandwidth if settings.bandwidth is None else settings.bandwidth,
             strength=settings.strength if steered else 0.0,
             cutoff=settings.cutoff,
@@ -92,7 +92,7 @@ def particles_of(state: SteeringState) -> Particles:
     ]
     assert state.latents is not None  # a run is finished
     latents = state.latents[chosen : chosen + 1] if early else state.latents
-    behind = len(state.trace) - len(trace) if early else 0  # steps of the chosen particle alone
-    evaluations = state.num_particles * (len(state.trace) - behind) + behind
+    of_all = len(trace) if early else len(state.trace)  # after an early choice the chosen particle goes on alone
+    evaluations = state.num_particles * of_all + len(state.trace) - of_all
     at_cutoff = None if state.x0 is None else int(select_particle(state.x0))
     return Particles(latents.float(), chosen, evaluations, trace, early=early, chosen_at_cutoff=at_cutoff)

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from real.models.pipeline import PipelineModel
+from real.errors import UserError
+from real.models.base import Model, ModelFamily
+from real.models.pipeline import PipelineModel, load_pipeline
 from real.plugin import repeat_for_particles
-from real.restorers.pipeline import PipelineProblem
+from real.restorers.pipeline import PipelineRestorer
+from real.settings import Settings
 
-__all__ = ["NOISE_LEVEL", "Upscaling", "check_noise_level"]
+__all__ = ["NOISE_LEVEL", "X4_UPSCALER", "PipelineUpscaling", "check_noise_level"]
 
 NOISE_LEVEL = 20  # the pipeline's default
 
 
-class Upscaling(PipelineProblem):
-    """A low-resolution photo and the x4 upscaler; a `Problem`.
+class PipelineUpscaling(PipelineRestorer):
+    """A low-resolution photo and the x4 upscaler.
 
     The pipeline adds noise to the photo before the denoiser sees it, each particle its own: the particles differ in
     their condition too.
 
     Args:
         low: RGB uint8 (h, w, 3).
-        model: From `load_pipeline`, of the family "x4-upscaler".
+        model: Model of the family "x4-upscaler".
         prompt: What is in the photo; empty by default.
         negative_prompt: What to move away from; needs a guidance above 1.
         noise_level: Timestep of the noise that the photo gets, 0 to the pipeline's `max_noise_level` (350). More
             hides more of what is wrong with the photo, and of what is right.
 
     Raises:
-        ValueError: noise_level is out of range.
+        UserError: noise_level is out of range.
     """
 
     widens = True
@@ -42,7 +46,7 @@ class Upscaling(PipelineProblem):
         model: PipelineModel,
         *,
         prompt: str = "",
-        negative_prompt: str | None = None,
+        negative_prompt: str = "",
         noise_level: int = NOISE_LEVEL,
     ) -> None:
         check_noise_level(noise_level, model)
@@ -53,22 +57,44 @@ class Upscaling(PipelineProblem):
         padded = np.pad(low, (*((0, -side % factor) for side in low.shape[:2]), (0, 0)), mode="edge")
         self.condition = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255.0
 
-    def inputs(self, count: int) -> dict[str, Any]:
-        """See `PipelineProblem`."""
+    def inputs(self, num_particles: int) -> dict[str, Any]:
+        """See `PipelineRestorer`."""
         return {
-            "prompt": [self.prompt] * count,
-            "negative_prompt": [self.negative_prompt or ""] * count,
-            "image": repeat_for_particles(self.condition, count),
+            "prompt": [self.prompt] * num_particles,
+            "negative_prompt": [self.negative_prompt] * num_particles,
+            "image": repeat_for_particles(self.condition, num_particles),
             "noise_level": self.noise_level,
         }
 
     def finish(self, image: np.ndarray) -> np.ndarray:
-        """See `PipelineProblem`."""
+        """See `PipelineRestorer`."""
         return image[: self.height, : self.width]
 
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        """See `Restorer.describe`."""
+        return {**super().describe(settings), "noise_level": self.noise_level}
 
-def check_noise_level(noise_level: int, model: PipelineModel) -> None:
-    """ValueError unless the model has noise of this level."""
+
+def check_noise_level(noise_level: int, model: Model) -> None:
+    """UserError unless the x4 upscaler has noise of this level."""
+    assert isinstance(model, PipelineModel)
     most = int(model.pipe.config.max_noise_level)
     if isinstance(noise_level, bool) or not isinstance(noise_level, int) or not 0 <= noise_level <= most:
-        raise ValueError(f"noise_level: got {noise_level!r}; this model takes a whole number from 0 to {most}")
+        raise UserError(f"must be a whole number from 0 to {most}, got {noise_level!r}", argument="noise_level")
+
+
+def _is_upscaler(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
+    levels = len(vae.get("block_out_channels", ()))
+    return unet.get("in_channels") == vae.get("latent_channels", 4) + 3 and levels == 3
+
+
+X4_UPSCALER = ModelFamily(
+    name="x4-upscaler",
+    task="sr",
+    what="the x4 upscaler (an AutoencoderKL of factor 4, a UNet of 3 channels more than its latents)",
+    restorer=PipelineUpscaling,
+    options={"prompt": "", "negative_prompt": "", "noise_level": NOISE_LEVEL},
+    load=load_pipeline,
+    pipeline="StableDiffusionUpscalePipeline",
+    fits=_is_upscaler,
+)

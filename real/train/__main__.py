@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return run_command(lambda: _run(arguments), prog="real.train")
-
-
-def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
+    return run_command(lambda: _run(options, arguments), prog="real.train", options=vars(options))
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage == "export":
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
         export_model(*folders, bandwidth=options.bandwidth)
@@ -41,7 +42,7 @@ def _run(arguments: list[str]) -> int:
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}: got {value}; give a whole number of at least 1")
+            raise UserError(f"must be a whole number of at least 1, got {value}", argument=name)
     run_settings = RunSettings(
         steps=options.steps,
         learning_rate=options.learning_rate,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import diffusers
 
-from real.models.latent import PAPER_BANDWIDTH
+from real.errors import UserError
 from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 
@@ -24,7 +24,7 @@ INDEX = {
 }
 
 
-def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: float = PAPER_BANDWIDTH) -> None:
+def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: float | None = None) -> None:
     """Write both networks in float16 safetensors, the scheduler, the index and the training record.
 
     Args:
@@ -32,18 +32,16 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         unet: Output folder of the `unet` or of the `inpainting` stage. Of the latter's shape diffusers has no pipeline,
             so that folder has no index of one.
         output: A new or empty folder.
-        bandwidth: h for `kds.json`, in units of the latents: found by trying values on photos, not known to training.
+        bandwidth: h for `kds.json`, in units of the latents; None: the file names none, which means the paper's 0.3.
 
     Raises:
-        ValueError: `bandwidth` is not a positive finite number.
-        FileNotFoundError: A stage has not finished.
-        FileExistsError: `output` holds something already.
+        UserError: A stage has not finished, `output` holds something already, or the bandwidth is out of range.
     """
-    if not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise ValueError(f"bandwidth: got {bandwidth}; give a positive finite number")
+    if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
+        raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
-        raise FileExistsError(f"output: {str(output)!r} is not empty; give a new folder")
+        raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()
@@ -51,6 +49,7 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
     restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
-    (output / "kds.json").write_text(json.dumps({"bandwidth": bandwidth, **restores}, indent=1) + "\n")
+    named = {} if bandwidth is None else {"bandwidth": bandwidth}
+    (output / "kds.json").write_text(json.dumps(named | restores, indent=1) + "\n")
     if "scale" in restores:
         (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from real.errors import UserError
 from real.images.files import remove_leftovers, write_atomically
 from real.train.optimizer import Muon, split_parameters
 
-__all__ = ["Run", "RunSettings", "autocast"]
+__all__ = ["RunSettings", "TrainingRun", "autocast"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def autocast(settings: RunSettings) -> torch.autocast:
     return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
 
 
-class Run:
+class TrainingRun:
     """One resumable training run of `model`.
 
     Args:
@@ -91,7 +92,7 @@ class Run:
             self._set_learning_rates()
             loss, size = loss_of_batch()
             if not torch.isfinite(loss):
-                raise FloatingPointError(f"loss is {loss.item()} at step {self.step}; lower --learning-rate")
+                raise UserError(f"loss is {loss.item()} at step {self.step}; lower `learning_rate`")
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -166,9 +167,10 @@ class Run:
         state = torch.load(path, map_location=self.settings.device, weights_only=True)
         if state["identity"] != self.identity:
             changed = sorted(k for k in self.identity if state["identity"].get(k) != self.identity[k])
-            raise ValueError(
-                f"output: {str(path)!r} belongs to a run with other settings ({', '.join(changed)}); "
-                "give another --output or the settings that it was started with"
+            raise UserError(
+                f"{str(path)!r} belongs to a run with other settings ({', '.join(changed)}); "
+                "give another `output` or the settings that it was started with",
+                argument="output",
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from diffusers import VQModel
 
+from real.errors import UserError
+
 __all__ = ["AutoencoderSettings", "NormalisedVQModel", "Whitening", "joined", "parted"]
 
 
@@ -34,9 +36,9 @@ class AutoencoderSettings:
         """Refuse what cannot be trained."""
         for count in self.channels:
             if count < 1 or count % self.groups:
-                raise ValueError(f"channels: got {self.channels}; give positive multiples of {self.groups}")
+                raise UserError(f"got {self.channels}; give positive multiples of {self.groups}", argument="channels")
         if self.mixed_weight < 0.0:
-            raise ValueError(f"mixed_weight: got {self.mixed_weight}; give a number from 0")
+            raise UserError(f"got {self.mixed_weight}; give a number from 0", argument="mixed_weight")
 
 
 class Whitening(torch.nn.Module):
@@ -144,7 +146,9 @@ class NormalisedVQModel(torch.nn.Module):
 def _grow(weight: torch.Tensor, former: torch.Tensor) -> None:
     """Write `former` into the first entries of `weight`; its outputs get nothing from inputs that it has not."""
     if any(new < old for new, old in zip(weight.shape, former.shape, strict=True)):
-        raise ValueError(f"channels: a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}")
+        raise UserError(
+            f"a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}", argument="channels"
+        )
     if former.ndim > 1:
         weight[: len(former), former.shape[1] :] = 0.0
         weight[: len(former), : former.shape[1]] = former

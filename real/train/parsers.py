@@ -7,7 +7,6 @@ import argparse
 import torch
 
 from real.degradations.simple import Degradation
-from real.models.latent import PAPER_BANDWIDTH
 from real.train.normalised import AutoencoderSettings
 
 __all__ = ["build_parser"]
@@ -85,9 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--bandwidth",
         type=float,
-        default=PAPER_BANDWIDTH,
         metavar="H",
-        help="for kds.json, in units of the latents (default: the paper's %(default)s)",
+        help="for kds.json, in units of the latents (default: none, which means the paper's 0.3)",
     )
     return parser
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from real.errors import UserError
 from real.images.photos import SUFFIXES
 
 __all__ = ["CropSampler", "load_photos"]
@@ -42,7 +43,7 @@ def load_photos(
     for folder in folders:
         root = Path(folder)
         if not root.is_dir():
-            raise FileNotFoundError(f"photos: {str(root)!r} is not a folder; pass folders that hold photos")
+            raise UserError(f"{str(root)!r} is not a folder; pass folders that hold photos", argument="photos")
         paths += sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     photos, counts = [], {"used": 0, "unreadable": 0, "too_small": 0}
     for path in tqdm(paths, desc="reading photos", unit="photo", disable=not progress):
@@ -58,9 +59,10 @@ def load_photos(
         photos.append(photo)
         counts["used"] += 1
     if not photos:
-        raise ValueError(
-            f"photos: no usable photo among {len(paths)} files under {[str(f) for f in folders]} "
-            f"(short side at least {min_side} px; {sorted(SUFFIXES)})"
+        raise UserError(
+            f"no usable photo among {len(paths)} files under {[str(f) for f in folders]} "
+            f"(short side at least {min_side} px; {sorted(SUFFIXES)})",
+            argument="photos",
         )
     return photos, counts
 
@@ -85,7 +87,9 @@ class CropSampler:
     def __init__(self, photos: Sequence[np.ndarray], *, size: int, rng: np.random.Generator) -> None:
         self.photos = [p for p in photos if min(p.shape[:2]) >= size]
         if not self.photos:
-            raise ValueError(f"size: no photo has both sides of at least {size} px; use smaller crops or larger photos")
+            raise UserError(
+                f"no photo has both sides of at least {size} px; use smaller crops or larger photos", argument="size"
+            )
         self.size = size
         self.rng = rng
         area = np.array([p.shape[0] * p.shape[1] for p in self.photos], dtype=np.float64)

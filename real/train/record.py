@@ -10,6 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
+from real.errors import UserError
 from real.images.files import write_atomically
 from real.train.loop import RunSettings
 
@@ -61,7 +62,7 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
     if (folder / part).is_dir() and (folder / "training.json").is_file():  # an exported model, the bundled one perhaps
         record = json.loads((folder / "training.json").read_text())[EXPORTED[part]]
         return record
-    raise FileNotFoundError(
+    raise UserError(
         f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "
         "training.json); train first"
     )

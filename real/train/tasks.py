@@ -18,9 +18,10 @@ from diffusers import VQModel
 from tqdm import tqdm
 
 from real.degradations.simple import SCALE, Degradation
+from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.masks import blank, latent_mask
-from real.train.latents import Crop, Pair, encode
+from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
 
 __all__ = ["Hole", "InpaintingTask", "SuperResolutionTask", "draw_box"]
@@ -38,13 +39,15 @@ class SuperResolutionTask:
 
     def __init__(self, degradation: Degradation) -> None:
         self.degradation = degradation
-        self._pairs: list[Pair] = []
+        self._pairs: list[EncodedPhoto] = []
 
     def settings(self) -> dict[str, Any]:
         """The ranges of the degradation."""
         return asdict(self.degradation)
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Nothing can be computed beforehand."""
         self._pairs = pairs
 
@@ -90,18 +93,20 @@ class InpaintingTask:
 
     def __init__(self, *, holes: int = 2, sides: tuple[float, float] = (0.25, 0.75)) -> None:
         if holes < 1:
-            raise ValueError(f"holes: got {holes}; give a whole number of at least 1")
+            raise UserError(f"got {holes}; give a whole number of at least 1", argument="holes")
         if not 0.0 < sides[0] <= sides[1] < 1.0:
-            raise ValueError(f"sides: got {sides}; give two shares of the crop's side, 0 < low <= high < 1")
+            raise UserError(f"got {sides}; give two shares of the crop's side, 0 < low <= high < 1", argument="sides")
         self.holes, self.sides = holes, sides
-        self._pairs: list[Pair] = []
+        self._pairs: list[EncodedPhoto] = []
         self._holes: list[list[Hole]] = []
 
     def settings(self) -> dict[str, Any]:
         """How holes are drawn."""
         return {"holes": self.holes, "sides": list(self.sides)}
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"

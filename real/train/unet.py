@@ -19,8 +19,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from real.degradations.simple import SCALE
+from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
@@ -88,8 +89,8 @@ def train_unet(
     """
     try:
         read_record(autoencoder, "vqvae")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"autoencoder: {error}") from None
+    except UserError as error:
+        raise UserError(error.message, argument="autoencoder") from error
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
@@ -111,10 +112,10 @@ def train_unet(
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
-        raise ValueError(f"crop: no photo has {SCALE * settings.crop} px on both sides")
+        raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
     task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
@@ -176,9 +177,11 @@ def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise ValueError(f"start_from: the network there has another architecture ({error})") from error
+        raise UserError(f"the network there has another architecture ({error})", argument="start_from") from error
     if unexpected or any(".attentions." not in name for name in missing):
-        raise ValueError(f"start_from: the network there has another architecture ({[*unexpected, *missing][:3]})")
+        raise UserError(
+            f"the network there has another architecture ({[*unexpected, *missing][:3]})", argument="start_from"
+        )
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

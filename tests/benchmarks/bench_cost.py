@@ -27,10 +27,11 @@ import torch
 
 import real.sampling
 from kds_ref import KernelDensitySteering
+from real import open_model
 from real.degradations.simple import Degradation
 from real.images.photos import sample_photo
 from real.models.codec import padded_condition
-from real.models.latent import LatentModel, load_model
+from real.models.latent import LatentModel
 from real.sampling import sample
 from real.settings import Settings
 
@@ -96,7 +97,7 @@ def peak_mib(particles: int, max_batch: int) -> float:
 
 
 def _memory(particles: int, max_batch: int) -> None:
-    model = load_model(None, max_batch=max_batch)
+    model = open_model(max_batch=max_batch, device="cpu", dtype="float32")
     condition = condition_of(model, 32)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far becomes the present
@@ -134,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     if options.memory:
         _memory(*options.memory)
         return
-    model, settings = load_model(None), Settings()
+    model, settings = open_model(device="cpu", dtype="float32"), Settings()
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     results: dict[str, Any] = {
         "command": "python tests/benchmarks/bench_cost.py "

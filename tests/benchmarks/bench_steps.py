@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from real import open_model
 from real.degradations.simple import Degradation
 from real.images.photos import sample_photo
 from real.metrics.distortion import distortion
 from real.models.codec import padded_condition
-from real.models.latent import load_model
-from real.restorers.super_resolution import LowResolution
+from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
 RUNS = (("ddim", 25), ("ddim", 50), ("ddim", 100), ("ddim", 200), ("dpmpp-2s", 50))
@@ -48,15 +48,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="JSON to write")
     parser.add_argument("--particles", type=int, default=5, help="default %(default)s")
     options = parser.parse_args(argv)
-    model = load_model()
+    model = open_model(device="cpu", dtype="float32")
     truth = np.ascontiguousarray(sample_photo()[32:224, 64:256])
-    problem = LowResolution(Degradation()(truth, np.random.default_rng(0)), model)
+    restorer = LatentSuperResolution(Degradation()(truth, np.random.default_rng(0)), model)
     with torch.no_grad():
         whole = detail(model.vqvae.encode(padded_condition(truth, model)).latents)
     rows: list[dict[str, Any]] = []
     for sampler, steps in RUNS:
         settings = Settings(particles=options.particles, sampler=sampler, steps=steps)
-        drawn = problem.draw(settings, steered=False, which="all")
+        drawn = restorer.draw(settings, steered=False, which="all")
         psnr = float(np.mean([distortion(image, truth)["psnr_rgb"] for image in drawn.images]))
         share = detail(drawn.particles.latents) / whole
         rows.append({"sampler": sampler, "steps": steps, "detail": round(share, 3), "psnr_rgb": round(psnr, 2)})

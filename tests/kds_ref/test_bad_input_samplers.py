@@ -50,11 +50,11 @@ PAIR = {"eps_cond": P, "eps_uncond": P, "weight": 2.0}
 GUIDANCE_CASES: list[Case] = [
     (k.classifier_free_guidance, {**PAIR, **arguments}, error, message)
     for arguments, error, message in [
-        ({"eps_cond": 1.0}, TypeError, "eps_cond is a float"),
-        ({"eps_uncond": NAN}, ValueError, "eps_uncond of shape"),
-        ({"eps_uncond": P[:1]}, ValueError, "eps_uncond has shape .1, 3. but eps_cond has .4, 3."),
-        ({"weight": np.inf}, ValueError, "weight is inf"),
-        ({"weight": P}, TypeError, "weight is a ndarray"),
+        ({"eps_cond": 1.0}, TypeError, "eps_cond must be .*, got float"),
+        ({"eps_uncond": NAN}, ValueError, "eps_uncond must hold finite numbers .* got NaN"),
+        ({"eps_uncond": P[:1]}, ValueError, "eps_uncond must have the shape of eps_cond, .4, 3., got .1, 3."),
+        ({"weight": np.inf}, ValueError, "weight must be finite, got inf"),
+        ({"weight": P}, TypeError, "weight must be .*, got ndarray"),
     ]
 ]
 
@@ -75,35 +75,58 @@ DIFFUSION_CASES: list[Case] = [
         (k.predict_eps_from_v, "x_t", "v"),
     ]
     for arguments, error, message in [
-        (lambda a, b: {a: 3.0}, TypeError, lambda a, b: f"{a} is a float"),
-        (lambda a, b: {b: P.astype(int)}, TypeError, lambda a, b: f"{b} has dtype int64"),
-        (lambda a, b: {b: NAN}, ValueError, lambda a, b: f"{b} of shape"),
-        (lambda a, b: {b: P[:1]}, ValueError, lambda a, b: f"{b} has shape .1, 3. but {a} has"),
-        (lambda a, b: {"alpha_bar": 1.1}, ValueError, lambda a, b: "alpha_bar is 1.1"),
-        (lambda a, b: {"alpha_bar": -0.1}, ValueError, lambda a, b: "alpha_bar is -0.1"),
-        (lambda a, b: {"alpha_bar": np.nan}, ValueError, lambda a, b: "alpha_bar is nan"),
-        (lambda a, b: {"alpha_bar": None}, TypeError, lambda a, b: "alpha_bar is a NoneType"),
-        (lambda a, b: {"alpha_bar": np.full((4, 1), 2.0)}, ValueError, lambda a, b: "alpha_bar of shape"),
+        (lambda a, b: {a: 3.0}, TypeError, lambda a, b: f"{a} must be an array .*, got float"),
+        (lambda a, b: {b: P.astype(int)}, TypeError, lambda a, b: f"{b} must have a real floating dtype, got int64"),
+        (lambda a, b: {b: NAN}, ValueError, lambda a, b: f"{b} must hold finite numbers .* got NaN"),
+        (lambda a, b: {b: P[:1]}, ValueError, lambda a, b: f"{b} must have the shape of {a}, .4, 3., got .1, 3."),
+        (lambda a, b: {"alpha_bar": 1.1}, ValueError, lambda a, b: "alpha_bar must be finite and in .0, 1., got 1.1"),
+        (lambda a, b: {"alpha_bar": -0.1}, ValueError, lambda a, b: "alpha_bar must be finite and in .0, 1., got -0.1"),
+        (lambda a, b: {"alpha_bar": np.nan}, ValueError, lambda a, b: "alpha_bar must be .*, got nan"),
+        (lambda a, b: {"alpha_bar": None}, TypeError, lambda a, b: "alpha_bar must be .*, got NoneType"),
+        (
+            lambda a, b: {"alpha_bar": np.full((4, 1), 2.0)},
+            ValueError,
+            lambda a, b: "alpha_bar must be in .0, 1., got other values in shape .4, 1.",
+        ),
         (
             lambda a, b: {"alpha_bar": np.full((4, 1), np.nan)},
             ValueError,
-            lambda a, b: "alpha_bar of shape .4, 1. holds NaN or infinity",
+            lambda a, b: "alpha_bar must hold finite numbers .* got NaN, infinity or more in shape .4, 1.",
         ),
-        (lambda a, b: {"alpha_bar": np.full((4, 1), 1)}, TypeError, lambda a, b: "alpha_bar has dtype"),
+        (
+            lambda a, b: {"alpha_bar": np.full((4, 1), 1)},
+            TypeError,
+            lambda a, b: "alpha_bar must have a real floating dtype, got int64",
+        ),
         # one level per sample without the other axes would be taken as one per column
-        (lambda a, b: {"alpha_bar": np.full(3, 0.5)}, ValueError, lambda a, b: "alpha_bar has shape .3,."),
+        (lambda a, b: {"alpha_bar": np.full(3, 0.5)}, ValueError, lambda a, b: "alpha_bar must .*, got .*.3,."),
         (
             lambda a, b: {"alpha_bar": np.full((2, 1), 0.5)},
             ValueError,
-            lambda a, b: "alpha_bar has shape .2, 1.",
+            lambda a, b: "alpha_bar must .*, got .*.2, 1.",
         ),
     ]
 ] + [
-    (k.predict_x0, {"x_t": P, "eps": P, "alpha_bar": 0.0}, ValueError, "alpha_bar is 0 .pure noise."),
-    (k.predict_x0, {"x_t": P, "eps": P, "alpha_bar": np.asarray([[0.0]] * 4)}, ValueError, "alpha_bar is 0"),
-    (k.predict_eps, {"x_t": P, "x0": P, "alpha_bar": 1.0}, ValueError, "alpha_bar is 1 .no noise."),
-    (k.predict_eps, {"x_t": P, "x0": P, "alpha_bar": np.ones((4, 1))}, ValueError, "alpha_bar is 1"),
-    (k.predict_score, {"x_t": P, "x0": P, "alpha_bar": 1.0}, ValueError, "alpha_bar is 1 .no noise."),
+    (
+        k.predict_x0,
+        {"x_t": P, "eps": P, "alpha_bar": 0.0},
+        ValueError,
+        "alpha_bar must be above 0 for x0 from eps, got 0 .pure noise.",
+    ),
+    (k.predict_x0, {"x_t": P, "eps": P, "alpha_bar": np.asarray([[0.0]] * 4)}, ValueError, "alpha_bar must be above 0"),
+    (
+        k.predict_eps,
+        {"x_t": P, "x0": P, "alpha_bar": 1.0},
+        ValueError,
+        "alpha_bar must be below 1 for .*, got 1 .no noise.",
+    ),
+    (k.predict_eps, {"x_t": P, "x0": P, "alpha_bar": np.ones((4, 1))}, ValueError, "alpha_bar must be below 1"),
+    (
+        k.predict_score,
+        {"x_t": P, "x0": P, "alpha_bar": 1.0},
+        ValueError,
+        "alpha_bar must be below 1 for .*, got 1 .no noise.",
+    ),
 ]
 
 ZERO_SIGNAL = k.NoiseSchedule(np.asarray([0.9, 0.0]))
@@ -111,23 +134,39 @@ SAMPLER_CASES: list[Case] = [
     (function, arguments, error, message)
     for function in (ddim, dpm, dpm_multistep, ode)
     for arguments, error, message in [
-        ({"denoiser": None}, TypeError, "denoiser is a NoneType"),
-        ({"x_T": Z.tolist()}, TypeError, "x_T is a list"),
-        ({"x_T": Z.astype(int)}, TypeError, "x_T has dtype int64"),
-        ({"x_T": Z + np.inf}, ValueError, "x_T of shape"),
-        ({"schedule": SCHEDULE.alphas_cumprod}, TypeError, "schedule is a ndarray"),
-        ({"steering": 0.3}, TypeError, "steering is a float"),
-        ({"prediction_type": "eps"}, ValueError, "prediction_type is 'eps'; known"),
-        ({"prediction_type": None}, ValueError, "prediction_type is None"),
-        ({"denoiser": lambda x, t: x[:1]}, ValueError, "output of denoiser at t = 500.* has shape"),
-        ({"denoiser": lambda x, t: x * np.nan}, ValueError, "output of denoiser at t = 500.* of shape"),
-        ({"denoiser": lambda x, t: 0.0}, TypeError, "output of denoiser at t = 500.* is a float"),
-        ({"denoiser": lambda x, t: x.astype(int)}, TypeError, "output of denoiser at t = 500.* has dtype"),
-        ({"steering": lambda x, t: (x[:1], None)}, ValueError, "x0_steered of steering at t = 500.* has shape"),
+        ({"denoiser": None}, TypeError, "denoiser must be .*, got NoneType"),
+        ({"x_T": Z.tolist()}, TypeError, "x_T must be .*, got list"),
+        ({"x_T": Z.astype(int)}, TypeError, "x_T must .*, got .*int64"),
+        ({"x_T": Z + np.inf}, ValueError, "x_T must hold finite numbers .* got NaN"),
+        ({"schedule": SCHEDULE.alphas_cumprod}, TypeError, "schedule must be .*, got ndarray"),
+        ({"steering": 0.3}, TypeError, "steering must be .*, got float"),
+        ({"prediction_type": "eps"}, ValueError, "prediction_type must be one of epsilon, .*, got 'eps'"),
+        ({"prediction_type": None}, ValueError, "prediction_type must be one of .*, got None"),
+        (
+            {"denoiser": lambda x, t: x[:1]},
+            ValueError,
+            "output of denoiser at t = 500.* must have the shape of x_T, .4, 2, 3, 3., got .1, 2, 3, 3.",
+        ),
+        (
+            {"denoiser": lambda x, t: x * np.nan},
+            ValueError,
+            "output of denoiser at t = 500.* must hold finite numbers .* got NaN",
+        ),
+        ({"denoiser": lambda x, t: 0.0}, TypeError, "output of denoiser at t = 500.* must be an array .*, got float"),
+        (
+            {"denoiser": lambda x, t: x.astype(int)},
+            TypeError,
+            "output of denoiser at t = 500.* must have a real floating dtype, got int64",
+        ),
+        (
+            {"steering": lambda x, t: (x[:1], None)},
+            ValueError,
+            "x0_steered of steering at t = 500.* must have the shape of x_T, .4, 2, 3, 3., got .1, 2, 3, 3.",
+        ),
         (
             {"steering": lambda x, t: (x + np.inf, None)},
             ValueError,
-            "x0_steered of steering at t = 500.* of shape",
+            "x0_steered of steering at t = 500.* must hold finite numbers .* got NaN",
         ),
     ]
 ]
@@ -135,51 +174,51 @@ GRID_CASES: list[Case] = [
     (function, arguments, error, message)
     for function in (ddim, dpm, dpm_multistep)
     for arguments, error, message in [
-        ({"timesteps": ()}, ValueError, "timesteps are"),
-        ({"timesteps": (0, 500)}, ValueError, "timesteps are .0, 500.; .* descend"),
-        ({"timesteps": (500, 500)}, ValueError, "timesteps are"),
-        ({"timesteps": (1000, 0)}, ValueError, "timesteps is 1000"),
-        ({"timesteps": (500, -1)}, ValueError, "timesteps is -1"),
-        ({"timesteps": (500.0, 0.0)}, TypeError, "timesteps is a float"),
-        ({"timesteps": 50}, TypeError, "timesteps is a int"),
-        ({"callback": "print"}, TypeError, "callback is a str"),
+        ({"timesteps": ()}, ValueError, "timesteps must be at least one .*, got ..;"),
+        ({"timesteps": (0, 500)}, ValueError, "timesteps must .* descend, got .0, 500."),
+        ({"timesteps": (500, 500)}, ValueError, "timesteps must .* descend, got .500, 500."),
+        ({"timesteps": (1000, 0)}, ValueError, "timesteps must be in .0, 999., got 1000"),
+        ({"timesteps": (500, -1)}, ValueError, "timesteps must be in .0, 999., got -1"),
+        ({"timesteps": (500.0, 0.0)}, TypeError, "timesteps must be .*, got float"),
+        ({"timesteps": 50}, TypeError, "timesteps must be .*, got int"),
+        ({"callback": "print"}, TypeError, "callback must be .*, got str"),
         (
             {"schedule": ZERO_SIGNAL, "timesteps": (1, 0)},
             ValueError,
-            "prediction_type 'epsilon' .* alpha_bar is 0",
+            "timesteps must have alpha_bar > 0 with prediction_type 'epsilon'.* got alpha_bar = 0 at t = 1",
         ),
     ]
 ] + [
-    (ddim, {"eta": -0.1}, ValueError, "eta is -0.1"),
-    (ddim, {"eta": 1.1}, ValueError, "eta is 1.1"),
-    (ddim, {"eta": 0.5}, ValueError, "noise is None but eta is 0.5"),
-    (ddim, {"eta": 0.5, "noise": Z}, TypeError, "noise is a ndarray"),
-    (ddim, {"eta": 0.5, "noise": lambda x, step: x[:1]}, ValueError, "noise at step 0 has shape"),
+    (ddim, {"eta": -0.1}, ValueError, "eta must be finite and in .0, 1., got -0.1"),
+    (ddim, {"eta": 1.1}, ValueError, "eta must be finite and in .0, 1., got 1.1"),
+    (ddim, {"eta": 0.5}, ValueError, "noise must be .* with eta=0.5, got None"),
+    (ddim, {"eta": 0.5, "noise": Z}, TypeError, "noise must be .*, got ndarray"),
+    (ddim, {"eta": 0.5, "noise": lambda x, step: x[:1]}, ValueError, "noise at step 0 must have the shape of x_T"),
     *(
         (
             function,
             {"schedule": ZERO_SIGNAL, "timesteps": (1, 0), "prediction_type": "v_prediction"},
             ValueError,
-            "timesteps start at 1, where alpha_bar is 0",
+            "timesteps must start where alpha_bar > 0 .*, got 1",
         )
         for function in (dpm, dpm_multistep)
     ),
 ]
 
 ODE_CASES: list[Case] = [
-    (ode, {"t": -1.0}, ValueError, "t is -1.0; it must be finite and in .0.0, 999.0."),
-    (ode, {"t": 999.5}, ValueError, "t is 999.5"),
-    (ode, {"t": "500"}, TypeError, "t is a str"),
-    (ode, {"y": np.zeros(71)}, ValueError, "y has shape .71,.; the flat state of x_T .4, 2, 3, 3. is .72,."),
-    (ode, {"y": Z}, ValueError, "y has shape .4, 2, 3, 3."),
-    (ode, {"y": np.zeros(72, dtype=int)}, TypeError, "y has dtype int64"),
-    (ode, {"y": np.zeros(72, dtype=complex)}, TypeError, "y has dtype complex128"),
-    (ode, {"y": np.full(72, np.nan)}, ValueError, "y of shape .72,. holds NaN"),
-    (ode, {"schedule": k.NoiseSchedule([0.5])}, ValueError, "schedule has 1 timestep"),
-    (unflatten, {"y": np.zeros((72, 1))}, ValueError, "y has shape .72, 1."),
-    (flatten, {"x": Z[:1]}, ValueError, "x has shape .1, 2, 3, 3. but x_T has .4, 2, 3, 3."),
-    (flatten, {"x": Z.tolist()}, TypeError, "x is a list"),
-    (flatten, {"x": Z * np.nan}, ValueError, "x of shape"),
+    (ode, {"t": -1.0}, ValueError, "t must be finite and in .0, 999., got -1.0"),
+    (ode, {"t": 999.5}, ValueError, "t must be finite and in .0, 999., got 999.5"),
+    (ode, {"t": "500"}, TypeError, "t must be .*, got str"),
+    (ode, {"y": np.zeros(71)}, ValueError, "y must be the flat state of x_T .4, 2, 3, 3., shape .72,., got .71,."),
+    (ode, {"y": Z}, ValueError, "y must .*, got .*.4, 2, 3, 3."),
+    (ode, {"y": np.zeros(72, dtype=int)}, TypeError, "y must .*, got .*int64"),
+    (ode, {"y": np.zeros(72, dtype=complex)}, TypeError, "y must .*, got .*complex128"),
+    (ode, {"y": np.full(72, np.nan)}, ValueError, "y must hold finite numbers, got NaN or infinity in shape .72,."),
+    (ode, {"schedule": k.NoiseSchedule([0.5])}, ValueError, "schedule must have two timesteps .*, got 1"),
+    (unflatten, {"y": np.zeros((72, 1))}, ValueError, "y must .*, got .*.72, 1."),
+    (flatten, {"x": Z[:1]}, ValueError, "x must have the shape of x_T, .4, 2, 3, 3., got .1, 2, 3, 3."),
+    (flatten, {"x": Z.tolist()}, TypeError, "x must be .*, got list"),
+    (flatten, {"x": Z * np.nan}, ValueError, "x must hold finite numbers .* got NaN"),
 ]
 
 CASES = GUIDANCE_CASES + DIFFUSION_CASES + SAMPLER_CASES + GRID_CASES + ODE_CASES
@@ -200,5 +239,5 @@ def test_the_error_names_the_argument(case: Case) -> None:
 
 def test_a_model_of_another_library_is_refused() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match="different libraries"):
+    with pytest.raises(TypeError, match="arrays must be of one library"):
         ddim(denoiser=lambda x, t: torch.from_numpy(x))

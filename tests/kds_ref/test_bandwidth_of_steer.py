@@ -22,7 +22,8 @@ from kds_ref import (
     steer,
 )
 from kds_ref._arrays import common_namespace
-from kds_ref._samples import Layout, common_dimension, location_dimensions
+from kds_ref._locations import Layout, location_dimensions
+from kds_ref._patch_grid import patch_grid
 
 RULES = {
     "median": median_bandwidth,
@@ -160,7 +161,7 @@ def test_the_least_and_the_largest_normal_number_are_bandwidths(dtype: str) -> N
     np.testing.assert_array_equal(steered[0], z[0])
     np.testing.assert_allclose(steered[1], np.broadcast_to(z[1].mean(axis=0), z[1].shape), atol=1e-6)
     np.testing.assert_array_equal(used.bandwidth[:, 0], least)
-    with pytest.raises(ValueError, match=r"bandwidth of shape \(2, 1\) holds values from "):
+    with pytest.raises(ValueError, match=r"bandwidth must be positive .* in shape \(2, 1\)"):
         steer(z, bandwidth=np.asarray([info.smallest_normal / 2, 1.0], dtype=dtype))
 
 
@@ -168,28 +169,30 @@ def test_a_bandwidth_that_does_not_fit_is_told_what_would() -> None:
     with pytest.raises(ValueError, match="one per location") as caught:
         steer(Z, bandwidth=np.ones((1, 1, 1)))
     assert str(caught.value) == (
-        "bandwidth has shape (1, 1, 1); one per ensemble needs the axes (2,), one per location (2, 24), each equal or 1"
+        "bandwidth must have the axes (2,), one per ensemble, or (2, 24), one per location, each equal or 1, "
+        "got shape (1, 1, 1)"
     )
     with pytest.raises(ValueError, match="one per location") as caught:
         steer(Z[None], bandwidth=np.ones(2))
     assert str(caught.value) == (
-        "bandwidth has shape (2,); one per ensemble needs the axes (1, 2), one per location (1, 2, 24), each equal or 1"
+        "bandwidth must have the axes (1, 2), one per ensemble, or (1, 2, 24), one per location, each equal or 1, "
+        "got shape (2,)"
     )
     with pytest.raises(ValueError, match="of the ensembles") as caught:
         steer(Z, bandwidth=np.ones((3, 24)))
-    assert (
-        str(caught.value) == "bandwidth has shape (3, 24); it needs the axes (2, 24) of the ensembles, each equal or 1"
-    )
+    text = "bandwidth must have the axes (2, 24) of the ensembles, each equal or 1, got (3, 24)"
+    assert str(caught.value) == text
     with pytest.raises(ValueError, match="of the ensembles") as caught:
         mean_shift(Z[0, 0, 0], Z[0, 1, 0], bandwidth=np.ones(2))
-    assert str(caught.value) == "bandwidth has shape (2,); it needs the axes () of the ensembles, each equal or 1"
+    assert str(caught.value) == "bandwidth must have the axes () of the ensembles, each equal or 1, got (2,)"
     with pytest.raises(TypeError) as error:
         steer(Z, bandwidth=[0.3])  # type: ignore[arg-type]
     assert str(error.value) == (
-        "bandwidth is a list; pass a number, an array or the name of a rule: median, scott, silverman, likelihood"
+        "bandwidth must be a number, an array or the name of a rule (median, scott, silverman, likelihood), "
+        "got list ([0.3])"
     )
     for zero in (np.asarray(0.0), np.asarray([0.3, 0.0])):
-        with pytest.raises(ValueError, match=r"bandwidth of shape .* holds values from 0 to .*; all must be positive"):
+        with pytest.raises(ValueError, match=r"bandwidth must be positive.*, got values from 0 to "):
             KernelDensitySteering(bandwidth=zero)
 
 
@@ -258,11 +261,11 @@ def test_patches_have_one_dimension_if_all_are_full_or_all_the_same_part(xp: Any
     namespace = common_namespace(like=like)
     for height, width, p in itertools.product(range(1, 7), (1, 3, 4), range(1, 5)):
         for stride in range(1, p + 1):
-            layout = Layout((2, height, width), p, stride)
+            layout = Layout((2, height, width), patch_grid((2, height, width), p, stride))
             dimensions = location_dimensions(like, layout, namespace)
             assert dimensions.dtype == like.dtype
             different = set(xp.numpy(dimensions).tolist())
-            assert common_dimension(layout) == (different.pop() if len(different) == 1 else None)
+            assert layout.common_dimension == (different.pop() if len(different) == 1 else None)
     whole = location_dimensions(like, Layout((2, 3)), namespace)
     assert xp.numpy(whole).tolist() == [6.0]
-    assert common_dimension(Layout((2, 3))) == 6
+    assert Layout((2, 3)).common_dimension == 6

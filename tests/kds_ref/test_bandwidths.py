@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kds_ref import bandwidths, likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref import likelihood_bandwidth, median_bandwidth, scott_bandwidth, silverman_bandwidth
+from kds_ref._arrays import common_namespace
+from kds_ref._leave_one_out import LeaveOneOut, highest_maximum
 
 RULES: dict[str, Callable[[Any], Any]] = {
     "median": median_bandwidth,
@@ -109,9 +112,7 @@ def test_likelihood_finds_the_higher_of_two_maxima(gap: float, higher: int) -> N
 
 @pytest.mark.parametrize("copies", [1, 2])
 @pytest.mark.parametrize("dimension", [1, 3])
-def test_the_search_runs_from_the_nearest_to_all_particles(
-    copies: int, dimension: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_search_runs_from_the_nearest_to_all_particles(copies: int, dimension: int) -> None:
     p = np.repeat(points(dimension, 5, dimension), copies, axis=0)
     p = (p - p[0]) / np.abs(p - p[0]).max()  # the unit in which the search is made
     squared = ((p[:, None] - p) ** 2).sum(axis=-1)
@@ -119,10 +120,18 @@ def test_the_search_runs_from_the_nearest_to_all_particles(
     to_all = math.sqrt(squared.sum() / (n * (n - 1)) / dimension)
     nearest = np.sort(squared, axis=1)[:, 1]
     to_nearest = max(math.sqrt(nearest.mean() / dimension), np.finfo(float).eps * to_all)
-    ranges = []
-    monkeypatch.setattr(bandwidths, "_highest_maximum", lambda f, low, high, xp: ranges.append((low, high)) or low)
-    likelihood_bandwidth(p)
-    np.testing.assert_allclose(ranges, [(to_nearest, to_all)], rtol=1e-12)
+    likelihood = LeaveOneOut(squared, dimension, common_namespace(p=p))
+    np.testing.assert_allclose((likelihood.low, likelihood.high), (to_nearest, to_all), rtol=1e-12)
+
+
+def between(value_and_slope: Any) -> Any:
+    """A stand-in for the likelihood, to be searched between 1e-3 and 1e3."""
+    return SimpleNamespace(
+        low=np.asarray(1e-3),
+        high=np.asarray(1e3),
+        value_and_slope=value_and_slope,
+        slope=lambda h: value_and_slope(h)[1],
+    )
 
 
 @pytest.mark.parametrize(("first", "second", "found"), [(1.0, 0.9, 0.02), (0.9, 1.0, 30.0)])
@@ -136,7 +145,7 @@ def test_the_grid_is_geometric_and_the_highest_point_refined(first: float, secon
         left, right = first * np.exp(-(x**2)), second * np.exp(-(y**2))
         return left + right, -2.0 * x * left - 2.0 * y * right
 
-    best = bandwidths._highest_maximum(value_and_slope, np.asarray(1e-3), np.asarray(1e3), np)
+    best = highest_maximum(between(value_and_slope), np)
     np.testing.assert_allclose(seen[:25], np.geomspace(1e-3, 1e3, 25), rtol=1e-12)
     assert len(seen) == 25 + 30
     assert float(best) == pytest.approx(found, rel=1e-7)
@@ -147,7 +156,7 @@ def test_of_two_equal_maxima_the_smaller_bandwidth_is_taken() -> None:
         x = np.round(np.log10(h), 9)
         return -abs(abs(x) - 1.0), np.sign(np.sign(x) - x)
 
-    best = bandwidths._highest_maximum(value_and_slope, np.asarray(1e-3), np.asarray(1e3), np)
+    best = highest_maximum(between(value_and_slope), np)
     assert float(best) == pytest.approx(0.1, rel=1e-8)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import _pairs, _pairwise
+from kds_ref import _distances, _fast_shift
 from kds_ref._arrays import common_namespace
-from kds_ref._pairwise import Problem, distance_blocks, pairwise_blocks, scaled_distance
+from kds_ref._distances import Problem, distance_blocks, pairwise_blocks, problem_of, scaled_distance
 from kds_ref.kernels import GAUSSIAN
 
 R = np.random.default_rng(0)
@@ -27,18 +27,18 @@ LEADS = [
 every_lead = pytest.mark.parametrize(("lead_q", "lead_p", "ensembles"), LEADS)
 
 
-def problem_of(lead_q: tuple[int, ...], lead_p: tuple[int, ...], m: int, n: int, d: int) -> Problem:
-    return Problem(NUMPY, np.float64, R.normal(size=(*lead_q, m, d)), R.normal(size=(*lead_p, n, d)), 0.7)
+def random_problem(lead_q: tuple[int, ...], lead_p: tuple[int, ...], m: int, n: int, d: int) -> Problem:
+    return problem_of(NUMPY, np.float64, R.normal(size=(*lead_q, m, d)), R.normal(size=(*lead_p, n, d)), 0.7)
 
 
 @every_lead
 def test_a_block_of_differences_is_as_large_as_it_may_be(
     lead_q: Any, lead_p: Any, ensembles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    problem, lead = problem_of(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
+    problem, lead = random_problem(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
     one = ensembles * 12  # differences of one query in every ensemble
     for most, sizes in ((3 * one, [3, 3, 1]), (3 * one - 1, [2, 2, 2, 1]), (1, [1] * 7), (99 * one, [7])):
-        monkeypatch.setattr(_pairwise, "_MIN_BLOCK", most)
+        monkeypatch.setattr(_distances, "_MIN_BLOCK", most)
         blocks = list(pairwise_blocks(problem))
         assert [u.shape for _, u in blocks] == [(*lead, size, 4) for size in sizes]
         assert [difference.shape for difference, _ in blocks] == [(*lead, size, 4, 3) for size in sizes]
@@ -48,17 +48,17 @@ def test_a_block_of_differences_is_as_large_as_it_may_be(
 def test_a_block_of_distances_is_as_large_as_it_may_be(
     lead_q: Any, lead_p: Any, ensembles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    problem, lead = problem_of(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
+    problem, lead = random_problem(lead_q, lead_p, 7, 4, 3), np.broadcast_shapes(lead_q, lead_p)
     one = ensembles * 4
     for most, sizes in ((3 * one, [3, 3, 1]), (3 * one - 1, [2, 2, 2, 1]), (1, [1] * 7), (99 * one, [7])):
-        monkeypatch.setattr(_pairwise, "_DISTANCES", most)
+        monkeypatch.setattr(_distances, "_DISTANCES", most)
         assert [u.shape for u in distance_blocks(problem)] == [(*lead, size, 4) for size in sizes]
 
 
 def test_few_dimensions_go_without_the_tensor_of_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem, many = problem_of((2,), (2,), 40, 3, 16), problem_of((2,), (2,), 3, 3, 17)
+    problem, many = random_problem((2,), (2,), 40, 3, 16), random_problem((2,), (2,), 3, 3, 17)
     calls: list[int] = []
-    monkeypatch.setattr(_pairwise, "pairwise_blocks", lambda problem: calls.append(1) or iter(()))
+    monkeypatch.setattr(_distances, "pairwise_blocks", lambda problem: calls.append(1) or iter(()))
     assert list(distance_blocks(problem))
     assert not calls
     assert not list(distance_blocks(many))
@@ -69,31 +69,31 @@ def test_few_dimensions_go_without_the_tensor_of_differences(monkeypatch: pytest
 def test_a_block_of_locations_is_as_large_as_it_may_be(lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     x = R.normal(size=(*lead, 7, 4, 3))  # seven locations of 4 * 3 numbers
     shapes: list[tuple[int, ...]] = []
-    visit = _pairs._visit_pairs
+    visit = _fast_shift._visit_pairs
 
     def watched(x: Any, *others: Any) -> None:
         shapes.append(x.shape)
         visit(x, *others)
 
-    monkeypatch.setattr(_pairs, "_visit_pairs", watched)
+    monkeypatch.setattr(_fast_shift, "_visit_pairs", watched)
     for most, sizes in ((36, [3, 3, 1]), (35, [2, 2, 2, 1]), (1, [1] * 7), (10**6, [7])):
         shapes.clear()
-        monkeypatch.setattr(_pairs, "_BLOCK", most)
-        _pairs.shift_by_pairs(Problem(NUMPY, np.float64, x, x, 0.7), GAUSSIAN)
+        monkeypatch.setattr(_fast_shift, "_BLOCK", most)
+        _fast_shift.shift_by_pairs(problem_of(NUMPY, np.float64, x, x, 0.7), GAUSSIAN)
         assert shapes == [(4, 3, size) for size in sizes] * int(np.prod(lead))
 
 
 def test_pairs_are_taken_from_both_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     x = R.normal(size=(2, 7, 5, 3))
-    problem, points = Problem(NUMPY, np.float64, x, x, 0.7), x[0, 0]
+    problem, points = problem_of(NUMPY, np.float64, x, x, 0.7), x[0, 0]
     for ensembles in (x, x[0]):
         for locations, numbers, suits in ((7, 105, True), (8, 105, False), (7, 106, False)):
-            monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", locations)
-            monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", numbers)
-            assert _pairs.suits_pairs(problem._replace(query=ensembles, particles=ensembles), GAUSSIAN) is suits
-    monkeypatch.setattr(_pairs, "_FEWEST_LOCATIONS", 1)
-    monkeypatch.setattr(_pairs, "_FEWEST_NUMBERS", 1)
-    assert not _pairs.suits_pairs(problem._replace(query=points, particles=points), GAUSSIAN)
+            monkeypatch.setattr(_fast_shift, "_FEWEST_LOCATIONS", locations)
+            monkeypatch.setattr(_fast_shift, "_FEWEST_NUMBERS", numbers)
+            assert _fast_shift.suits_pairs(problem._replace(query=ensembles, particles=ensembles), GAUSSIAN) is suits
+    monkeypatch.setattr(_fast_shift, "_FEWEST_LOCATIONS", 1)
+    monkeypatch.setattr(_fast_shift, "_FEWEST_NUMBERS", 1)
+    assert not _fast_shift.suits_pairs(problem._replace(query=points, particles=points), GAUSSIAN)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -71,7 +71,7 @@ def test_zero_terminal_signal_is_left_out() -> None:
     assert schedule.continuous_beta(1.7) == known.continuous_beta(1.7)
     assert schedule.continuous_alpha_bar(2.0) == 0.1
     for method in (schedule.continuous_beta, schedule.continuous_alpha_bar):
-        with pytest.raises(ValueError, match=r"^t is 2.1; it must be finite and in .0.0, 2.0."):
+        with pytest.raises(ValueError, match=r"^t must be finite and in .0, 2., got 2.1"):
             method(2.1)
 
 
@@ -79,10 +79,10 @@ def test_zero_terminal_signal_is_left_out() -> None:
 def test_the_error_names_the_argument(name: str) -> None:
     method = getattr(linear_schedule(), name)
     for t in (-0.1, 999.1, np.nan, np.inf):
-        with pytest.raises(ValueError, match=r"^t is"):
+        with pytest.raises(ValueError, match=r"^t must be"):
             method(t)
     for t in (None, "0", np.zeros(2), True):
-        with pytest.raises(TypeError, match=r"^t is a"):
+        with pytest.raises(TypeError, match=r"^t must be one Python number"):
             method(t)
     for levels in ([0.5], [0.5, 0.0]):
         with pytest.raises(ValueError, match=r"^schedule has 1 timestep with alpha_bar > 0"):

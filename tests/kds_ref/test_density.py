@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import _pairwise, log_density, log_density_gradient, mean_shift
+from kds_ref import _distances, log_density, log_density_gradient, mean_shift
 
 R = np.random.default_rng(11)
 PARTICLES = R.normal(size=(7, 3))
@@ -129,8 +129,8 @@ def test_several_blocks_of_several_ensembles_equal_one(xp: Any, monkeypatch: pyt
     for function in (log_density, log_density_gradient):
         with monkeypatch.context() as patch:
             whole = function(query, particles, bandwidth=0.7)
-            patch.setattr(_pairwise, "_MIN_BLOCK", 48)  # two queries of both ensembles
-            patch.setattr(_pairwise, "_DISTANCES", 16)
+            patch.setattr(_distances, "_MIN_BLOCK", 48)  # two queries of both ensembles
+            patch.setattr(_distances, "_DISTANCES", 16)
             np.testing.assert_allclose(xp.numpy(function(query, particles, bandwidth=0.7)), xp.numpy(whole), rtol=1e-13)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import _pairwise, log_density
-from kds_ref._pairwise import check_problem, distance_blocks, pairwise_blocks
+from kds_ref import _distances, log_density
+from kds_ref._distances import check_problem, distance_blocks, pairwise_blocks
 
 
 @pytest.mark.parametrize("lead", [((), ()), ((2, 1), (3,)), ((3,), (1,))])
@@ -20,7 +20,7 @@ def test_both_ways_give_the_same_distances(
     particles = xp.array(rng.normal(size=(*lead[1], 4, dimensions)))
     h: Any = xp.array(rng.uniform(0.5, 2.0, size=np.broadcast_shapes(*lead))) if per_ensemble else 0.7
     problem = check_problem(query, particles, h)
-    monkeypatch.setattr(_pairwise, "_DISTANCES", 40)  # several blocks
+    monkeypatch.setattr(_distances, "_DISTANCES", 40)  # several blocks
     ours = np.concatenate([xp.numpy(u) for u in distance_blocks(problem)], axis=-2)
     plain = np.concatenate([xp.numpy(u) for _, u in pairwise_blocks(problem)], axis=-2)
     np.testing.assert_allclose(ours, plain, rtol=1e-13)

@@ -33,12 +33,12 @@ def test_gaussian_volume_is_the_integral_of_the_profile(dimension: int) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="kernel is 'gausian'; known kernels: gaussian"):
+    with pytest.raises(ValueError, match=r"kernel must be one of gaussian, laplacian, ep.*, got 'gausian'"):
         steer(np.zeros((2, 1, 1, 1)), kernel="gausian")
 
 
 def test_a_kernel_that_is_neither_name_nor_kernel_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="kernel is a int"):
+    with pytest.raises(TypeError, match=r"kernel must be .*, got int"):
         mean_shift(np.zeros((1, 1)), np.zeros((1, 1)), bandwidth=1.0, kernel=3)  # type: ignore[arg-type]
 
 
@@ -255,29 +255,37 @@ def test_a_profile_is_enough_for_the_shift_and_what_is_missing_is_named() -> Non
     np.testing.assert_allclose(
         mean_shift(p, p, bandwidth=1.0, kernel=only_weights), mean_shift(p, p, bandwidth=math.sqrt(0.5))
     )
-    with pytest.raises(ValueError, match="kernel 'own' has no log_volume"):
+    with pytest.raises(ValueError, match=r"kernel must have a log_volume for a density, got 'own' without"):
         log_density(p, p, bandwidth=1.0, kernel=only_weights)
-    with pytest.raises(ValueError, match="kernel 'own' has no log_slope"):
+    with pytest.raises(ValueError, match=r"kernel must have a log_slope for the gradient, got 'own' without"):
         log_density_gradient(p, p, bandwidth=1.0, kernel=only_weights)
-    with pytest.raises(ValueError, match="kernel 'own' names no shadow"):
+    with pytest.raises(ValueError, match=r"kernel must have a shadow, got 'own' without"):
         shadow_kernel(only_weights)
 
 
 def test_equal_weights_make_no_density() -> None:
     p = np.zeros((2, 1))
-    with pytest.raises(ValueError, match="kernel 'l2' has no log_volume"):
+    with pytest.raises(ValueError, match=r"kernel must have a log_volume for a density, got 'l2' without"):
         log_density(p, p, bandwidth=1.0, kernel="l2")
-    with pytest.raises(ValueError, match="kernel 'l2' has no log_slope"):
+    with pytest.raises(ValueError, match=r"kernel must have a log_slope for the gradient, got 'l2' without"):
         log_density_gradient(p, p, bandwidth=1.0, kernel="l2")
 
 
 BAD_PROFILES: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
-    (lambda u: u[..., :1], ValueError, "log_profile of kernel 'own' returned shape"),
-    (lambda u: u + np.nan, ValueError, "log_profile of kernel 'own' returned NaN"),
-    (lambda u: np.where(u == 0.0, np.inf, -u), ValueError, "log_profile of kernel 'own' returned NaN or .inf"),
-    (lambda u: 0.0, TypeError, "log_profile of kernel 'own' returned a float"),
-    (lambda u: u.astype(np.float32), TypeError, "log_profile of kernel 'own' returned a ndarray of dtype float32"),
-    (None, TypeError, "kernel.log_profile is a NoneType"),  # type: ignore[list-item]
+    (lambda u: u[..., :1], ValueError, r"log_profile of kernel 'own' must return the shape of u, .*, got .*3, 1\)"),
+    (lambda u: u + np.nan, ValueError, r"log_profile of kernel 'own' must return less than \+inf, got NaN"),
+    (
+        lambda u: np.where(u == 0.0, np.inf, -u),
+        ValueError,
+        r"log_profile of kernel 'own' must return less than \+inf, got NaN",
+    ),
+    (lambda u: 0.0, TypeError, "log_profile of kernel 'own' must return the l.*, got float of dtype None"),
+    (
+        lambda u: u.astype(np.float32),
+        TypeError,
+        "log_profile of kernel 'own' must return the l.*, got ndarray of dtype float32",
+    ),
+    (None, TypeError, "kernel.log_profile must be .*, got NoneType"),  # type: ignore[list-item]
 ]
 
 
@@ -298,7 +306,7 @@ def test_a_bad_profile_is_named(profile: Callable[[Any], Any], error: type[Excep
 def test_a_bad_slope_is_named() -> None:
     p = np.zeros((2, 1))
     kernel = Kernel("own", lambda u: -u, lambda u: u + np.nan, lambda d: 0.0)
-    with pytest.raises(ValueError, match="log_slope of kernel 'own' returned NaN"):
+    with pytest.raises(ValueError, match=r"log_slope of kernel 'own' must return less than .inf, got NaN"):
         log_density_gradient(p, p, bandwidth=1.0, kernel=kernel)
 
 

@@ -41,7 +41,7 @@ def test_leading_axes_are_a_loop_and_broadcast(xp: Any) -> None:
 
 def test_several_blocks_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mean_shift(QUERY, PARTICLES, bandwidth=0.5)
-    monkeypatch.setattr("kds_ref._pairwise._MIN_BLOCK", 1)
+    monkeypatch.setattr("kds_ref._distances._MIN_BLOCK", 1)
     np.testing.assert_allclose(mean_shift(QUERY, PARTICLES, bandwidth=0.5), whole, rtol=1e-13)
 
 

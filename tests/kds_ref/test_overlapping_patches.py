@@ -32,16 +32,22 @@ def windows(shape: tuple[int, ...], p: int, stride: int) -> list[tuple[slice, ..
     return [tuple(slice(a, a + p) for a in corner) for corner in itertools.product(*starts)]
 
 
+def sides_of(shape: tuple[int, ...], p: int) -> list[int]:
+    """A patch is no longer than the axis."""
+    return [min(p, size) for size in shape[1:]]
+
+
 @every_shape
 @every_patch
 def test_equals_slicing_in_a_loop(xp: Any, shape: tuple[int, ...], p: int, stride: int) -> None:
     z = values(2, *shape)
     patches = patchify(xp.array(z), patch_size=p, stride=stride, sample_ndim=len(shape))
-    places = windows(shape, p, stride)
-    xp.check_like(patches, xp.array(z), shape=(2, len(places), p ** (len(shape) - 1) * shape[0]))
+    places, sides = windows(shape, p, stride), sides_of(shape, p)
+    xp.check_like(patches, xp.array(z), shape=(2, len(places), math.prod(sides) * shape[0]))
     for location, place in enumerate(places):
         window = z[(slice(None), slice(None), *place)]
-        padded = np.pad(window, [(0, 0), (0, 0), *((0, p - n) for n in window.shape[2:])])
+        missing = [(0, side - n) for side, n in zip(sides, window.shape[2:], strict=True)]
+        padded = np.pad(window, [(0, 0), (0, 0), *missing])
         expected = np.moveaxis(padded, 1, -1).reshape(2, -1)  # space first, the channels last
         np.testing.assert_array_equal(xp.numpy(patches)[:, location], expected)
 
@@ -49,11 +55,11 @@ def test_equals_slicing_in_a_loop(xp: Any, shape: tuple[int, ...], p: int, strid
 @every_shape
 @every_patch
 def test_the_way_back_averages_what_covers_a_value(xp: Any, shape: tuple[int, ...], p: int, stride: int) -> None:
-    places = windows(shape, p, stride)
-    patches = values(2, len(places), p ** (len(shape) - 1) * shape[0])
+    places, sides = windows(shape, p, stride), sides_of(shape, p)
+    patches = values(2, len(places), math.prod(sides) * shape[0])
     total, count = np.zeros((2, *shape)), np.zeros(shape)
     for location, place in enumerate(places):
-        square = np.moveaxis(patches[:, location].reshape(2, *(p for _ in shape[1:]), shape[0]), -1, 1)
+        square = np.moveaxis(patches[:, location].reshape(2, *sides, shape[0]), -1, 1)
         inside = [slice(0, n) for n in count[(slice(None), *place)].shape[1:]]
         total[(slice(None), slice(None), *place)] += square[(slice(None), slice(None), *inside)]
         count[(slice(None), *place)] += 1.0

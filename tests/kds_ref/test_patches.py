@@ -51,7 +51,7 @@ def test_unpatchify_is_the_exact_inverse(
     z = xp.array(values)
     patches = patchify(z, patch_size=patch_size)
     locations = -(-height // patch_size) * -(-width // patch_size)
-    xp.check_like(patches, z, shape=(*lead, locations, patch_size**2 * channels))
+    xp.check_like(patches, z, shape=(*lead, locations, min(patch_size, height) * min(patch_size, width) * channels))
     back = unpatchify(patches, patch_size=patch_size, shape=shape)
     xp.check_like(back, z)
     np.testing.assert_array_equal(xp.numpy(back), values)

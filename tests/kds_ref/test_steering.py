@@ -184,14 +184,14 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
     assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
-    with pytest.raises(ValueError, match=r"cutoff is 1.5; it must be finite and in .0.0, 1.0."):
+    with pytest.raises(ValueError, match=r"cutoff must be finite and in .0, 1., got 1.5"):
         steering_strength(300, 1000, cutoff=1.5)
 
 
 def test_an_array_may_hold_both_ends_of_the_way() -> None:
     assert steering_strength(np.asarray([1000.0, 0.0]), 1000).tolist() == [0.3, 0.0]
     for beyond in ([1000.5, 0.0], [1000.0, -0.5]):
-        with pytest.raises(ValueError, match=r"t of shape .2,. holds values outside .0, 1000.; give timesteps"):
+        with pytest.raises(ValueError, match=r"t must be in .0, 1000., got other values in shape .2,."):
             steering_strength(np.asarray(beyond), 1000)
 
 

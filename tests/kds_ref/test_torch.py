@@ -150,14 +150,14 @@ def test_a_schedule_over_an_array_of_timesteps_is_one_graph_and_maps() -> None:
 def test_values_are_still_checked_outside() -> None:
     z = points(8, 3, 1, 2, 2)
     z[0] = float("nan")
-    with pytest.raises(ValueError, match="x0_pred of shape"):
+    with pytest.raises(ValueError, match="x0_pred must"):
         steered(z)
-    with pytest.raises(ValueError, match="alpha_bar of shape"):
+    with pytest.raises(ValueError, match="alpha_bar must"):
         add_noise(z[1], z[1], torch.full((1, 1, 1), 1.5, dtype=torch.float64))
 
 
 def test_shapes_are_checked_inside_too() -> None:
-    with pytest.raises(ValueError, match="x0_pred has shape"):
+    with pytest.raises(ValueError, match="x0_pred must have axes"):
         torch.func.vmap(steered)(points(9, 4, 3, 2, 2))
 
 
@@ -176,5 +176,5 @@ def test_jax_arrays_work_and_compile() -> None:
     found = seek_modes(particles_, particles_, bandwidth=0.6, tolerance=1e-3)
     expected = seek_modes(particles, particles, bandwidth=0.6, tolerance=1e-3)
     np.testing.assert_allclose(np.asarray(found.points), expected.points.numpy(), atol=1e-3)
-    with pytest.raises(ValueError, match="x0_pred of shape"):
+    with pytest.raises(ValueError, match="x0_pred must"):
         steered(z_.at[0].set(jax.numpy.nan))

@@ -19,11 +19,16 @@ COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
     "real.cli",
     "real.backbones.__main__",
+    "real.priors.__main__",
     "real.train.__main__",
     "real.train.parsers",
     "real.plugin.table",
     "toy.__main__",
+    "toy.errors",
     "toy.files",
+    "toy.posterior.command",
+    "toy.posterior.figures",
+    "toy.posterior.report",
     "toy.report",
 )
 
@@ -131,7 +136,7 @@ def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 20
-    assert {line.split()[0] for line in COMMANDS} == {"real", "real.backbones", "real.train", "toy"}
+    assert {line.split()[0] for line in COMMANDS} == {"real", "real.backbones", "real.priors", "real.train", "toy"}
 
 
 def test_every_name_of_the_notation_page_exists() -> None:

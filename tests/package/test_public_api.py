@@ -12,6 +12,7 @@ import kds_ref
 # module -> the names that it must offer, as the package does
 CONTRACT = {
     "bandwidths": ["likelihood_bandwidth", "median_bandwidth", "scott_bandwidth", "silverman_bandwidth"],
+    "denoisers": ["SteeredDenoiser", "vp_denoiser"],
     "density": ["log_density", "log_density_gradient"],
     "kernels": ["Kernel", "shadow_kernel"],
     "mean_shift": ["mean_shift"],

@@ -11,7 +11,7 @@ import kds_ref
 
 ALLOWED_SUFFIXES = {"kds_ref": {".py"}, "toy": {".py"}, "real": {".py"}}
 WEIGHT_SUFFIXES = {".safetensors", ".json", ".md"}
-DATA = {PurePosixPath("real/bench/paper_tables.csv")}
+DATA = {PurePosixPath("real/bench/paper_tables.csv"), PurePosixPath("toy/posterior/patch_prior.npz")}
 
 
 @pytest.fixture(scope="module")

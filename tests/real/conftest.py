@@ -59,9 +59,24 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path):
     """The tiny model, loaded."""
-    from real.models.latent import load_model
+    from real import open_model
 
-    return load_model(str(tiny_folder))
+    return open_model(str(tiny_folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def compared() -> Callable[..., Any]:
+    """(truth, low, model, settings) -> the comparison of plain sampler, KDS and bicubic interpolation."""
+    from real.metrics.distortion import distortion
+    from real.restorers.compare import bicubic, compare, plain_comparison
+    from real.restorers.latent import LatentSuperResolution
+
+    def run(truth: np.ndarray, low: np.ndarray, model: Any, settings: Any) -> Any:
+        restorer, baselines = LatentSuperResolution(low, model), {"bicubic": bicubic(low)}
+        plain = plain_comparison(restorer, truth, settings, score=distortion, baselines=baselines)
+        return compare(restorer, truth, settings, plain=plain, score=distortion)
+
+    return run
 
 
 @pytest.fixture(scope="session")

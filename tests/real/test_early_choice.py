@@ -1,6 +1,7 @@
 """Early choice: the particle that the studies pick at the cut-off, and the network sees only that one from there on."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
-from real.restorers.base import METHODS  # noqa: E402
-from real.restorers.super_resolution import LowResolution, compare, restore  # noqa: E402
+from real.restorers.base import restore  # noqa: E402
+from real.restorers.compare import METHODS  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -31,7 +33,7 @@ def low(photo: np.ndarray) -> np.ndarray:
 
 
 def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> DrawnEnsemble:
-    return draw_ensemble(EnsemblePlan("kds", settings, "simple"), photo, LowResolution(low, tiny), distortion)
+    return draw_ensemble(EnsemblePlan("kds", settings, "simple"), photo, LatentSuperResolution(low, tiny), distortion)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
@@ -87,25 +89,25 @@ def test_nothing_can_be_chosen_without_a_step_in_the_window(tiny: LatentModel, l
 
 
 def test_the_plain_sampler_draws_every_particle_to_the_end(
-    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray, compared: Any
 ) -> None:
     settings = replace(SETTINGS, early_choice=True)
     plain = sample(tiny, padded_condition(low, tiny), settings, steered=False)
     assert len(plain.latents) == N
-    result = compare(photo, low, tiny, settings)
+    result = compared(photo, low, tiny, settings)
     assert {"ddim_mean", "ddim_choice", "kds_choice"} <= set(result.scores)
     assert not {"kds_mean", "kds_worst", "kds_average", "kds_early"} & set(result.scores)  # dropped
-    assert np.array_equal(result.images["kds_choice"], restore(low, tiny, settings).image)
+    assert np.array_equal(result.images["kds_choice"], restore(LatentSuperResolution(low, tiny), settings).image)
 
 
 def test_a_comparison_scores_what_an_early_choice_would_have_given(
-    tiny: LatentModel, photo: np.ndarray, low: np.ndarray
+    tiny: LatentModel, photo: np.ndarray, low: np.ndarray, compared: Any
 ) -> None:
     differs = False
     for seed in range(8):
         settings = replace(SETTINGS, seed=seed, cutoff=0.8, particles=8)
-        usual = compare(photo, low, tiny, settings)
-        early = compare(photo, low, tiny, replace(settings, early_choice=True))
+        usual = compared(photo, low, tiny, settings)
+        early = compared(photo, low, tiny, replace(settings, early_choice=True))
         assert usual.chosen["kds_early"] == early.chosen["kds"]
         assert usual.scores["kds_early"]["psnr_rgb"] == pytest.approx(early.scores["kds_choice"]["psnr_rgb"], abs=0.01)
         differs |= usual.chosen["kds_early"] != usual.chosen["kds"]

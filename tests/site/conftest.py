@@ -6,6 +6,7 @@
 import json
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The hook's own modules, which are of no package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "hooks"))
 
 DESKTOP = (1280, 900)
 FLAGS = (

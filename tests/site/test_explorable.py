@@ -13,14 +13,14 @@ import pytest
 pytest.importorskip("scipy", reason="comes with the extra toy")
 pytest.importorskip("matplotlib", reason="comes with the extra toy")
 pytest.importorskip("selenium", reason="comes with the extra browser")
+from packing import place
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+from sweep import Sweep, follow
 
 from toy.experiment import run_method
-from toy.explorable import Sweep, follow
 from toy.mixture import three_modes
-from toy.packing import place
 from toy.settings import Settings
 from toy.statistics import ensemble_statistics
 

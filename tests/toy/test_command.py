@@ -95,7 +95,7 @@ def test_options_reach_the_settings_and_their_defaults_agree(tmp_path: Path) -> 
         ("--steps 1001", "--steps must lie between"),
         ("--schedule quadratic", "--schedule must be one of cosine, linear, scaled_linear, got 'quadratic'"),
         ("--unknown", "unrecognized arguments: --unknown"),
-        ("--part 5", "unrecognized arguments: --part"),
+        ("--part=5", "unrecognized arguments: --part"),
         ("--output=", "--output is empty"),
     ],
 )

@@ -15,7 +15,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from real.backbones.cleaner import clean, load_cleaner  # noqa: E402
 from real.backbones.hints import Hints  # noqa: E402
-from real.backbones.problem import BackboneProblem  # noqa: E402
+from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.opening import open_model  # noqa: E402
 
@@ -72,13 +72,13 @@ def test_it_sees_the_photo_or_the_enlarged_photo(
     model = open_model("diffbir", recipe=recipe, device="cpu")
     assert model.places["cleaner"] == recipe.cleaner
     low = np.full((16, 20, 3), 200, dtype=np.uint8)
-    problem = BackboneProblem(low, model)
+    restorer = BackboneRestorer(low, model)
     assert model.cleaner.sizes == [seen]
-    torch.testing.assert_close(problem.seen, torch.full((1, 3, 64, 80), 100 / 255), atol=1e-6, rtol=0)
-    given = BackboneProblem(low, replace(model, recipe=recipes["diffbir"]), hints=Hints(cleaned=np.repeat(
+    torch.testing.assert_close(restorer.colour_reference, torch.full((1, 3, 64, 80), 100 / 255), atol=1e-6, rtol=0)
+    given = BackboneRestorer(low, replace(model, recipe=recipes["diffbir"]), hints=Hints(cleaned=np.repeat(
         np.repeat(low // 2, 4, axis=0), 4, axis=1
     )))  # fmt: skip
-    torch.testing.assert_close(given.latent, problem.latent, atol=1e-5, rtol=0)
+    torch.testing.assert_close(given.latent, restorer.latent, atol=1e-5, rtol=0)
 
 
 def test_large_photos_go_through_it_in_tiles(spandrel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,13 +94,13 @@ def test_large_photos_go_through_it_in_tiles(spandrel: Any, tmp_path: Path, monk
 def test_what_is_no_such_network_is_refused(
     spandrel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens_file: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"--cleaner: spandrel cannot make .* known by these keys.*--cleaned"):
+    with pytest.raises(UserError, match=r"cleaner: spandrel cannot make .* known by these keys.*`cleaned`"):
         load_cleaner(tokens_file)
     monkeypatch.setattr(Network, "input_channels", 1)
     with pytest.raises(UserError, match="no network from RGB to RGB"):
         load_cleaner(weights(tmp_path, 4))
     (tmp_path / "a.pth").touch()
-    with pytest.raises(UserError, match=r"is a pickle.*--pickled-weights"):
+    with pytest.raises(UserError, match=r"is a pickle.*`pickled_weights=True`"):
         load_cleaner(tmp_path / "a.pth")
 
 
@@ -108,7 +108,7 @@ def test_without_spandrel_or_its_torchvision_the_error_says_what_else_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(UserError, match=r"spandrel cannot be imported; pip install .*kds-ref\[cleaner\].* --cleaned"):
+    with pytest.raises(UserError, match=r"spandrel cannot be imported; pip install .*kds-ref\[cleaner\].* `cleaned`"):
         load_cleaner(weights(tmp_path, 4))
     monkeypatch.delitem(sys.modules, "spandrel")
     (tmp_path / "spandrel.py").write_text("import torchvision\n")

@@ -37,20 +37,20 @@ def test_files_on_the_disk_and_in_the_cache(cache: Path, tmp_path: Path) -> None
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "v2.safetensors").write_text("x")
     file = tmp_path / "weights" / "v2.safetensors"
-    assert find_file(str(file), option="--control") == (file, str(file))
+    assert find_file(str(file), argument="control") == (file, str(file))
     put(cache, "some/model", tmp_path / "weights")
-    path, place = find_file("some/model/v2.safetensors", option="--control")
+    path, place = find_file("some/model/v2.safetensors", argument="control")
     assert (path.read_text(), place) == ("x", f"some/model/v2.safetensors@{COMMIT}")
-    assert find_file(f"some/model/v2.safetensors@{COMMIT}", option="--control")[1] == place
+    assert find_file(f"some/model/v2.safetensors@{COMMIT}", argument="control")[1] == place
     for name, named in (
-        ("some/model", "--control: there is no file 'some/model'"),
-        ("v3.safetensors", "--control: the file 'v3.safetensors' is not there"),
+        ("some/model", "control: there is no file 'some/model'"),
+        ("v3.safetensors", "control: the file 'v3.safetensors' is not there"),
         (str(tmp_path), "is a folder"),
         ("./some/v3.safetensors", "there is no file"),
-        ("other/model/v2.safetensors", "--control: 'other/model' is neither.* HF_HUB_OFFLINE is set"),
+        ("other/model/v2.safetensors", "control: 'other/model' is neither.* HF_HUB_OFFLINE is set"),
     ):
         with pytest.raises(UserError, match=named):
-            find_file(name, option="--control")
+            find_file(name, argument="control")
 
 
 def test_a_pickle_is_refused_before_it_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +63,13 @@ def test_a_pickle_is_refused_before_it_is_fetched(cache: Path, monkeypatch: pyte
         raise ConnectionRefusedError("no network")
 
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", hub)
-    with pytest.raises(UserError, match=r"--control: 'v2\.pth' is a pickle"):
-        find_file(RECIPES["diffbir"].weights, option="--control")
+    with pytest.raises(UserError, match=r"control: 'v2\.pth' is a pickle"):
+        find_file(RECIPES["diffbir"].weights, argument="control")
     assert not asked
     with pytest.raises(
-        UserError, match=r"--control: .*cannot be reached \(no network\).*hf download lxq007/DiffBIR-v2"
+        UserError, match=r"control: .*cannot be reached \(no network\).*hf download lxq007/DiffBIR-v2"
     ):
-        find_file(RECIPES["diffbir"].weights, option="--control", pickled_weights=True)
+        find_file(RECIPES["diffbir"].weights, argument="control", pickled_weights=True)
     assert len(asked) == 1
     assert "lxq007/DiffBIR-v2/resolve/main/v2.pth" in asked[0]
 
@@ -84,19 +84,19 @@ def test_a_folder_that_goes_away_half_way_is_one_line(cache: Path, monkeypatch: 
         raise ConnectionResetError("connection reset")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
-    with pytest.raises(UserError, match=r"--control: cannot fetch v2\.pth .*connection reset"):
-        find_file("some/model/v2.pth", option="--control", pickled_weights=True)
+    with pytest.raises(UserError, match=r"control: cannot fetch v2\.pth .*connection reset"):
+        find_file("some/model/v2.pth", argument="control", pickled_weights=True)
 
 
 def test_a_base_may_name_its_revision(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model_index.json").write_text("{}")
     put(cache, "some/base", tmp_path / "base")
-    source = find_folder(f"some/base@{COMMIT}", option="--base")
-    assert (source.name, source.revision, source.commit, source.option) == ("some/base", COMMIT, COMMIT, "--base")
-    with pytest.raises(UserError, match="--base: 'some/base' at 'v9' is neither"):
-        find_folder("some/base@v9", option="--base")
-    assert find_folder(str(tmp_path / "base"), option="--base").is_folder
+    source = find_folder(f"some/base@{COMMIT}", argument="base")
+    assert (source.name, source.revision, source.commit, source.argument) == ("some/base", COMMIT, COMMIT, "base")
+    with pytest.raises(UserError, match="base: 'some/base' at 'v9' is neither"):
+        find_folder("some/base@v9", argument="base")
+    assert find_folder(str(tmp_path / "base"), argument="base").is_folder
 
 
 def test_seesrs_folder_is_whole(cache: Path, seesr_folder: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_seesrs_folder_is_whole(cache: Path, seesr_folder: Path, tmp_path: Path)
     shutil.copytree(seesr_folder, half)
     weights = half / "controlnet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(UserError, match=r"--seesr: .* has no controlnet/.*--pickled-weights allows them"):
+    with pytest.raises(UserError, match=r"seesr: .* has no controlnet/.*`pickled_weights=True` allows them"):
         find_seesr(str(half))
     assert find_seesr(str(half), pickled_weights=True)[0] == half
     (half / "controlnet" / "config.json").unlink()

@@ -16,11 +16,11 @@ from torch.nn.functional import pad  # noqa: E402
 from kds_ref import add_noise, select_particle  # noqa: E402
 from real import open_model, super_resolve  # noqa: E402
 from real.backbones.colour import adain_colour, wavelet_colour  # noqa: E402
+from real.backbones.denoiser import Denoiser  # noqa: E402
 from real.backbones.grids import DiffBIRDDIMScheduler, ddim_options  # noqa: E402
 from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
-from real.backbones.predictor import Predictor  # noqa: E402
-from real.backbones.problem import BackboneProblem  # noqa: E402
+from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
@@ -75,13 +75,13 @@ def by_hand(
         given, guidance, scheduler = seen, 5.5, diffusers.DDIMScheduler(**ddim_options())
     ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
     with torch.no_grad():
-        text, against = encoder(ids).last_hidden_state.split(1)
+        text, negative = encoder(ids).last_hidden_state.split(1)
         latent = vae.encode(2 * given - 1).latent_dist.mode() * 0.18215
-        predictor = Predictor(
+        denoiser = Denoiser(
             unet=networks[0],
             controlnet=networks[1],
-            text=text,
-            negative=against,
+            prompt_embeds=text,
+            negative_prompt_embeds=negative,
             condition=latent if name == "diffbir" else seen,
             image_tokens=hints.image_tokens,
             guidance=guidance,
@@ -91,7 +91,7 @@ def by_hand(
         scheduler.set_timesteps(STEPS)
         noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
-        latents = sample(predictor, start, scheduler)
+        latents = sample(denoiser, start, scheduler)
         images = torch.cat([vae.decode(z[None] / 0.18215).sample / 2 + 0.5 for z in latents])[..., :80]
         if name == "diffbir":
             images = wavelet_colour(images, seen.expand_as(images))
@@ -161,8 +161,8 @@ def test_only_the_chosen_particle_is_decoded_and_cheaper_ways_change_nothing(
 def test_settings_reach_the_run(name: str, models: Any, known: Any, low: np.ndarray) -> None:
     def latents(settings: Settings = SETTINGS[name], **changes: Any) -> Any:
         model = replace(models[name], recipe=replace(models[name].recipe, **changes))
-        problem = BackboneProblem(low, model, hints=known[name])
-        return problem.particles(settings, steered=False).latents
+        restorer = BackboneRestorer(low, model, hints=known[name])
+        return restorer.sample(settings, steered=False).latents
 
     usual = latents()
     assert torch.equal(latents(), usual)
@@ -178,7 +178,7 @@ def test_settings_reach_the_run(name: str, models: Any, known: Any, low: np.ndar
     assert latents(replace(SETTINGS[name], sampler="dpmpp-2s")).shape == usual.shape
     fewer = latents(replace(SETTINGS[name], particles=2))
     torch.testing.assert_close(fewer, usual[:2], atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match=r"guidance: got 0\.5"):
+    with pytest.raises(ValueError, match=r"guidance must be .*got 0\.5"):
         latents(replace(SETTINGS[name], guidance=0.5))
 
 
@@ -188,19 +188,19 @@ def test_the_time_grid_is_an_option(models: Any, known: Any, low: np.ndarray) ->
     for grid, steps in (("official", 8), ("diffusers", 7)):
         model = replace(models["diffbir"], recipe=replace(models["diffbir"].recipe, time_grid=grid))
         seen: list[int] = []
-        BackboneProblem(low, model, hints=known["diffbir"]).draw(
+        BackboneRestorer(low, model, hints=known["diffbir"]).draw(
             settings, steered=False, progress=lambda state, seen=seen: seen.append(state.t)
         )
         assert len(seen) == steps
         assert seen[-1] == 1
-    with pytest.raises(ValueError, match="steps: got 3"):
-        BackboneProblem(low, models["diffbir"], hints=known["diffbir"]).draw(replace(settings, steps=3))
+    with pytest.raises(ValueError, match=r"steps must .*got 3"):
+        BackboneRestorer(low, models["diffbir"], hints=known["diffbir"]).draw(replace(settings, steps=3))
 
 
 def test_progress_gets_what_the_cores_samplers_say(models: Any, known: Any, low: np.ndarray) -> None:
     states: list[Any] = []
-    problem = BackboneProblem(low, models["diffbir"], hints=known["diffbir"])
-    particles = problem.particles(SETTINGS["diffbir"], progress=states.append)
+    restorer = BackboneRestorer(low, models["diffbir"], hints=known["diffbir"])
+    particles = restorer.sample(SETTINGS["diffbir"], progress=states.append)
     assert [state.num_model_evaluations for state in states] == [1, 2, 3, 4]
     assert [state.num_steps for state in states] == [4] * 4
     steered = [not torch.equal(state.x0_pred, state.x0_steered) for state in states]
@@ -222,9 +222,9 @@ def test_other_sizes(models: Any, known: Any, tokens_file: Path) -> None:
             larger = replace(model, recipe=replace(model.recipe, process_size=128))
             quick = Settings(particles=1, steps=1)
             for one in (model, larger):
-                problem = BackboneProblem(small, one, hints=hints[name])
-                assert min(problem.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
-                assert problem.draw(quick, steered=False).images[0].shape == size
+                restorer = BackboneRestorer(small, one, hints=hints[name])
+                assert min(restorer.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
+                assert restorer.draw(quick, steered=False).images[0].shape == size
 
 
 @pytest.mark.parametrize("name", ["diffbir", "seesr"])
@@ -247,20 +247,20 @@ def test_defaults_are_the_authors(models: Any) -> None:
 
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:
     for name, hints, options, error, named in (
-        ("diffbir", None, {}, UserError, "--cleaner, --cleaned: DiffBIR works on a cleaned photo"),
+        ("diffbir", None, {}, UserError, "cleaner: DiffBIR works on a cleaned photo"),
         ("diffbir", known["seesr"], {}, UserError, "--cleaner, --cleaned"),
-        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "--tags: diffbir takes none"),
-        ("diffbir", Hints(cleaned=low), {}, UserError, "--cleaned: it has 20 x 16 pixels; give 80 x 64"),
-        ("seesr", None, {}, UserError, "--tags: not given"),
-        ("seesr", Hints(tags=""), {}, UserError, "--image-tokens: not given"),
-        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "--cleaned: seesr takes none"),
+        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags: diffbir takes none"),
+        ("diffbir", Hints(cleaned=low), {}, UserError, "cleaned must have the result's 80 x 64 pixels, got 20 x 16"),
+        ("seesr", None, {}, UserError, "tags: not given"),
+        ("seesr", Hints(tags=""), {}, UserError, "image_tokens: not given"),
+        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "cleaned: seesr takes none"),
         ("seesr", known["seesr"], {"noise_level": 3}, ValueError, "noise_level"),
         ("seesr", known["seesr"], {"negative_prompt": "a", "settings": Settings()}, ValueError, "negative_prompt"),
     ):
         with pytest.raises(error, match=named):
             super_resolve(low, model=models[name], hints=hints, **options)
     for options, error, named in (
-        ({"revision": "main"}, UserError, "--revision: diffbir has several parts"),
+        ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
         ({"cpu_offload": True}, UserError, "--cpu-offload"),
         ({"task": "inpaint"}, UserError, "diffbir is for `sr`"),
         ({"dtype": "int8"}, ValueError, "dtype"),
@@ -288,9 +288,9 @@ def test_a_base_that_does_not_fit_is_refused(
     recipes: Any, seesr_base: Path, diffbir_base: Path, tmp_path: Path
 ) -> None:
     for name, base, named in (
-        ("diffbir", seesr_base, r"--base: .* has no unet/config\.json"),
-        ("seesr", diffbir_base, "--base: .* has 16 numbers a text token, the UNet takes 24"),
-        ("seesr", tmp_path, r"--base: .* has no scheduler"),
+        ("diffbir", seesr_base, r"base: .* has no unet/config\.json"),
+        ("seesr", diffbir_base, "base: .* has 16 numbers a text token, the UNet takes 24"),
+        ("seesr", tmp_path, r"base: .* has no scheduler"),
     ):
         with pytest.raises(UserError, match=named):
             open_model(name, recipe=replace(recipes[name], base=str(base)))
@@ -300,7 +300,7 @@ def test_the_unet_may_be_a_checkpoint_in_its_original_names(
     recipes: Any, models: Any, diffbir_files: Any, official: Any
 ) -> None:
     recipe = replace(recipes["diffbir"], unet=str(diffbir_files[0]), weights=str(diffbir_files[1]))
-    with pytest.raises(UserError, match=r"--control: .* is a pickle.* --pickled-weights"):
+    with pytest.raises(UserError, match=r"control: .* is a pickle.* `pickled_weights=True`"):
         open_model("diffbir", recipe=recipe)
     with pytest.warns(UserWarning, match="can run code") as said:
         model = open_model("diffbir", recipe=recipe, pickled_weights=True)

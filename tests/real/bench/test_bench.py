@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import ttest_1samp
 
 torch = pytest.importorskip("torch")
-from real.api import inpaint  # noqa: E402
+from real.api import inpaint, open_model  # noqa: E402
 from real.bench import runner  # noqa: E402
 from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, Line, fill_grid, wanted_by  # noqa: E402
@@ -27,10 +27,10 @@ from real.images.masks import center_box  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
-from real.models.latent import LatentModel, load_model  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
-from real.restorers import latent as latent_problem  # noqa: E402
-from real.restorers.super_resolution import bicubic  # noqa: E402
+from real.restorers import latent as latent_restorer  # noqa: E402
+from real.restorers.compare import bicubic  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -68,7 +68,7 @@ def request_of(name: str, photos: Path, **changes: list[Any]) -> StudyRequest:
 @pytest.fixture(scope="session")
 def tiny_for(tiny: LatentModel, hole_filler_folder: Path) -> Callable[[str], LatentModel]:
     """Study -> the model that it runs with."""
-    filler = load_model(str(hole_filler_folder), task="inpaint")
+    filler = open_model(str(hole_filler_folder), task="inpaint", device="cpu", dtype="float32")
     return lambda name: filler if STUDIES[name].task == "inpaint" else tiny
 
 
@@ -307,7 +307,7 @@ def test_all_lines_start_from_the_same_noise(
         conditions.append(condition)
         return particles
 
-    monkeypatch.setattr(latent_problem, "sample", spy)
+    monkeypatch.setattr(latent_restorer, "sample", spy)
     run_study(replace(request_of("fig6", photos), limit=1), tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h
     assert all(torch.equal(start, starts[0][: len(start)]) for start in starts)

@@ -13,6 +13,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
+from real.api import open_model  # noqa: E402
 from real.bench import everything, runner  # noqa: E402
 from real.bench.everything import run_everything  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
@@ -20,7 +21,7 @@ from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.request import StudyRequest  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import ORDER, STUDIES  # noqa: E402
-from real.models.latent import LatentModel, load_model  # noqa: E402
+from real.models.latent import LatentModel  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 NAMES = ("table1", "attribution", "fig4", "fig7", "table3")
@@ -47,7 +48,7 @@ def requests(photos: Path) -> list[StudyRequest]:
 
 @pytest.fixture
 def models(tiny: LatentModel, hole_filler_folder: Path) -> Callable[[str], LatentModel]:
-    filler = load_model(str(hole_filler_folder), task="inpaint")
+    filler = open_model(str(hole_filler_folder), task="inpaint", device="cpu", dtype="float32")
     return lambda task: filler if task == "inpaint" else tiny
 
 

@@ -14,7 +14,7 @@ from real.bench.draws import DRAWS  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
-from real.restorers.super_resolution import LowResolution  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.sampling import initial_noise  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -28,8 +28,8 @@ def low(photo: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def restorer(tiny: LatentModel, low: np.ndarray) -> LowResolution:
-    return LowResolution(low, tiny)
+def restorer(tiny: LatentModel, low: np.ndarray) -> LatentSuperResolution:
+    return LatentSuperResolution(low, tiny)
 
 
 def rows_seen(model: LatentModel, run: Callable[[], tuple[torch.Tensor, int]]) -> tuple[torch.Tensor, int, list[int]]:
@@ -45,7 +45,7 @@ def rows_seen(model: LatentModel, run: Callable[[], tuple[torch.Tensor, int]]) -
 @pytest.mark.parametrize("kind", [name for name, kind in DRAWS.items() if kind.draw is not None])
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_it_ends_with_one_particle_and_counts_what_the_network_saw(
-    kind: str, guidance: float, tiny: LatentModel, restorer: LowResolution
+    kind: str, guidance: float, tiny: LatentModel, restorer: LatentSuperResolution
 ) -> None:
     settings = replace(SETTINGS, guidance=guidance)
     latents, evaluations, seen = rows_seen(tiny, lambda: DRAWS[kind].draw(restorer, settings))
@@ -56,11 +56,13 @@ def test_it_ends_with_one_particle_and_counts_what_the_network_saw(
     assert torch.equal(latents, again)
 
 
-def plain(restorer: LowResolution, settings: Settings = SETTINGS) -> torch.Tensor:
-    return restorer.particles(settings, steered=False).latents
+def plain(restorer: LatentSuperResolution, settings: Settings = SETTINGS) -> torch.Tensor:
+    return restorer.sample(settings, steered=False).latents
 
 
-def test_what_changes_nothing_is_the_plain_particle(restorer: LowResolution, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_nothing_is_the_plain_particle(
+    restorer: LatentSuperResolution, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = plain(restorer)[:1]
     with torch.no_grad():
         unchanged, _ = opponents.hds(restorer, replace(SETTINGS, cutoff=0.0))  # below 0 there is nothing
@@ -73,7 +75,7 @@ def test_what_changes_nothing_is_the_plain_particle(restorer: LowResolution, mon
         assert torch.allclose(opponents.density(restorer, SETTINGS)[0], first, rtol=1e-4, atol=1e-4)
 
 
-def test_hds_doubles_the_noise_below_the_cutoff(restorer: LowResolution) -> None:
+def test_hds_doubles_the_noise_below_the_cutoff(restorer: LatentSuperResolution) -> None:
     parts = parts_of(restorer, SETTINGS)
     with torch.no_grad():
         expected = ddim(
@@ -86,7 +88,7 @@ def test_hds_doubles_the_noise_below_the_cutoff(restorer: LowResolution) -> None
 
 
 def test_fixed_noise_is_the_same_for_every_photo(tiny: LatentModel, low: np.ndarray) -> None:
-    first, second = LowResolution(low, tiny), LowResolution(np.ascontiguousarray(low[::-1]), tiny)
+    first, second = LatentSuperResolution(low, tiny), LatentSuperResolution(np.ascontiguousarray(low[::-1]), tiny)
     height, width = first.condition.shape[-2:]
     expected = initial_noise(1, height, width, seed=7)
     for restorer in (first, second):
@@ -95,7 +97,7 @@ def test_fixed_noise_is_the_same_for_every_photo(tiny: LatentModel, low: np.ndar
 
 
 def test_drafts_give_the_full_run_to_the_particle_nearest_to_the_mean(
-    restorer: LowResolution, monkeypatch: pytest.MonkeyPatch
+    restorer: LatentSuperResolution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opponents, "DRAFT_STEPS", 2)
     settings = replace(SETTINGS, steps=6)
@@ -107,9 +109,9 @@ def test_drafts_give_the_full_run_to_the_particle_nearest_to_the_mean(
 
 
 @pytest.mark.parametrize("steered", [False, True])
-def test_the_mean_at_the_cutoff_is_noised_again(steered: bool, restorer: LowResolution) -> None:
+def test_the_mean_at_the_cutoff_is_noised_again(steered: bool, restorer: LatentSuperResolution) -> None:
     states = []
-    restorer.particles(SETTINGS, steered=steered, progress=states.append)
+    restorer.sample(SETTINGS, steered=steered, progress=states.append)
     mean = [state for state in states if state.t >= 300][-1].x0_steered.mean(0, keepdim=True)
     parts = parts_of(restorer, SETTINGS)
     late = tuple(t for t in parts.timesteps if t < 300)
@@ -122,7 +124,7 @@ def test_the_mean_at_the_cutoff_is_noised_again(steered: bool, restorer: LowReso
 
 
 def test_a_funnel_that_nobody_leaves_is_the_early_choice(
-    restorer: LowResolution, tiny: LatentModel, monkeypatch: pytest.MonkeyPatch
+    restorer: LatentSuperResolution, tiny: LatentModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All particles down to the cut-off, then the one nearest to the mean: as `early_choice`, at the same cost."""
     monkeypatch.setattr(opponents, "AGREEMENT", 2.0)  # never reached
@@ -133,11 +135,11 @@ def test_a_funnel_that_nobody_leaves_is_the_early_choice(
     torch.testing.assert_close(latents, expected, rtol=1e-4, atol=1e-4)
     whole, _, seen = rows_seen(tiny, lambda: opponents.funnel(restorer, replace(SETTINGS, cutoff=0.0)))
     assert seen == [N] * 5
-    kds = restorer.particles(replace(SETTINGS, cutoff=0.0))
+    kds = restorer.sample(replace(SETTINGS, cutoff=0.0))
     torch.testing.assert_close(whole[0], kds.best, rtol=1e-4, atol=1e-4)
 
 
-def test_a_funnel_halves_where_the_particles_agree(restorer: LowResolution, tiny: LatentModel) -> None:
+def test_a_funnel_halves_where_the_particles_agree(restorer: LatentSuperResolution, tiny: LatentModel) -> None:
     """At a bandwidth far above the spread all weights are equal: the effective number of particles is N at once."""
     wide = replace(SETTINGS, bandwidth=1e4)
     _, evaluations, seen = rows_seen(tiny, lambda: opponents.funnel(restorer, wide))
@@ -149,10 +151,10 @@ def test_a_funnel_halves_where_the_particles_agree(restorer: LowResolution, tiny
         opponents.funnel(restorer, replace(SETTINGS, sampler="dpmpp-2s"))
 
 
-def test_survivors_of_a_funnel_are_those_nearest_to_the_mean(restorer: LowResolution) -> None:
+def test_survivors_of_a_funnel_are_those_nearest_to_the_mean(restorer: LatentSuperResolution) -> None:
     states = []
     wide = replace(SETTINGS, bandwidth=1e4)
-    restorer.particles(wide, progress=states.append)
+    restorer.sample(wide, progress=states.append)
     first = states[0]
     watch = opponents._Watch(parts_of(restorer, wide).timesteps, 1000, 0.3)
     with pytest.raises(opponents._FewerGoOn):
@@ -167,7 +169,7 @@ def test_a_network_that_predicts_something_else_is_turned_into_noise(
 ) -> None:
     """The predicted noise gives the same DDIM run as the sampler's own handling of the prediction."""
     for kind in ("v_prediction", "sample"):
-        restorer = LowResolution(low, replace(tiny, prediction_type=kind))
+        restorer = LatentSuperResolution(low, replace(tiny, prediction_type=kind))
         parts = parts_of(restorer, SETTINGS)
         with torch.no_grad():
             result = parts.sample(parts.denoiser, parts.noise(N), timesteps=parts.timesteps)

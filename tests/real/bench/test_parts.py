@@ -22,7 +22,7 @@ from real.bench.draws import DRAWS  # noqa: E402
 from real.bench.endings import ENDINGS, evaluations_of  # noqa: E402
 from real.bench.ensembles import DrawnEnsemble, sharpness  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
-from real.bench.metrics import METRICS  # noqa: E402
+from real.bench.metrics import REPORTED  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
 from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
 from real.bench.plan import EnsemblePlan, Line, fill_grid, wanted_by  # noqa: E402
@@ -36,7 +36,8 @@ from real.images.seeds import degradation_rng  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
-from real.restorers.super_resolution import LowResolution, bicubic  # noqa: E402
+from real.restorers.compare import bicubic  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 
@@ -196,7 +197,7 @@ def test_evaluations_are_counted() -> None:
 def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
     latents = torch.tensor([0.0, 1.0, 2.0, 30.0])[:, None, None, None].expand(4, 3, 16, 16)
     truth = np.zeros((64, 64, 3), np.uint8)
-    problem = LowResolution(np.zeros((16, 16, 3), np.uint8), tiny)
+    problem = LatentSuperResolution(np.zeros((16, 16, 3), np.uint8), tiny)
     ensemble = DrawnEnsemble(latents, truth, problem, lambda image, truth: {"psnr_rgb": -float(image.mean())}, 4)
     assert [ensemble.choice(n) for n in (1, 3, 4)] == [0, 1, 2]  # the means are 0, 1 and 8.25
     with pytest.raises(ValueError, match="cutoff"):
@@ -212,9 +213,9 @@ def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
 def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel) -> None:
     assert fill_grid(STUDIES["fig6"], {"particles": [2, 3]}).particles == (2, 3)
     assert fill_grid(STUDIES["table1"], {"particles": [2]}).particles == (2,)
-    with pytest.raises(UserError, match="--particles: got 2 values"):
+    with pytest.raises(UserError, match="particles must have one value in this study, got 2"):
         fill_grid(STUDIES["table1"], {"particles": [2, 3]})
-    with pytest.raises(UserError, match="--guidance: got 1, 1"):
+    with pytest.raises(UserError, match="guidance must have each value once, got 1, 1"):
         fill_grid(STUDIES["table6"], {"guidance": [1, 1]})
     request = StudyRequest("fig6", STUDIES["fig6"], STUDIES["fig6"].grid, Settings(), [])
     assert request.for_model(tiny).grid.bandwidth == (0.1333, 0.4, 0.8)
@@ -307,7 +308,7 @@ def test_the_blur_effect_grows_with_blur() -> None:
     assert values == sorted(values)
     assert 0.0 <= values[0] < values[-1] - 0.2
     assert values[-1] <= 1.0
-    assert {"psnr_rgb", "blur_effect"} <= set(METRICS)
+    assert {"psnr_rgb", "blur_effect"} <= set(REPORTED)
 
 
 def test_peak_memory_is_that_of_the_block() -> None:
@@ -340,9 +341,9 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
-        (["--photos", "{photos}"], "known studies"),
+        (["--photos", "{photos}"], "must name a study"),
         (["table3", "--photos", "{photos}"], "`inpaint` takes"),
-        (["table3", "--photos", "{photos}", "--degradation", "simple"], "known to this study: center-box"),
+        (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--degradation", "center-box"], "center-box"),
         (["table1"], "--photos"),
@@ -363,7 +364,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["all", "--photos", "{photos}", "--degradation", "simple"], "--degradation: `bench all`"),
         (["all", "--pairs", "{photos}"], "--pairs: `bench all`"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{photos}"], "--noise-photos"),
-        (["table1", "--photos", "{photos}", "--seed", "0", "1"], "--seed: got 2 values"),
+        (["table1", "--photos", "{photos}", "--seed", "0", "1"], "--seed must have one value"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -16,7 +16,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 from real.__main__ import main  # noqa: E402
-from real.api import inpaint, open_model, super_resolution_problem, super_resolve  # noqa: E402
+from real.api import (  # noqa: E402
+    inpaint,
+    inpainting_restorer,
+    open_model,
+    super_resolution_restorer,
+    super_resolve,
+)
 from real.bench.draws import draw_ensemble  # noqa: E402
 from real.bench.endings import evaluations_of  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
@@ -31,8 +37,7 @@ from real.images.seeds import degradation_rng, photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
-from real.restorers.ensemble import EnsembleProblem  # noqa: E402
-from real.restorers.inpainting import inpainting_problem  # noqa: E402
+from real.restorers.base import Restorer  # noqa: E402
 from real.restorers.steered import steered_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -41,7 +46,7 @@ SETTINGS = Settings(particles=N, steps=STEPS)  # the folders' kds.json has a ban
 KINDS = ["inpainter", "upscaler"]
 # diffusers' and transformers' own talk while the oracle below runs
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-Make = Callable[..., EnsembleProblem]
+Make = Callable[..., Restorer]
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +72,12 @@ def models(folders: dict[str, Path]) -> Callable[..., Any]:
 def make(models: Callable[..., Any], photo: np.ndarray) -> Make:
     """(kind, dtype, text) -> a problem whose sides are no multiple of the latents' cells."""
 
-    def problem(kind: str, dtype: str = "float32", **text: str) -> EnsembleProblem:
+    def problem(kind: str, dtype: str = "float32", **text: str) -> Restorer:
         if kind == "inpainter":
             small = np.ascontiguousarray(photo[:31, :38])
-            return inpainting_problem(small, center_box(31, 38, 0.3), models(kind, dtype), **text)
+            return inpainting_restorer(small, center_box(31, 38, 0.3), models(kind, dtype), **text)
         low = Degradation()(photo, np.random.default_rng(0))[:15, :18]
-        return super_resolution_problem(np.ascontiguousarray(low), models(kind, dtype), **text)
+        return super_resolution_restorer(np.ascontiguousarray(low), models(kind, dtype), **text)
 
     return problem
 
@@ -139,7 +144,7 @@ def test_progress_says_what_the_cores_samplers_say(kind: str, sampler: str, make
     for steered in (False, True):
         outputs.clear()
         states: list[Any] = []
-        particles = problem.particles(settings, steered=steered, progress=states.append)
+        particles = problem.sample(settings, steered=steered, progress=states.append)
         assert [(s.step, s.num_steps, s.num_model_evaluations) for s in states] == [(i, 4, i + 1) for i in range(4)]
         alphas = problem.model.pipe.scheduler.alphas_cumprod
         for state, eps in zip(states, outputs, strict=True):
@@ -165,7 +170,7 @@ def test_every_ensemble_starts_from_the_same_noise_and_condition(kind: str, make
         seen: list[Any] = []
         hook = problem.model.unet.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
         settings = replace(SETTINGS, particles=count)
-        particles = problem.particles(settings, steered=steered, progress=lambda s, first=first: first.append(s.x_t))
+        particles = problem.sample(settings, steered=steered, progress=lambda s, first=first: first.append(s.x_t))
         hook.remove()
         starts.append(first[0])
         inputs.append(seen[0])
@@ -186,7 +191,7 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
         settings = replace(SETTINGS, sampler=sampler, bandwidth=20.0, cutoff=0.6, seed=seed)
         steered, alone = (EnsemblePlan(kind, settings, "simple") for kind in ("kds", "plain"))
         whole = draw_ensemble(steered, photo, problem, distortion)
-        early = problem.particles(replace(settings, early_choice=True))
+        early = problem.sample(replace(settings, early_choice=True))
         assert whole.early_choice(N) == early.chosen
         assert 0 < whole.until_cutoff < STEPS
         assert early.evaluations == evaluations_of(steered, "early", N, whole)
@@ -200,7 +205,7 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
 def test_without_steering_the_state_at_the_cutoff_is_the_plain_prediction(make: Make, photo: np.ndarray) -> None:
     problem, states = make("inpainter"), []
     settings = replace(SETTINGS, bandwidth=20.0)
-    problem.particles(settings, steered=False, progress=states.append)
+    problem.sample(settings, steered=False, progress=states.append)
     ensemble = draw_ensemble(EnsemblePlan("plain", settings, "simple"), photo, problem, distortion)
     last = [state for state in states if state.t >= 300][-1]
     assert ensemble.until_cutoff == last.num_model_evaluations == 2  # t = 751, 501, 251 and 1
@@ -326,13 +331,13 @@ def test_guidance_needs_something_to_guide_by(models: Callable[..., Any], photos
 @pytest.mark.parametrize(
     ("kind", "changes", "error", "named"),
     [
-        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "--guidance: got 0.5"),
-        ("upscaler", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it acts through guidance alone"),
-        ("upscaler", {"noise_level": 351}, ValueError, "noise_level: got 351"),
-        ("inpainter", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
-        ("tiny", {"prompt": "a cat"}, UserError, "--prompt: it belongs to models that read text"),
-        ("tiny", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it belongs to"),
-        ("tiny", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
+        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "guidance must be at least 1"),
+        ("upscaler", {"negative_prompt": "dog"}, UserError, "negative_prompt: it acts through guidance alone"),
+        ("upscaler", {"noise_level": 351}, UserError, "noise_level must be .*got 351"),
+        ("inpainter", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
+        ("tiny", {"prompt": "a cat"}, UserError, "prompt: it belongs to models that read text"),
+        ("tiny", {"negative_prompt": "dog"}, UserError, "negative_prompt: it belongs to"),
+        ("tiny", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -416,7 +421,7 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
         (["table1", "--model", "{upscaler}", "--noise-level", "400"], "noise_level: got 400"),
-        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance: got 0.5"),
+        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),
     ],

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch")
+from real import open_model
 from real.__main__ import main
 from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
 from real.images.photos import center_crop
 from real.metrics.distortion import distortion
-from real.models.latent import load_model
-from real.restorers.super_resolution import bicubic
+from real.restorers.compare import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
 
@@ -98,7 +98,7 @@ def test_degrade_scores_every_method(
     tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from real.metrics.distortion import distortion
-    from real.restorers.super_resolution import METHODS
+    from real.restorers.compare import METHODS
 
     assert run("sr", photo_file, "--degrade", "--output", tmp_path, "--model", tiny_folder, *QUICK) == 0
     scores = json.loads((tmp_path / "result.json").read_text())["scores"]
@@ -117,11 +117,11 @@ def bad_arguments() -> list[tuple[list[str], str]]:
         (["sr", "{photo}", "--model", "no/such-model-anywhere-123"], "--model"),
         (["sr", "{photo}", "--particles", "0"], "--particles"),
         (["sr", "{photo}", "--particles", "many"], "--particles"),
-        (["sr", "{photo}", "--bandwidth", "0"], "bandwidth"),
-        (["sr", "{photo}", "--bandwidth", "guess"], "bandwidth"),
-        (["sr", "{photo}", "--kernel", "heavy"], "kernel"),
-        (["sr", "{photo}", "--strength", "nan"], "strength"),
-        (["sr", "{photo}", "--steps", "2000"], "steps"),
+        (["sr", "{photo}", "--bandwidth", "0"], "--bandwidth must be"),
+        (["sr", "{photo}", "--bandwidth", "guess"], "--bandwidth must be"),
+        (["sr", "{photo}", "--kernel", "heavy"], "--kernel must be"),
+        (["sr", "{photo}", "--strength", "nan"], "--strength must be"),
+        (["sr", "{photo}", "--steps", "2000"], "--steps must be a whole number from 1 to 1000, got 2000"),
         (["sr", "{photo}", "--device", "abacus"], "--device"),
         (["sr", "{photo}", "--sampler", "euler"], "--sampler"),
         (["sr", "{photo}", "--output", "{text}"], "--output"),
@@ -173,7 +173,7 @@ def test_the_autoencoder_alone_is_scored_on_the_whole_photo(
     assert run(*options) == 0
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert [row["photo"] for row in rows] == ["0.png", "1.png"]
-    model = load_model(str(tiny_folder))
+    model = open_model(str(tiny_folder), device="cpu", dtype="float32")
     truth = np.ascontiguousarray(center_crop(photo))
     expected = distortion(reconstruct(model, truth), truth)["psnr_rgb"]
     assert rows[0]["scores"]["psnr_rgb"] == pytest.approx(expected, abs=1e-6)

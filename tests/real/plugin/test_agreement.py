@@ -13,9 +13,10 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")  # diffusers hides the pipeline without it
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler, LDMSuperResolutionPipeline  # noqa: E402
 
+from real import open_model  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
-from real.models.latent import BUNDLED, LatentModel, load_model  # noqa: E402
+from real.models.latent import BUNDLED, LatentModel  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.sampling import Particles, sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -26,7 +27,7 @@ SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final
 
 @pytest.fixture(scope="module")
 def model() -> LatentModel:
-    return load_model()
+    return open_model(device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,13 @@ from diffusers.modular_pipelines.stable_diffusion_xl.denoise import (  # noqa: E
     StableDiffusionXLLoopDenoiser,
 )
 
+from kds_ref import KernelDensitySteering  # noqa: E402
 from real.plugin import SteeringState, steer_scheduler  # noqa: E402
 from real.plugin.modular import SteeringLoopBlock  # noqa: E402
 
 N, STEPS = 3, 3
-OPTIONS: dict[str, Any] = {"num_particles": N, "bandwidth": "median", "cutoff": 0.0}
+STEERING: dict[str, Any] = {"bandwidth": "median", "cutoff": 0.0}
+OPTIONS: dict[str, Any] = {"num_particles": N, **STEERING}
 
 
 class Loop(StableDiffusionXLDenoiseLoopWrapper):
@@ -53,6 +55,10 @@ def loop(unet: Any, scheduler: Any, block: Any = None) -> Any:
     return pipe
 
 
+def state_of(**options: Any) -> SteeringState:
+    return SteeringState(num_particles=N, steering=KernelDensitySteering(**{**STEERING, **options}))
+
+
 def run(pipe: Any) -> Any:
     pipe.scheduler.set_timesteps(STEPS)
     both = {"prompt_embeds": random(N, 5, 16), "negative_prompt_embeds": random(N, 5, 16, seed=1)}
@@ -69,7 +75,7 @@ def run(pipe: Any) -> Any:
 
 def test_block_and_steered_scheduler_agree_and_differ_from_the_plain_loop(unet: Any) -> None:
     plain = run(loop(unet, EulerDiscreteScheduler()))
-    with_block = loop(unet, EulerDiscreteScheduler(), SteeringLoopBlock(SteeringState(**OPTIONS)))
+    with_block = loop(unet, EulerDiscreteScheduler(), SteeringLoopBlock(state_of()))
     with_scheduler = loop(unet, steer_scheduler(EulerDiscreteScheduler(), **OPTIONS))
     by_block, by_scheduler = run(with_block), run(with_scheduler)
     assert torch.equal(by_block, by_scheduler)
@@ -80,13 +86,13 @@ def test_block_and_steered_scheduler_agree_and_differ_from_the_plain_loop(unet: 
     assert torch.equal(state.select(by_block).particle, kds.select().particle)
     assert torch.equal(run(with_block), by_block)  # nothing stays of the run before
     assert with_block.blocks.sub_blocks["steering"].state.trace == state.trace
-    off = SteeringLoopBlock(SteeringState(**{**OPTIONS, "strength": 0.0}))
+    off = SteeringLoopBlock(state_of(strength=0.0))
     assert torch.equal(run(loop(unet, EulerDiscreteScheduler(), off)), plain)
 
 
 def test_steering_twice_is_refused(unet: Any) -> None:
     scheduler = steer_scheduler(EulerDiscreteScheduler(), **OPTIONS)
     with pytest.raises(ValueError, match="not both"):
-        run(loop(unet, scheduler, SteeringLoopBlock(SteeringState(**OPTIONS))))
-    with pytest.raises(TypeError, match="state is a dict"):
+        run(loop(unet, scheduler, SteeringLoopBlock(state_of())))
+    with pytest.raises(TypeError, match="state must be a SteeringState, got dict"):
         SteeringLoopBlock(OPTIONS)

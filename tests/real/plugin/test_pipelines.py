@@ -288,7 +288,7 @@ def test_the_callback_passes_on_another_and_says_what_is_wrong(sd: Any, make_une
 
     assert torch.equal(run(pipe, inputs, callback_on_step_end=choosing_callback(other)), torch.zeros(1, 4, 8, 8))
     assert calls == list(range(STEPS))
-    with pytest.raises(ValueError, match="no latents"):
+    with pytest.raises(ValueError, match="must hold 'latents'"):
         run(
             pipe, inputs, callback_on_step_end=choosing_callback(), callback_on_step_end_tensor_inputs=["prompt_embeds"]
         )

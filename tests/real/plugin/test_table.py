@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-from real.plugin.families import REFUSED, SUPPORTED
+from real.plugin.schedulers import REFUSED, SUPPORTED
 from real.plugin.table import main, refused_table, supported_table, updated
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "schedulers.md"

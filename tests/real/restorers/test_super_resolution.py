@@ -9,7 +9,8 @@ from real.degradations.simple import Degradation  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import decode  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
-from real.restorers.super_resolution import compare, compare_plain  # noqa: E402
+from real.restorers.compare import bicubic, compare, plain_comparison  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.sampling import Particles  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -23,8 +24,10 @@ def test_each_row_is_what_it_says(tiny: LatentModel, photo: np.ndarray, monkeypa
     for chosen in (1, 2):
         ensembles = {False: Particles(latents, chosen, 1), True: Particles(latents.flip(0), 2 - chosen, 1)}
         monkeypatch.setattr(real.restorers.latent, "sample", lambda *_, steered=True, e=ensembles, **__: e[steered])
-        plain = compare_plain(photo, low, tiny, Settings(particles=3, steps=1))
-        result = compare(photo, low, tiny, Settings(particles=3, steps=1), plain=plain)
+        restorer, settings = LatentSuperResolution(low, tiny), Settings(particles=3, steps=1)
+        baselines = {"bicubic": bicubic(low)}
+        plain = plain_comparison(restorer, photo, settings, score=distortion, baselines=baselines)
+        result = compare(restorer, photo, settings, plain=plain, score=distortion)
         scores = {name: s["psnr_rgb"] for name, s in result.scores.items()}
         assert scores["ddim_one"] == psnr[0]
         assert result.chosen == {"ddim": chosen, "kds": 2 - chosen}

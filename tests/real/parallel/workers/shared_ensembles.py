@@ -23,8 +23,14 @@ from diffusers import (
 )
 from torch import distributed
 
-from real import choosing_callback, particle_generators, particle_share, repeat_for_particles, steer_scheduler
-from real.models.latent import load_model
+from real import (
+    choosing_callback,
+    open_model,
+    particle_generators,
+    particle_share,
+    repeat_for_particles,
+    steer_scheduler,
+)
 from real.parallel.ranks import Ranks
 from real.plugin.batching import split_batches
 from real.plugin.early import choose_early
@@ -149,7 +155,7 @@ def in_inpainting() -> dict[str, Any]:
 
 def by_samplers(folder: str) -> dict[str, Any]:
     """`real.sampling.sample`; each process but the first has another condition, which must not count."""
-    model = load_model(folder)
+    model = open_model(folder, device="cpu", dtype="float32")
     ranks = Ranks() if distributed.is_initialized() else None
     condition = conditions(1) + (0.0 if ranks is None else float(ranks.rank))
     results = {}
@@ -208,7 +214,7 @@ def mismatches(rank: int, folder: str) -> dict[str, str]:
         else:
             steered.step(torch.tanh(x), steered.timesteps[1], x)
 
-    model, ranks = load_model(folder), Ranks()
+    model, ranks = open_model(folder, device="cpu", dtype="float32"), Ranks()
     cases = {
         "early": lambda: choose_early(torch.nn.Linear(2, 2), scheduler()),
         "strength": lambda: stepping(scheduler(strength=0.1 * one), 2, 3, rank),

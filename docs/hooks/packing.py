@@ -1,0 +1,163 @@
+"""One small file of what `sweep` computed: whole numbers of 12 bits, each as two letters of base64.
+
+A position is its place on a square of 4096 by 4096 points, which is also the coordinate system of the picture,
+with y pointing down as on a screen. Pictures that are equal point for point are stored once: DDIM's serve all
+settings of strength 0, and two cut-offs share everything above the larger one. Contours are ready as paths of SVG.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from sweep import Sweep, Ways, explore, settings_of
+
+from toy.figure import GRID_POINTS, MASSES, contour_levels
+from toy.mixture import Array, GaussianMixture, three_modes
+
+SIDE = 4096  # 12 bits
+HALF_WIDTH = 3.0  # of the square in the plane: the outermost contour of the noise has a radius of 2.8
+VARIANCE_UNIT = 1e-3
+EFFECTIVE_UNIT = 0.1
+NAME = "kdsExplorable"  # the global name that the page reads
+
+Codes = npt.NDArray[np.int64]
+
+
+def explorable_file(sweep: Sweep | None = None) -> str:
+    """Compute and pack everything the explorable page shows.
+
+    Args:
+        sweep: the grid; None for the page's own.
+
+    Returns:
+        A script that sets one global name to the data. A script and not JSON, because a page that was opened
+        from a folder, without a server, may load scripts only.
+
+    Raises:
+        ValueError: a particle leaves the square, or a number has no place in 12 bits.
+
+    Notes:
+        The page's own grid takes a few seconds of one core.
+    """
+    grid, mixture = Sweep() if sweep is None else sweep, three_modes()
+    data = {
+        "settings": settings_of(grid, mixture),
+        "side": SIDE,
+        "half_width": HALF_WIDTH,
+        "units": {"variance": VARIANCE_UNIT, "effective_particles": EFFECTIVE_UNIT},
+        "fractions": [round(fraction, 3) for fraction in grid.fractions()],
+        "steered": [grid.steered(cutoff) for cutoff in grid.cutoffs],
+        "masses": MASSES,
+        "contours": [contour_paths(mixture, alpha_bar) for alpha_bar in grid.alpha_bars()],
+        "ensembles": {str(n): pack_ensemble(ways) for n, ways in explore(grid, mixture=mixture).items()},
+    }
+    return f"window.{NAME} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
+
+
+def pack_ensemble(ways: list[Ways]) -> dict[str, str]:
+    """Pack all runs of one N, DDIM first.
+
+    Args:
+        ways: M methods with B bandwidths, F pictures and N particles each.
+
+    Returns:
+        pictures: the different pictures, each N pairs (x, y); index: the number of the picture, (M, B, F);
+        variance and effective_particles, (M, B, F), in their units; counts, (M, B, K). All as letters.
+    """
+    pictures: dict[bytes, int] = {}
+    index = []
+    for way, b, f in _each(ways):
+        codes = place(way.x[f, b])
+        index.append(pictures.setdefault(codes.tobytes(), len(pictures)))
+    stored = np.frombuffer(b"".join(pictures), dtype=np.int64)
+    effective = [way.effective_particles[f, b] for way, b, f in _each(ways)]
+    variance = [way.variance[f, b] for way, b, f in _each(ways)]
+    return {
+        "pictures": letters(stored),
+        "index": letters(np.asarray(index)),
+        "variance": letters(_units(np.asarray(variance), VARIANCE_UNIT)),
+        "effective_particles": letters(_units(np.asarray(effective), EFFECTIVE_UNIT)),
+        "counts": letters(np.concatenate([way.counts.ravel() for way in ways])),
+    }
+
+
+def _each(ways: list[Ways]) -> list[tuple[Ways, int, int]]:
+    """Every run's pictures in the order (M, B, F)."""
+    return [(way, b, f) for way in ways for b, f in product(range(way.x.shape[1]), range(way.x.shape[0]))]
+
+
+def _units(values: Array, unit: float) -> Codes:
+    return np.rint(values / unit).astype(np.int64)
+
+
+def place(x: Array) -> Codes:
+    """Return the points (..., 2) of the plane as whole numbers on the square, y pointing down.
+
+    Raises:
+        ValueError: a point lies outside the square.
+
+    Example:
+        >>> import numpy as np
+        >>> place(np.array([[-3.0, 3.0], [3.0, -3.0]])).tolist()
+        [[0, 0], [4095, 4095]]
+    """
+    if not (np.abs(x) <= HALF_WIDTH).all():
+        raise ValueError(f"x must lie within +-{HALF_WIDTH}, got {float(np.abs(x).max()):g}; enlarge HALF_WIDTH")
+    return np.rint((x * (1, -1) + HALF_WIDTH) * ((SIDE - 1) / (2 * HALF_WIDTH))).astype(np.int64)
+
+
+def letters(codes: Codes) -> str:
+    """Return whole numbers in [0, 4095] as text, two letters of base64 each, the higher six bits first.
+
+    Raises:
+        ValueError: a number has no place in 12 bits.
+
+    Example:
+        >>> import numpy as np
+        >>> letters(np.array([0, 1, 4095]))
+        'AAAB//'
+    """
+    flat = np.asarray(codes, dtype=np.int64).ravel()
+    if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= SIDE):
+        raise ValueError(f"codes must lie in [0, {SIDE - 1}], got {int(flat.min())} to {int(flat.max())}")
+    pairs = np.pad(flat, (0, flat.size % 2)).reshape(-1, 2)  # three bytes hold two numbers
+    three = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
+    return base64.b64encode(three.astype(np.uint8).tobytes()).decode("ascii")[: 2 * flat.size]
+
+
+def contour_paths(mixture: GaussianMixture, alpha_bar: float) -> list[str]:
+    """Return the contours of the noised density as paths of SVG, one for each of `MASSES`, outermost first.
+
+    Args:
+        mixture: the target, two-dimensional.
+        alpha_bar: noise level in [0, 1].
+
+    Returns:
+        The outlines, closed; filled with the even-odd rule they are the regions that hold these masses.
+    """
+    ticks = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID_POINTS)
+    density = mixture.density(np.stack(np.meshgrid(ticks, ticks), axis=-1), alpha_bar=alpha_bar)
+    drawn = Figure().subplots().contour(ticks, ticks, density, levels=contour_levels(density))
+    return [
+        "".join(_outline(place(np.asarray(p))) for p in path.to_polygons(closed_only=False))
+        for path in drawn.get_paths()
+    ]
+
+
+def _outline(points: Codes) -> str:
+    """One closed outline in relative coordinates, points nearer than 24 units to the last one left out."""
+    kept = [points[0]]
+    for point in points[1:-1]:
+        if np.abs(point - kept[-1]).max() >= 32:  # three pixels of a picture 400 pixels wide
+            kept.append(point)
+    steps = np.diff(np.asarray(kept), axis=0)
+    return f"M{kept[0][0]} {kept[0][1]}l{_numbers(steps.ravel())}z"
+
+
+def _numbers(values: Codes) -> str:
+    return "".join(f"{value}" if value < 0 else f" {value}" for value in values.tolist()).strip()

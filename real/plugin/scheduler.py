@@ -1,0 +1,282 @@
+"""A scheduler that steers: the live scheduler again, as a subclass of its class whose `step` rewrites the model output.
+
+Everything that asks the scheduler what it is gets the answer of the original: name and module of the class,
+signatures, length, configuration. `step` rewrites the output, `state` holds the options and what is remembered.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from kds_ref import Kernel, KernelDensitySteering
+from real.parallel.ranks import Ranks
+from real.plugin.particles import particle_generators
+from real.plugin.schedulers import Family, checked_family, family_of
+from real.plugin.state import SteeringState
+from real.plugin.step import Stepped, steer_step
+
+__all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
+
+_STATE = "kds"  # the one attribute that a steered scheduler has and its original has not
+
+
+def steer_scheduler(
+    scheduler: Any,
+    *,
+    num_particles: int,
+    bandwidth: float | str | torch.Tensor = 0.3,
+    strength: float = 0.3,
+    cutoff: float = 0.3,
+    cutoff_in: str = "timestep",
+    ramp: float = 0.0,
+    patch_size: int | None = 1,
+    stride: int | None = None,
+    kernel: str | Kernel = "gaussian",
+    scale_with_dimension: bool = False,
+    layout: str = "grouped",
+    axes: str | None = None,
+    hand_on: str = "all",
+    seed: int | Sequence[int] | None = None,
+    process_group: Any = None,
+) -> Any:
+    """Give a diffusers pipeline Kernel Density Steering through its scheduler: KDS Algorithm 2 (v1) in any sampler.
+
+    `pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=10)` is all: the rows of the pipeline's batch are
+    the particles, N for each image. At every step the clean latents that the model predicts are steered by
+    `kds_ref.steer` before the scheduler uses them.
+
+    Args:
+        scheduler: A diffusers scheduler with continuous latents; it is copied, not changed.
+        num_particles: N, the rows of the batch that belong to one image; the paper uses 10.
+        bandwidth: h in units of the latent, a number, the name of a rule or an array (B,) or (B, L): see
+            `kds_ref.steer`. It is absolute; `kds.trace` says how many particles it really lets interact.
+        strength: delta in [0, 1]; the paper uses 0.3. 0 leaves every bit as it is.
+        cutoff: Steer while the position is at least this, in [0, 1]; the paper uses 0.3. 0 steers to the end.
+        cutoff_in: What the position is. "timestep" (the paper): t/T; where the scheduler's timesteps have no end T,
+            as "step". "noise": sigma / sqrt(alpha^2 + sigma^2), comparable between schedulers; flow models with
+            shifted timesteps spend most steps above t/T = 0.3. "step": the part of the steps that is still to come.
+        ramp: Width on the scale of cutoff over which the strength falls linearly to 0, with its middle at cutoff; 0
+            (the paper): at once, which multistep solvers with few steps answer with an error.
+        patch_size: Side of the patches in latent pixels (the paper: 1), or None for a whole sample or frame.
+        stride: Distance between patches; None: no overlap.
+        kernel: Weights of the mean shift, see `kds_ref.mean_shift`.
+        scale_with_dimension: Multiply h by the root of the patch's dimension.
+        layout: How rows belong to B images: "grouped" (row b * N + i is particle i of image b, what
+            num_images_per_prompt does) or "tiled" (row i * B + b).
+        axes: A letter for each axis of one sample: C channels, H and W space, L tokens or time, F frames, each frame an
+            ensemble of its own. None reads C, CHW, packed tokens of flow models (LC), and what is the only way of a
+            scheduler (CogVideoX: FCHW); video elsewhere has to be named, "CFHW" (Wan) or "FCHW" (Stable Video
+            Diffusion), and so has audio ("CL").
+        hand_on: "all": the last step returns all rows. "chosen": only the chosen one of each image, for pipelines
+            that decode whatever they end with (LDM-SR); not where they mix the result with a full batch.
+        seed: For the noise inside `step` of stochastic samplers where the pipeline hands no generator over: one
+            whole number, or one for each image. None: torch's global generator, as without steering.
+        process_group: Of torch.distributed, such as `torch.distributed.group.WORLD`, whose processes share the
+            ensemble: the batch of each holds N / R particles of every image, rank r those of `particle_share`, and
+            `step` gathers predictions to steer them all. None: the batch holds all N. N stays the whole ensemble.
+
+    Returns:
+        A scheduler of a subclass of the same name, with the attribute `kds`, a `SteeringState`: `kds.trace`,
+        `kds.info`, `kds.select()`. Saving it saves the original class without steering.
+
+    Raises:
+        TypeError: If the scheduler cannot be steered, or an option has the wrong type. From `batch_step_no_noise` of
+            the parallel schedulers, unless strength is 0: its rows of many timesteps are no ensemble.
+        ValueError: If the scheduler is steered already or an option is out of range. From `step`: the batch is no
+            multiple of N; axes that have to be named; s_churn > 0; noise prediction at alpha_bar = 0; NaN or infinite
+            latents (looked for on the CPU only); processes that share the ensemble differ in an option, the scheduler,
+            the timesteps or the batch.
+        RankError: From `step`, a RuntimeError: one of these processes ended, or did not answer within the timeout of
+            the group.
+
+    Warns:
+        UserWarning: If the scheduler clips predicted clean samples to the range of pixels, or two processes start from
+            the same noise.
+
+    Notes:
+        Wrap after changing the sampler: `OtherScheduler.from_config(steered.config)` is not steered. A step costs one
+        call of `kds_ref.steer`, and over processes one exchange of N * C * H * W numbers. Copies share the process
+        group; a pickle can keep the default group only, which is then that of the process that loads it.
+
+    Example:
+        >>> from diffusers import DDIMScheduler
+        >>> scheduler = steer_scheduler(DDIMScheduler(clip_sample=False), num_particles=10)
+        >>> isinstance(scheduler, DDIMScheduler), type(scheduler).__name__, scheduler.kds.num_particles
+        (True, 'DDIMScheduler', 10)
+    """
+    if is_steered(scheduler):
+        raise ValueError("scheduler must be a plain one, got a steered one; use unsteer_scheduler first")
+    if not callable(getattr(scheduler, "set_timesteps", None)):
+        raise TypeError(f"scheduler must be one of diffusers, e.g. pipe.scheduler, got {type(scheduler).__name__}")
+    family = checked_family(scheduler)
+    state = SteeringState(
+        num_particles=num_particles,
+        steering=KernelDensitySteering(
+            bandwidth=bandwidth,
+            strength=strength,
+            cutoff=cutoff,
+            patch_size=patch_size,
+            stride=stride,
+            kernel=kernel,
+            scale_with_dimension=scale_with_dimension,
+        ),
+        cutoff_in=cutoff_in,
+        ramp=ramp,
+        layout=layout,
+        axes=axes,
+        hand_on=hand_on,
+        seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
+        ranks=None if process_group is None else Ranks(process_group),
+    )
+    if family.jumps and state.hand_on == "chosen":
+        raise ValueError(
+            f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that "
+            "no step is known to be the last: use kds.select() afterwards"
+        )
+    config = scheduler.config
+    if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
+        warnings.warn(
+            f"{type(scheduler).__name__} clips predicted clean samples to the range of pixels (clip_sample); latents "
+            "are wider: use clip_sample=False for a latent model",
+            stacklevel=2,
+        )
+    return _rebuild(type(scheduler), {**copy.deepcopy(scheduler.__dict__), _STATE: state})
+
+
+def unsteer_scheduler(scheduler: Any) -> Any:
+    """The plain scheduler inside a steered one, with its present state.
+
+    Args:
+        scheduler: From `steer_scheduler`; it is copied, not changed.
+
+    Returns:
+        An instance of the original class.
+
+    Raises:
+        TypeError: If the scheduler is not steered.
+
+    Example:
+        >>> from diffusers import DDIMScheduler
+        >>> plain = unsteer_scheduler(steer_scheduler(DDIMScheduler(clip_sample=False), num_particles=10))
+        >>> type(plain) is DDIMScheduler
+        True
+    """
+    if not is_steered(scheduler):
+        raise TypeError(f"scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered")
+    base = type(scheduler).kds_base
+    plain = base.__new__(base)
+    plain.__dict__.update(copy.deepcopy({k: v for k, v in scheduler.__dict__.items() if k != _STATE}))
+    return plain
+
+
+def is_steered(scheduler: object) -> bool:
+    """Whether a scheduler comes from `steer_scheduler`."""
+    return hasattr(type(scheduler), "kds_base")
+
+
+class _Steered:
+    """What a steered scheduler does; the class of diffusers comes after it in the bases."""
+
+    kds: SteeringState
+    kds_base: ClassVar[Any]
+    kds_family: ClassVar[Family]
+    kds_signature: ClassVar[inspect.Signature]
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """`type(steered).from_config(...)` is not steered: give back what it says it is."""
+        return cls.kds_base(*args, **options)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return _rebuild, (self.kds_base, dict(self.__dict__))
+
+    def _steered_step(self, *args: Any, **options: Any) -> Any:
+        """Steer the model output, let the original make its step, and keep what comes out."""
+        call = self.kds_signature.bind(self, *args, **options)
+        dtype = call.arguments["model_output"].dtype
+        stepped = steer_step(self, self.kds_family, self.kds, call.arguments)
+        self._fill_generator(call.arguments, stepped.images)
+        result = self.kds_base.step(*call.args, **call.kwargs)
+        return self._keep(result, stepped, dtype)
+
+    def _fill_generator(self, arguments: dict[str, Any], images: int) -> None:
+        """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
+        state = self.kds
+        takes_one = "generator" in self.kds_signature.parameters
+        given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
+        if state.seed is None or given or not takes_one:
+            return
+        if state.generators is None:
+            seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
+            if len(seeds) != images:
+                raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
+            state.generators = particle_generators(
+                state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
+            )
+        arguments["generator"] = state.generators
+
+    def _keep(self, result: Any, stepped: Stepped, dtype: torch.dtype) -> Any:
+        """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
+        state = self.kds
+        rows = result[0] if isinstance(result, tuple) else result.prev_sample
+        # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
+        handed = rows.to(dtype) if self.kds_family.upcasts and rows.dtype == torch.float32 else rows
+        state.remember(handed.detach(), stepped.last)
+        if stepped.last and state.hand_on == "chosen":
+            handed = state.select().latents
+
+        if handed is rows:
+            return result
+        if isinstance(result, tuple):
+            return (handed, *result[1:])
+        result.prev_sample = handed
+        return result
+
+
+class _SteeredParallel(_Steered):
+    """Of schedulers that can also make steps of many timesteps at once."""
+
+    def batch_step_no_noise(self, *args: Any, **options: Any) -> Any:
+        """The original's, as long as nothing is to be steered: rows of many timesteps are no ensemble."""
+        strength = self.kds.steering.strength
+        if strength > 0.0:
+            raise TypeError(
+                f"strength must be 0 for batch_step_no_noise, whose rows of many timesteps are no ensemble, got "
+                f"{strength}; use unsteer_scheduler first"
+            )
+        return self.kds_base.batch_step_no_noise(self, *args, **options)
+
+
+def _rebuild(base: type, attributes: dict[str, Any]) -> Any:
+    """An instance of the steered subclass of `base`; what pickle and deepcopy call."""
+    scheduler: Any = object.__new__(_steered_class(base))
+    scheduler.__dict__.update(attributes)
+    return scheduler
+
+
+@functools.cache
+def _steered_class(base: Any) -> type:
+    """The subclass; one for each base, so that copies are of the same type. Methods have the original's signatures."""
+    steered: Any = _SteeredParallel if hasattr(base, "batch_step_no_noise") else _Steered
+
+    class Steered(steered, base):
+        __doc__ = base.__doc__
+        kds_base, kds_family, kds_signature = base, family_of(base), inspect.signature(base.step)
+
+        @functools.wraps(base.step)
+        def step(self, *args: Any, **options: Any) -> Any:
+            return self._steered_step(*args, **options)
+
+        @functools.wraps(base.set_timesteps)
+        def set_timesteps(self, *args: Any, **options: Any) -> Any:
+            self.kds.reset()
+            return super().set_timesteps(*args, **options)
+
+    Steered.__name__, Steered.__qualname__, Steered.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Steered

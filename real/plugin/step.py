@@ -1,0 +1,234 @@
+"""One call of a scheduler's `step`, steered: the one place where diffusers and KDS meet.
+
+With x0 = c_skip * sample + c_out * output, the model output + (x0_steered - x0) / c_out makes the scheduler use the
+steered clean latent in place of x0. The scheduler's own `step` does the rest, so that solver history, corrector stages,
+noise and variance need no special case. For DDIM and noise prediction it is the eps' of KDS Algorithm 2 (v1).
+`scheduler` calls it before the plain `step`, `modular` in a loop of blocks.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from kds_ref import SteeringInfo, steer, steering_strength
+from real.plugin.call import Call
+from real.plugin.coefficients import Coefficients
+from real.plugin.layout import Layout
+from real.plugin.schedulers import Family
+from real.plugin.sharing import check_run
+from real.plugin.state import SteeringState
+
+__all__ = ["Stepped", "steer_step", "window"]
+
+_SMALLEST = 1e-6  # of |c_out|; below it the output has no say in x0
+
+Bound = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Stepped(NamedTuple):
+    """What is known of a call after it was steered.
+
+    Attributes:
+        last: Whether it is the last call of the run.
+        images: Number of images in the batch.
+    """
+
+    last: bool
+    images: int
+
+
+def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: dict[str, Any]) -> Stepped:
+    """Replace the model output among the arguments of one call of `step` by one that predicts the steered x0.
+
+    Args:
+        scheduler: Scheduler as it is before the call; its step index is set, as `step` would.
+        family: Family of the scheduler.
+        state: Options; what happens is written into it.
+        arguments: Arguments of `step`, by name: model_output, timestep, sample and what else was given. The model
+            output is replaced where steering acts, by one in float32 where the family upcasts. Values that steering
+            does not move keep their bits.
+
+    Returns:
+        Whether the run ends here, and the number of images.
+
+    Raises:
+        ValueError: See `steer_scheduler`.
+
+    Notes:
+        Computed in float32 (float64 if an argument is), also for half precision. Nothing here waits for an
+        accelerator, except for noise levels by token with `cutoff_in="noise"`.
+    """
+    if family.churns and arguments.get("s_churn", 0.0) > 0.0:
+        raise ValueError(
+            f"s_churn must be 0, got {arguments['s_churn']}; it adds noise before the clean latent is predicted, so "
+            "that it cannot be steered: use an ancestral sampler instead"
+        )
+    family.start(scheduler, arguments["timestep"])
+    call = Call(scheduler, arguments, state.host, state.index)
+    index, count = family.position(call)
+    factors = family.coefficients(call)
+
+    # How strongly (Eq. 10), and which axes are meant.
+    sample = arguments["sample"]
+    position = _position(state, factors, 1.0 - index / count)
+    strength = state.steering.strength * window(state, position)
+    if state.ranks is not None and state.calls == 0:
+        check_run(state.ranks, scheduler, state, sample)
+    layout = _layout(state, family, sample)
+    images = len(layout.split(sample))
+
+    # What predicts x0: the model output, or x0 itself where the pipeline has predicted it already (EDM Euler).
+    name, c_skip, c_out = "model_output", factors.c_skip, factors.c_out
+    if arguments.get("pred_original_sample") is not None:
+        name, c_skip, c_out = "pred_original_sample", 0.0, 1.0
+    given = arguments[name]
+    output, x, layout = _unfolded(scheduler, family, given, sample, layout)
+    output, variance = _without_variance(output, x, layout)
+
+    # x0 as the scheduler will use it (Eq. 6).
+    wide = torch.promote_types(torch.promote_types(sample.dtype, given.dtype), torch.float32)
+    o = output.to(wide)
+    x0 = c_skip * x.to(wide) + c_out * o
+    bound = _bound(scheduler, family)
+    used = x0 if bound is None else bound(x0)
+    unknown = isinstance(c_out, float) and math.isinf(c_out)
+    state.x_t, state.x0_pred = sample.detach(), None if unknown else used.detach()
+
+    # Steer it (Eq. 7 and 8), and ask for the output that predicts the result.
+    info = None
+    if strength > 0.0 and not (isinstance(c_out, float) and abs(c_out) < _SMALLEST):
+        if unknown:
+            raise ValueError(
+                "prediction_type must be 'v_prediction' or 'sample' where alpha_bar is 0 (rescale_betas_zero_snr), got "
+                "'epsilon', which says nothing about x0 there; or leave the last timestep out by another spacing"
+            )
+        steered, info = _steer(state, layout, layout.to_ensembles(used), strength)
+        rows = state.x0 = layout.to_rows(steered)
+        o = _output_for(rows, o, x0, used, c_out).to(wide if family.upcasts else given.dtype)
+        o = o if variance is None else torch.cat([o, variance.to(o.dtype)], dim=layout.channels)
+        arguments[name] = o.reshape(given.shape)
+
+    state.record(index, call.t, position, strength, info)
+    state.ended = index >= count - 1
+    return Stepped(state.ended, images)
+
+
+def _position(state: SteeringState, factors: Coefficients, left: float) -> float:
+    """What the cut-off is compared with: t/T, the noise level, or the part of the steps that is left."""
+    position: float | torch.Tensor = left
+    if state.cutoff_in == "noise":
+        if factors.noise is None:
+            raise ValueError("cutoff_in must be 'step' or 'timestep', got 'noise', not known of a probed scheduler")
+        position = factors.noise
+    elif state.cutoff_in == "timestep" and factors.time is not None:
+        position = factors.time
+    return min(max(float(position), 0.0), 1.0)
+
+
+def window(state: SteeringState, position: float) -> float:
+    """Part of the strength at a position, KDS Eq. 10 (v1): 1 inside the steering window, 0 after it, less on a ramp."""
+    cutoff = state.steering.cutoff
+    assert cutoff is not None  # steer_scheduler gives t/T
+    if state.ramp == 0.0:
+        nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
+        return float(steering_strength(nearly, 1, strength=1.0, cutoff=cutoff))
+    part = min(max((position - cutoff) / state.ramp + 0.5, 0.0), 1.0)
+    return part if part > 1e-9 else 0.0
+
+
+def _layout(state: SteeringState, family: Family, sample: torch.Tensor) -> Layout:
+    """How the rows and axes of a sample are meant: as the user says, or as all pipelines of the family have them."""
+    axes = state.axes or family.axes.get(sample.ndim - 1)
+    shape = tuple(sample.shape)
+    if axes is None or len(axes) != sample.ndim - 1:
+        raise ValueError(
+            f"axes must name the {sample.ndim - 1} axes of a sample, here of shape {shape[1:]}, got {axes!r}; pass "
+            "'CHW' for pictures, 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for "
+            "audio or 'LC' for tokens"
+        )
+    tokens = "L" in axes and axes.index("L") < axes.index("C")
+    if tokens and state.steering.patch_size not in (1, None):
+        raise ValueError(
+            f"patch_size must be 1 or None for tokens, which have no neighbours here, got {state.steering.patch_size} "
+            f"for a sample of shape {shape} (axes {axes!r})"
+        )
+    return Layout(len(state.particles), state.layout, axes)
+
+
+def _unfolded(
+    scheduler: Any, family: Family, output: torch.Tensor, sample: torch.Tensor, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor, Layout]:
+    """Where one output holds K predictions that follow each other in its channels, give them an axis K of their own."""
+    if family.grid is None:
+        return output, sample, layout
+    output = output.unflatten(-1, (getattr(scheduler, family.grid), sample.shape[-1]))
+    return output, sample.unsqueeze(-2).expand_as(output), layout.with_predictions()
+
+
+def _without_variance(
+    output: torch.Tensor, sample: torch.Tensor, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(the prediction, the learned variance that follows it in the channels, if there is one)."""
+    size = sample.shape[layout.channels]
+    if output.shape[layout.channels] != 2 * size:
+        return output, None
+    prediction, variance = output.split(size, dim=layout.channels)
+    return prediction, variance
+
+
+def _bound(scheduler: Any, family: Family) -> Bound | None:
+    """What `step` does to its predicted clean sample: dynamic thresholding, clipping, or nothing."""
+    config = scheduler.config
+    if not family.bounded:
+        return None
+    if config.get("thresholding"):
+        # UniPC and Helios threshold a predicted clean sample only, not a predicted noise
+        threshold: Bound = scheduler._threshold_sample
+        return threshold if config.get("predict_x0", True) else None
+    if config.get("clip_sample") or config.get("clip_denoised"):
+        limit = float(config.get("clip_sample_range", 1.0))
+        return lambda x0: x0.clamp(-limit, limit)
+    return None
+
+
+def _steer(
+    state: SteeringState, layout: Layout, x0_pred: torch.Tensor, strength: float
+) -> tuple[torch.Tensor, SteeringInfo]:
+    """`kds_ref.steer` with the options of the state; over several processes, of the whole ensemble."""
+    options = state.steering
+    bandwidth = options.bandwidth
+    if isinstance(bandwidth, torch.Tensor):
+        bandwidth = bandwidth.to(x0_pred.dtype).to(x0_pred.device)  # narrowed first: some devices have no float64
+    steered = functools.partial(
+        steer,
+        bandwidth=bandwidth,
+        strength=strength,
+        patch_size=options.patch_size,
+        stride=options.stride,
+        kernel=options.kernel,
+        sample_ndim=layout.sample_ndim,
+        scale_with_dimension=options.scale_with_dimension,
+    )
+    if state.ranks is None:
+        return steered(x0_pred)
+    return state.ranks.steer(steered, x0_pred, -1 - layout.sample_ndim)
+
+
+def _output_for(
+    rows: torch.Tensor, output: torch.Tensor, x0: torch.Tensor, used: torch.Tensor, c_out: float | torch.Tensor
+) -> torch.Tensor:
+    """The output that predicts `rows` where they differ from the x0 that the scheduler would have used."""
+    moved = rows != used  # what steering does not move keeps its bits
+    if used is not x0:
+        # Bounds may look at a whole sample (thresholding): where one value of a row moves, all of it takes the bounded
+        # x0. It lies within the bounds, so that the scheduler's own clipping changes nothing.
+        moved = moved.flatten(1).any(1).reshape(-1, *[1] * (moved.ndim - 1)).expand_as(moved)
+    if isinstance(c_out, torch.Tensor):  # tokens that are clean already stay
+        moved = moved & (c_out.abs() >= _SMALLEST)
+        c_out = torch.where(c_out.abs() >= _SMALLEST, c_out, torch.ones_like(c_out))
+    return torch.where(moved, output + (rows - x0) / c_out, output)

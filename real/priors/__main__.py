@@ -1,0 +1,98 @@
+"""Posterior samples of your photos by FFDNet, with and without KDS: `python -m real.priors --photos photos`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from real.bench.photos import Photo, find_photos
+from real.cli.run import run_command
+from real.errors import UserError
+from real.images.photos import center_crop, load_photo
+from real.metrics.lpips_hed import LpipsHed
+from real.priors.ffdnet import FFDNet, load_ffdnet
+from real.priors.measurements import MEASUREMENTS
+from real.priors.report import write_picture, write_report
+from real.priors.study import PriorSettings, describe_settings, rows_of
+from real.records.journal import Rows, locked
+
+BANDWIDTHS = (0.02, 0.05, 0.1)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="real.priors", description=__doc__)
+    parser.add_argument("--photos", help="folder of photos; without it only the picture is made")
+    parser.add_argument("--output", default="out-priors", help="folder of the results (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="only this many photos, the first by name")
+    parser.add_argument(
+        "--measurements", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="what is known of a photo"
+    )
+    parser.add_argument("--bandwidths", nargs="+", type=float, default=BANDWIDTHS, metavar="H", help="of KDS")
+    for name, text in (
+        ("particles", "particles a photo"),
+        ("steps", "noise levels"),
+        ("crop", "side of the centre crop in pixels"),
+        ("seed", "of measurement and particles"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=getattr(PriorSettings, name), help=text)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda: _run(arguments), prog="real.priors")
+
+
+def _run(arguments: list[str]) -> int:
+    options = build_parser().parse_args(arguments)
+    for name, least in (("particles", 2), ("steps", 1), ("crop", 16), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name}: got {getattr(options, name)}; give a whole number of at least {least}")
+    if options.crop % 4:
+        raise UserError(f"--crop: got {options.crop}; give a multiple of 4, the scale of the small version")
+    settings = PriorSettings(options.particles, options.steps, crop=options.crop, seed=options.seed)
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    network = load_ffdnet()
+    if options.photos is None:
+        write_picture(network, folder / "picture.png", settings)
+        return 0
+    photos = find_photos(Path(options.photos))[: options.limit]
+    command = "python -m real.priors " + shlex.join(arguments)
+    with locked(folder):
+        rows = Rows(folder, {**describe_settings(settings)})
+        _measure(photos, network, settings, dict.fromkeys(options.measurements, options.bandwidths), rows)
+        names = {photo.name for photo in photos}
+        print(write_report([row for row in rows if row["photo"] in names], folder, settings, command))
+    return 0
+
+
+def _measure(
+    photos: list[Photo], network: FFDNet, settings: PriorSettings, bandwidths: dict[str, tuple[float, ...]], rows: Rows
+) -> None:
+    distance = LpipsHed()
+    for photo in tqdm(photos, unit="photo"):
+        pixels = center_crop(load_photo(photo.truth), side=settings.crop)
+        new = rows_of(
+            network,
+            pixels,
+            name=photo.name,
+            index=photo.index,
+            settings=settings,
+            bandwidths=bandwidths,
+            distance=distance,
+            done={row["run"] for row in rows if row["photo"] == photo.name},
+        )
+        for row in new:
+            rows.add(row)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

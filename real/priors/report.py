@@ -1,0 +1,179 @@
+"""What the rows of `study` say: means, paired differences with intervals, tables for the page, and a picture."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import kds_ref
+from real.bench.statistics import mean_with_interval, paired
+from real.images.files import write_atomically
+from real.images.photos import sample_photo
+from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
+from real.priors.measurements import MEASUREMENTS
+from real.priors.study import (
+    ESTIMATE,
+    PLAIN,
+    PriorSettings,
+    describe_settings,
+    measure,
+    photo_tensor,
+    sample,
+    to_pixels,
+)
+
+__all__ = ["summarise", "tables", "write_picture", "write_report"]
+
+# column: where it stands in a row
+NUMBERS = {
+    "particle, PSNR": ("mean_particle_psnr",),
+    "chosen, PSNR": ("chosen", "psnr"),
+    "average, PSNR": ("average", "psnr"),
+    "particle, LPIPS-HED": ("particle", "lpips_hed"),
+    "chosen, LPIPS-HED": ("chosen", "lpips_hed"),
+    "average, LPIPS-HED": ("average", "lpips_hed"),
+}
+TITLES = {
+    "noise": "A noisy photo",
+    "pixels": "Three of ten pixels",
+    "small": "A small version",
+}
+ESTIMATES = {"noise": "FFDNet once", "pixels": "smoothed neighbours", "small": "bicubic"}
+PICTURE_BANDWIDTH = 0.1
+
+
+def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Means over photos and differences from sampling without KDS, by measurement; unfinished photos are left out.
+
+    Returns:
+        For every measurement: `photos`, `estimate` (PSNR and LPIPS-HED), `ways` (columns by way to sample),
+        `differences` (KDS minus plain, the same columns), and `calibration`: the mean squared distance of two samples
+        over that between a sample and the truth, of each way; 1 is a calibrated posterior.
+    """
+    by_run: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_run.setdefault(row["run"], {})[row["photo"]] = row
+    result: dict[str, Any] = {}
+    for kind in [kind for kind in MEASUREMENTS if f"{kind}/{PLAIN}" in by_run]:
+        runs = {name.partition("/")[2]: photos for name, photos in by_run.items() if name.startswith(f"{kind}/")}
+        names = sorted(set.intersection(*(set(photos) for photos in runs.values())))
+        estimate = runs.pop(ESTIMATE)
+        columns = {way: _columns([photos[name] for name in names]) for way, photos in runs.items()}
+        result[kind] = {
+            "photos": len(names),
+            "estimate": {
+                metric: mean_with_interval(np.asarray([estimate[name]["estimate"][metric] for name in names]))
+                for metric in ("psnr", "lpips_hed")
+            },
+            "ways": {way: {c: mean_with_interval(v) for c, v in values.items()} for way, values in columns.items()},
+            "differences": {
+                way: {c: paired(v, columns[PLAIN][c]) for c, v in values.items()}
+                for way, values in columns.items()
+                if way != PLAIN
+            },
+            "calibration": {way: _calibration([photos[name] for name in names]) for way, photos in runs.items()},
+        }
+    return result
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    values = {}
+    for column, path in NUMBERS.items():
+        found = rows
+        for key in path:
+            found = [row[key] for row in found]
+        values[column] = np.asarray(found, dtype=np.float64)
+    return values
+
+
+def _calibration(rows: list[dict[str, Any]]) -> float:
+    two, truth = (
+        float(np.mean([row[key] for row in rows])) for key in ("squared_distance_of_two", "squared_distance_to_truth")
+    )
+    return two / truth
+
+
+def tables(report: dict[str, Any]) -> str:
+    """The report as Markdown: for every measurement the means, then KDS minus plain with 95% intervals."""
+    parts = []
+    for kind, result in report["measurements"].items():
+        head = "| way | " + " | ".join(NUMBERS) + " | distance ratio |\n|---|" + "---|" * (len(NUMBERS) + 1) + "\n"
+        psnr, distance = (result["estimate"][metric]["mean"] for metric in ("psnr", "lpips_hed"))
+        lines = [f"| {ESTIMATES[kind]} | – | – | {psnr:.2f} | – | – | {distance:.3f} | – |"]
+        for way, columns in result["ways"].items():
+            cells = [f"{value['mean']:.{_digits(column)}f}" for column, value in columns.items()]
+            lines.append(f"| {_way(way)} | " + " | ".join(cells) + f" | {result['calibration'][way]:.2f} |")
+        changes = "| minus plain | " + " | ".join(NUMBERS) + " |\n|---|" + "---|" * len(NUMBERS) + "\n"
+        for way, columns in result["differences"].items():
+            changes += f"| {_way(way)} | " + " | ".join(_difference(c, v) for c, v in columns.items()) + " |\n"
+        parts.append(f"### {TITLES[kind]}\n\n{head}" + "\n".join(lines) + f"\n\n{changes}")
+    return "\n".join(parts)
+
+
+def _way(name: str) -> str:
+    return "without KDS" if name == PLAIN else f"KDS, \\(h = {name.removeprefix('kds-')}\\)"
+
+
+def _digits(column: str) -> int:
+    return 2 if column.endswith("PSNR") else 3
+
+
+def _difference(column: str, value: dict[str, Any]) -> str:
+    digits = _digits(column)
+    mean = f"{value['mean']:+.{digits}f}"
+    if value["low"] is None:  # one photo
+        return mean
+    return f"{mean} ({value['low']:+.{digits}f} to {value['high']:+.{digits}f})"
+
+
+def write_report(rows: list[dict[str, Any]], folder: Path, settings: PriorSettings, command: str) -> str:
+    """Write report.json and report.md; returns the tables."""
+    report = {
+        "command": command,
+        "settings": describe_settings(settings),
+        "versions": {
+            "kds_ref": kds_ref.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+        "measurements": summarise(rows),
+    }
+    text = tables(report)
+    write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
+    write_atomically(folder / "report.md", lambda p: p.write_text(text))
+    return text
+
+
+def write_picture(network: FFDNet, path: Path, settings: PriorSettings) -> None:
+    """Draw the photo that scikit-image carries: measured, estimated, sampled without and with KDS, and its truth."""
+    import matplotlib.pyplot as plt
+
+    truth = photo_tensor(np.ascontiguousarray(sample_photo()[24:152, 32:160]))
+    figure, axes = plt.subplots(len(MEASUREMENTS), 7, figsize=(14, 6.4), layout="constrained")
+    for row, kind in zip(axes, MEASUREMENTS, strict=True):
+        known = measure(kind, truth, seed=settings.seed, index=0)
+        plain, steered = (sample(network, known, settings, index=0, bandwidth=h) for h in (None, PICTURE_BANDWIDTH))
+        once = network(known.estimate[None], LARGEST_SIGMA)[0] if kind == "noise" else known.estimate
+        pictures = {
+            {"noise": "measured", "pixels": "filled", "small": "bicubic"}[kind]: known.estimate,
+            "FFDNet once" if kind == "noise" else "": once if kind == "noise" else None,
+            "a particle": plain[0],
+            f"KDS, h = {PICTURE_BANDWIDTH:g}": steered[0],
+            "average": plain.mean(0),
+            "spread": plain.std(0).mean(0),
+            "truth": truth,
+        }
+        for axis, (title, picture) in zip(row, pictures.items(), strict=True):
+            axis.axis("off")
+            if picture is not None:
+                axis.imshow(picture.numpy() if picture.ndim == 2 else to_pixels(picture), cmap="magma", vmin=0)
+                axis.set_title(title, fontsize=10)
+    write_atomically(path, lambda p: figure.savefig(p, dpi=110))
+    plt.close(figure)

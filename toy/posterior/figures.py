@@ -1,0 +1,238 @@
+"""The figures of the study: the plane, wrong models, photos, and the plane of distortion and perception."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from toy.figure import GREEN, INK, MASSES, PURPLE, QUIET, SHADES, contour_levels
+from toy.mixture import GaussianMixture
+from toy.posterior.bound import GAMMAS
+from toy.posterior.plane import posteriors
+from toy.posterior.theory import best_error
+
+ORANGE, BLUE = "#c4561a", "#2a6fb0"
+DPI = 110
+GRID_POINTS = 121
+PLANE_COLUMNS = {
+    "plain": "plain",
+    "h=0.3 to 0.3": "KDS, h = 0.3, to t/T = 0.3",
+    "h=0.3 to 0": "KDS, h = 0.3, to the end",
+    "h=3 to 0": "KDS, h = 3, to the end",
+}
+LINES = {
+    "plain": (PURPLE, "-"),
+    "h=0.3 to 0.3": (GREEN, ":"),
+    "h=0.3 to 0": (GREEN, "-"),
+    "h=1 to 0.3": (BLUE, ":"),
+    "h=1 to 0": (BLUE, "-"),
+    "h=3 to 0": (ORANGE, "-"),
+}
+ANSWERS = {"random": "o", "chosen": "s", "chosen_by_patch": "D", "average": "X", "halfway": "P"}
+BOUND_ANSWERS = {"random": "o", "chosen": "s", "average": "X"}
+COLOURS = {
+    "exact samples": INK,
+    "plain": PURPLE,
+    "KDS h=0.3 to 0.3": "#8fd6a0",
+    "KDS h=0.3 to 0": GREEN,
+    "KDS h=1 to 0.3": "#9cc4e8",
+    "KDS h=1 to 0": BLUE,
+    "KDS h=3 to 0, patch 8": "#0f3d66",
+    "HDS below 0.3": ORANGE,
+    "renoised mean at 0.3": "#b8860b",
+}
+
+
+def draw_plane(found: dict[str, dict[str, Any]]) -> Figure:
+    """Draw the posteriors of the plane with particles and averages of some ensembles.
+
+    Args:
+        found: part -> posterior -> method -> what `plane.measure_case` found.
+    """
+    (cases,) = found.values()
+    figure = _figure(11, 11)
+    axes = figure.subplots(len(cases), len(PLANE_COLUMNS), squeeze=False)
+    for row, (name, lines) in zip(axes, cases.items(), strict=True):
+        for ax, (line, title) in zip(row, PLANE_COLUMNS.items(), strict=True):
+            _contours(ax, posteriors()[name])
+            particles = np.array(lines[line]["shown"])
+            x, average = particles.reshape(-1, 2), particles.mean(1)
+            ax.scatter(*x.T, s=9, c=PURPLE if line == "plain" else GREEN, linewidths=0, zorder=3)
+            ax.scatter(*average.T, s=34, c=INK, marker="x", linewidths=1.4, zorder=4)
+            error, density = (lines[line]["answers"]["random"][s]["mean"] for s in ("error_over_least", "log_density"))
+            ax.set_xlabel(f"error {error:.2f}, log p {density:.2f}", fontsize=9)
+            if row is axes[0]:
+                ax.set_title(title, fontsize=11, color=INK)
+        row[0].set_ylabel(name, fontsize=12, color=INK)
+    figure.suptitle(
+        "Exact posteriors. Dots: particles of 16 ensembles of ten; crosses: their averages.\n"
+        "Below: expected squared error of a particle over the least possible, and its mean log density",
+        fontsize=12, color=INK,
+    )  # fmt: skip
+    return figure
+
+
+def draw_rest(results: dict[str, Any]) -> dict[str, Figure]:
+    """Return the figures that need the whole study, by file name."""
+    return {
+        "posterior_errors.png": draw_errors(results),
+        "posterior_photos.png": draw_photos(results),
+        "posterior_bound.png": draw_bound(results),
+    }
+
+
+def draw_errors(results: dict[str, Any]) -> Figure:
+    """Draw what is left in a spurious mode, by its weight and by the number of particles."""
+    spurious = results["plane, spurious"]
+    figure = _figure(11, 4.2)
+    left, middle, right = figure.subplots(1, 3)
+    weights = {float(name.split()[1]): lines for name, lines in spurious.items() if name.startswith("weight")}
+    for answer, ax in (("random", left), ("chosen", middle)):
+        for line, (colour, style) in LINES.items():
+            shares = [lines[line]["answers"][answer]["shares"][-1]["mean"] for lines in weights.values()]
+            ax.plot(list(weights), shares, style, color=colour, marker="o", markersize=4, label=_line_label(line))
+        ax.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
+        ax.set(xlabel="weight of the spurious mode in the model", ylim=(-0.01, 0.42), xlim=(0, 0.42))
+    left.set_title("share of particles in the spurious mode", fontsize=11)
+    middle.set_title("share of chosen particles", fontsize=11)
+    left.legend(fontsize=8)
+
+    counts = {10: spurious["weight 0.2"]} | {int(n.split()[1]): v for n, v in spurious.items() if n.startswith("N ")}
+    for line in ("plain", "h=0.3 to 0.3", "h=0.3 to 0", "h=1 to 0"):
+        colour, style = LINES[line]
+        shares = [counts[n][line]["answers"]["random"]["shares"][-1]["mean"] for n in sorted(counts)]
+        right.plot(sorted(counts), shares, style, color=colour, marker="o", markersize=4)
+    right.set(xlabel="particles N", ylim=(0, 0.25), xscale="log")
+    right.set_xticks(sorted(counts), labels=[str(n) for n in sorted(counts)])
+    right.minorticks_off()
+    right.set_title("weight 0.2: share of particles", fontsize=11)
+    return figure
+
+
+def draw_photos(results: dict[str, Any]) -> Figure:
+    """Draw error against density, steps, and what choosing is worth, for 4x averaging of photos."""
+    average = results["average"]
+    figure = _figure(11, 8.4)
+    (plane, steps), (counts, choosing) = figure.subplots(2, 2)
+    for name, colour in COLOURS.items():
+        for answer, marker in ANSWERS.items():
+            if name in average and answer in average[name]["answers"]:
+                row = average[name]["answers"][answer]
+                plane.scatter(row["psnr_truth"], row["log_density"]["mean"], c=colour, marker=marker, s=34, zorder=3)
+    bound = average["exact mean"]["answers"]["mean"]
+    plane.scatter(bound["psnr_truth"], bound["log_density"]["mean"], c=INK, marker="*", s=130, zorder=3)
+    plane.set_title("4x averaging: ○ random, □ chosen, ◇ by patch, × average, + halfway", fontsize=10)
+    plane.set(xlabel="PSNR against the truth, dB", ylabel="log p(x | y), nats a patch")
+    for name, colour in COLOURS.items():
+        plane.scatter([], [], c=colour, label=name)
+    plane.scatter([], [], c=INK, marker="*", label="exact mean")
+    plane.legend(fontsize=7, loc="upper left")
+
+    _steps(steps, average)
+    _counts(counts, average)
+    for name, found in results["choosing"].items():
+        places = [row["places"] for row in found["rows"]]
+        part = [row["part_of_the_way"] for row in found["rows"]]
+        error = np.array([[p["mean"] - p["low"], p["high"] - p["mean"]] for p in part]).T
+        choosing.errorbar(places, [p["mean"] for p in part], error, color=COLOURS[name], marker="o", label=name)
+    choosing.set(xlabel="independent places in a picture (8 x 8 patches)", xscale="log", ylim=(0, 1))
+    choosing.set_xticks(places, labels=[str(n) for n in places])
+    choosing.minorticks_off()
+    title = "part of the way from a random particle to the average\nthat choosing goes (squared error)"
+    choosing.set_title(title, fontsize=10)
+    choosing.legend(fontsize=8)
+    return figure
+
+
+def draw_bound(results: dict[str, Any]) -> Figure:
+    """Draw the plane of distortion and perception, for a Gaussian posterior and for the mixture's."""
+    figure = _figure(11, 5)
+    titles = {
+        "bound, Gaussian": "one Gaussian as prior: exact distance",
+        "bound, mixture": "the mixture: sliced distance",
+    }
+    for ax, (part, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        lines = results[part]
+        exact = lines["exact samples"]
+        least = exact[_moved(0.0)]["error"]  # the exact mean, reached from samples
+        distance = np.linspace(0, 1.25 * np.sqrt(least), 100)
+        ax.plot(distance, best_error(least, distance), color=INK, linewidth=1, label="the optimum")
+        curve = [exact[_moved(gamma)] for gamma in GAMMAS] + [exact["random"]]
+        ax.plot([p["distance"] for p in curve], [p["error"] for p in curve], ".", color=INK, label="from exact samples")
+        for name, colour in COLOURS.items():
+            for answer, marker in BOUND_ANSWERS.items():
+                point = lines.get(name, {}).get(answer)
+                if point:
+                    ax.scatter(point["distance"], point["error"], c=colour, marker=marker, s=36)
+            ax.scatter([], [], c=colour, label=name)
+        ax.set(xlabel="distance to the posterior (2-Wasserstein)", xlim=(0, None))
+        ax.set_title(f"{title}\n○ random, □ chosen, × average", fontsize=10)
+    figure.axes[0].set_ylabel("expected squared error of a pixel")
+    figure.axes[0].legend(fontsize=7)
+    return figure
+
+
+def _moved(gamma: float) -> str:
+    return f"random, {gamma:g} of the way from the exact mean"
+
+
+def _steps(ax: Axes, average: dict[str, Any]) -> None:
+    """PSNR and log density by the number of steps."""
+    plain = {50: average["plain"]} | {n: average[f"plain, {n} steps"] for n in (5, 10, 25, 100, 250)}
+    for answer, style in (("random", "-"), ("average", ":")):
+        values = [plain[n]["answers"][answer]["psnr_truth"] for n in sorted(plain)]
+        ax.plot(sorted(plain), values, style, color=PURPLE, marker="o", markersize=4, label=f"PSNR, DDIM, {answer}")
+    exact = average["exact samples"]["answers"]["random"]["psnr_truth"]
+    ax.axhline(exact, color=INK, linewidth=0.8, label="exact samples, random")
+    other = ax.twinx()
+    density = [plain[n]["answers"]["random"]["log_density"]["mean"] for n in sorted(plain)]
+    other.plot(sorted(plain), density, "--", color=ORANGE, marker="s", markersize=4, label="log p, DDIM, random")
+    other.set_ylabel("log p(x | y), nats a patch", color=ORANGE)
+    ax.set(xlabel="DDIM steps", ylabel="PSNR against the truth, dB", xscale="log")
+    ax.set_xticks(sorted(plain), labels=[str(n) for n in sorted(plain)])
+    ax.minorticks_off()
+    ax.legend(fontsize=8, loc="center right")
+    ax.set_title("plain sampling by steps", fontsize=10)
+
+
+def _counts(ax: Axes, average: dict[str, Any]) -> None:
+    """PSNR by the number of particles."""
+    styles = {"plain": PURPLE, "KDS h=0.3 to 0.3": "#8fd6a0", "KDS h=0.3 to 0": GREEN}
+    for name, colour in styles.items():
+        lines = {n: average[f"{name}, N={n}"] for n in (2, 5, 20)} | {10: average[name]}
+        for answer, style in (("random", "-"), ("chosen", "--"), ("average", ":")):
+            values = [lines[n]["answers"][answer]["psnr_truth"] for n in sorted(lines)]
+            ax.plot(sorted(lines), values, style, color=colour, marker="o", markersize=4)
+        ax.plot([], [], color=colour, label=name)
+    for answer, style in (("random", "-"), ("chosen", "--"), ("average", ":")):
+        ax.plot([], [], style, color=INK, label=answer)
+    ax.set(xlabel="particles N", ylabel="PSNR against the truth, dB", xscale="log")
+    ax.set_xticks([2, 5, 10, 20], labels=["2", "5", "10", "20"])
+    ax.minorticks_off()
+    ax.legend(fontsize=8)
+    ax.set_title("by the number of particles", fontsize=10)
+
+
+def _line_label(line: str) -> str:
+    if line == "plain":
+        return "plain"
+    bandwidth, end = line.removeprefix("h=").split(" to ")
+    return f"KDS h={bandwidth}, " + ("to the end" if end == "0" else f"to {end}")
+
+
+def _contours(ax: Axes, mixture: GaussianMixture) -> None:
+    ticks = np.linspace(-2.6, 2.6, GRID_POINTS)
+    density = mixture.density(np.stack(np.meshgrid(ticks, ticks), axis=-1))
+    levels = [*contour_levels(density), float(density.max()) * 1.001]
+    ax.contourf(ticks, ticks, density, levels=levels, colors=SHADES[: len(MASSES)])
+    ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xticks=[], yticks=[], aspect="equal")
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
