@@ -62,6 +62,7 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
             LinePair(f"{line.key}-choice", "plain", f"{to} and choosing: the method, against a random particle"),
             LinePair(f"{line.key}-choice", "plain-choice", f"what {to} adds to choosing"),
             LinePair(f"{line.key}-average", "plain-average", f"what {to} adds to averaging"),
+            LinePair(f"{line.key}-choice", "plain-average", f"{to} and choosing, against averaging without steering"),
         ]
     known = {pair.b for pair in pairs if pair.a == f"{steered[0].key}-choice"}
     opponents = [line for line in lines if line not in steered and line.key not in (*known, f"{steered[0].key}-choice")]

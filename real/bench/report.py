@@ -189,7 +189,10 @@ def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:
     columns = _columns(lines)
     body = [
         [line["label"], str(line["evaluations"])]
-        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), REPORTED[m].digits) for m, beside in columns]
+        + [
+            _paper(line, m, "g") if beside else _mean(line["scores"].get(m), REPORTED[m].digits)
+            for m, beside in columns
+        ]
         for line in lines
     ]
     return _table(["line", "evaluations", *_heads(columns)], body)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["LEVEL", "equivalence", "holm", "mean_with_interval", "paired"]
+__all__ = ["LEVEL", "equivalence", "holm", "mean_with_interval", "paired", "two_sided"]
 
 LEVEL = 0.95
 
@@ -60,11 +60,12 @@ def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     numbers: dict[str, Any] = {**mean_with_interval(difference), "standard_error": None, "p": None}
     if len(difference) > 1:
         error = numbers["standard_error"] = _standard_error(difference)
-        numbers["p"] = _two_sided(numbers["mean"], error, len(difference))
+        numbers["p"] = two_sided(numbers["mean"], error, len(difference))
     return {**numbers, "positive": int((difference > 0).sum())}
 
 
-def _two_sided(mean: float, error: float, photos: int) -> float:
+def two_sided(mean: float, error: float, photos: int) -> float:
+    """The p of Student's two-sided test that a mean of (photos,) values with this standard error is 0."""
     if error == 0.0:
         return 0.0 if mean else 1.0
     return float(2.0 * student.sf(abs(mean) / error, photos - 1))

@@ -342,7 +342,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["table99", "--photos", "{photos}"], "table99"),
         (["--photos", "{photos}"], "must name a study"),
-        (["table3", "--photos", "{photos}"], "`inpaint` takes"),
+        (["table3", "--photos", "{photos}"], "is LDM-SR (a VQModel"),
         (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--degradation", "center-box"], "center-box"),
