@@ -13,7 +13,7 @@ from real.bench.statistics import equivalence, holm
 
 __all__ = ["MARGINS", "VERDICTS", "MeasuredDifference", "judge", "together"]
 
-MARGINS = {"psnr_rgb": 0.05, "hole_psnr_rgb": 0.05, "lpips_hed": 0.003}  # stated before anything was run
+MARGINS = {"psnr_rgb": 0.05, "hole_psnr_rgb": 0.05, "lpips_hed": 0.003}  # of the plan, not read off results
 VERDICTS = ("yes", "no", "no difference that matters", "open")
 ALPHA = 0.05
 
