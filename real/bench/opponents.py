@@ -1,9 +1,8 @@
 """The methods that KDS competes with, and cheaper forms of KDS, as ways to draw an ensemble.
 
-Each is a few lines over the parts of a restorer and ends with one particle, but for `fixed_noise` none needs anything
-that KDS does not have. What needs a known degradation operator or a reward (DPS, IAFS arXiv 2512.23532, MPES arXiv
-2510.25420), or a training of its own (PMRF arXiv 2410.00418), is no opponent here: a photo's degradation is unknown,
-and the network is given.
+Each is a few lines over the parts of a restorer and ends with one particle; but for `fixed_noise` none needs anything
+that KDS does not have. What needs a known degradation operator or a reward, or a training of its own (PMRF, arXiv
+2410.00418), is no opponent here: a photo's degradation is unknown, and the network is given.
 """
 
 from __future__ import annotations
