@@ -104,13 +104,15 @@ def test_a_comparison_scores_what_an_early_choice_would_have_given(
     tiny: LatentModel, photo: np.ndarray, low: np.ndarray, compared: Any
 ) -> None:
     differs = False
-    for seed in range(8):
+    for seed in range(24):
         settings = replace(SETTINGS, seed=seed, cutoff=0.8, particles=8)
         usual = compared(photo, low, tiny, settings)
         early = compared(photo, low, tiny, replace(settings, early_choice=True))
         assert usual.chosen["kds_early"] == early.chosen["kds"]
         assert usual.scores["kds_early"]["psnr_rgb"] == pytest.approx(early.scores["kds_choice"]["psnr_rgb"], abs=0.01)
         differs |= usual.chosen["kds_early"] != usual.chosen["kds"]
+        if differs:
+            break
     assert differs  # or the two could be mixed up unseen
 
 
