@@ -17,7 +17,7 @@ from real.codec import encode
 from real.degrade import SCALE
 from real.ensemble_problem import EnsembleProblem
 from real.latent_problem import LatentProblem
-from real.masks import blank, check_mask, grow_to_cells, latent_mask
+from real.masks import check_mask, fill_smoothly, grow_to_cells, latent_mask
 from real.metrics import distortion, hole_distortion
 from real.models import LatentModel
 from real.pipeline_problem import PipelineProblem
@@ -99,7 +99,7 @@ class LatentInpainting(LatentProblem):
         whole, padded = _pad(image, mask, SCALE * 2 ** (len(model.unet.config.block_out_channels) - 1))
         x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
         hole = latent_mask(padded)[None, None].to(model.device)
-        condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
+        condition = torch.cat([encode(model, fill_smoothly(x, padded)), hole], dim=1)
         size = {"height": mask.shape[0], "width": mask.shape[1]}
         super().__init__(model, condition, **size, shown=_hidden(image, mask))
 

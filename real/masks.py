@@ -14,7 +14,7 @@ import torch
 from real.cli import UserError
 from real.images import load_photo
 
-__all__ = ["blank", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
+__all__ = ["center_box", "check_mask", "fill_smoothly", "grow_to_cells", "latent_mask", "load_mask"]
 
 
 def load_mask(path: str | Path) -> np.ndarray:
@@ -78,30 +78,68 @@ def grow_to_cells(mask: np.ndarray, cell: int) -> np.ndarray:
     return np.kron(_cells(mask, cell), np.ones((cell, cell), dtype=bool))
 
 
-def blank(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
-    """The photo with its hole in mid-grey: RGB in [-1, 1], (..., 3, H, W), and bool (H, W) -> the shape of x."""
-    return x.masked_fill(torch.from_numpy(mask).to(x.device), 0.0)
+def fill_smoothly(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
+    """The photo with its hole filled by a smooth interpolation of what is around it, which any method would begin with.
+
+    Known pixels are averaged over ever larger cells until every cell knows something, and what is missing is read off
+    the next larger cells (the pull-push algorithm; Gortler et al. 1996, "The Lumigraph").
+
+    Args:
+        x: RGB in [-1, 1], (B, 3, H, W).
+        mask: bool (H, W), True inside the hole, with at least one False.
+
+    Returns:
+        (B, 3, H, W), equal to x outside the hole and independent of it inside.
+    """
+    known = torch.from_numpy(~mask)[None, None].to(x)
+    return _pull_push(x * known, known)
+
+
+def _pull_push(total: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Sums of known values and their weights, (B, C, H, W) and (1, 1, H, W) in [0, 1] -> values everywhere."""
+    if bool((known >= 1.0).all()):
+        return total
+    coarse = _halved(total), _halved(known)
+    weight = coarse[1].clamp(max=0.25) / coarse[1].clamp(min=1e-6)  # a quarter of the pixels is as good as all
+    guess = _pull_push(coarse[0] * weight * 4.0, (coarse[1] * 4.0).clamp(max=1.0))
+    size = total.shape[-2:]
+    smooth = torch.nn.functional.interpolate(guess, scale_factor=2.0, mode="bilinear")[..., : size[0], : size[1]]
+    return total + (1.0 - known) * smooth
+
+
+def _halved(values: torch.Tensor) -> torch.Tensor:
+    """Means of 2 x 2 pixels; an odd side gets a border of zeros."""
+    padding = (0, values.shape[-1] % 2, 0, values.shape[-2] % 2)
+    return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(values, padding), 2)
 
 
 def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
-    """The hole on the grid of the latents: 1 where any of a latent pixel's pixels is to be painted, -1 elsewhere.
+    """The hole on the grid of the latents: the share of each latent pixel to be painted, from -1 (none) to 1 (all).
 
     Args:
         mask: bool (H, W), multiples of factor.
         factor: Pixels of the photo a latent pixel, along each axis.
 
     Returns:
-        float32 (H / factor, W / factor), of -1 and 1, as the latent diffusion paper's inpainting model has it.
+        float32 (H / factor, W / factor). The latent diffusion paper's inpainting model has only -1 and 1; of a scratch
+        of one pixel the share says that three quarters of a latent pixel are known.
 
     Raises:
         ValueError: A side is no multiple of factor.
     """
-    return 2.0 * torch.from_numpy(_cells(mask, factor)).float() - 1.0
+    check_multiples(mask, factor)
+    cells = mask.reshape(mask.shape[0] // factor, factor, mask.shape[1] // factor, factor)
+    return torch.from_numpy(2.0 * cells.mean(axis=(1, 3), dtype=np.float32) - 1.0)
 
 
 def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
     """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
-    if mask.ndim != 2 or any(side % cell for side in mask.shape):
-        raise ValueError(f"mask: got shape {mask.shape}; give two sides that are multiples of {cell}")
+    check_multiples(mask, cell)
     height, width = mask.shape
     return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))
+
+
+def check_multiples(mask: np.ndarray, cell: int) -> None:
+    """ValueError unless the mask has two sides that are multiples of `cell`."""
+    if mask.ndim != 2 or any(side % cell for side in mask.shape):
+        raise ValueError(f"mask must have two sides that are multiples of {cell}, got shape {mask.shape}")

@@ -150,15 +150,7 @@ def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of 
 
 def _add_holes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
-    parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
-    parser.add_argument(
-        "--sides",
-        type=float,
-        nargs=2,
-        default=(0.25, 0.75),
-        metavar=("LOW", "HIGH"),
-        help="range of a box's sides, as shares of the crop's (default 0.25 0.75)",
-    )
+    parser.add_argument("--holes", type=int, default=3, help="holes that are drawn a photo (default %(default)s)")
 
 
 def _add_degradation(parser: argparse.ArgumentParser) -> None:
