@@ -418,7 +418,7 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
         (["table1", "--prompt", "a cat"], "--prompt: it belongs to"),
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
-        (["table1", "--model", "{upscaler}", "--noise-level", "400"], "--noise-level must be a whole number from 0 to 350"),
+        (["table1", "--model", "{upscaler}", "--noise-level", "400"], "--noise-level must be a whole number"),
         (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),
