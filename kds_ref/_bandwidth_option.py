@@ -52,7 +52,7 @@ def resolve_bandwidth(
     if isinstance(bandwidth, str):
         check_bandwidth_option(bandwidth)
         return rule_bandwidth(bandwidth, particles, xp, dimensions)
-    if not array_api_compat.is_array_api_obj(bandwidth) or isinstance(bandwidth, Real):
+    if isinstance(bandwidth, Real) or not array_api_compat.is_array_api_obj(bandwidth):
         check_bandwidth_option(bandwidth)
         return _check_number(float(bandwidth), particles, xp)
 

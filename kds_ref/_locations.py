@@ -48,8 +48,8 @@ def check_layout(
     check_layout_options(patch_size, stride, sample_ndim)
     if sample_ndim is None and patch_size is None and x.ndim == 3:
         raise ValueError(
-            f"sample_ndim must be 1 or 2 for {name} of shape {tuple(x.shape)}, got None; it may be (ensembles, N, D) or "
-            "(N, H, W)"
+            f"sample_ndim must be 1 or 2 for {name} of shape {tuple(x.shape)}, got None; it may be (ensembles, N, D) "
+            "or (N, H, W)"
         )
 
     if sample_ndim is None:

@@ -127,7 +127,7 @@ def likelihood_bandwidth(particles: Array) -> Array:
         rounding error of the distances. A single outlier widens h much: it must be explained too.
         The maximum is searched between the root mean squared distance to the nearest particle and to all
         particles, each divided by sqrt(D); outside the likelihood is monotone. Costs N^2 D and then 56 evaluations
-        of the likelihood, N^2 each, one after the other: on an accelerator some 800 operations a call.
+        of the likelihood, N^2 each, one after the other: on an accelerator some 1,400 operations a call.
 
     Example:
         Of two particles h is the distance divided by sqrt(D).

@@ -126,8 +126,8 @@ class SteeredDenoiser:
             return shape
         if not shape or shape[0] % self.num_particles:
             raise ValueError(
-                f"x has shape {shape}; its first axis must be a multiple of num_particles, {self.num_particles}: "
-                "every particle of every ensemble is a row"
+                f"x must have a multiple of {self.num_particles} rows, num_particles for every ensemble, "
+                f"got shape {shape}"
             )
         return (shape[0] // self.num_particles, self.num_particles, *shape[1:])
 
@@ -162,9 +162,9 @@ def vp_denoiser(
     """
     check_callable("model", model)
     if not isinstance(schedule, NoiseSchedule):
-        raise TypeError(f"schedule is a {type(schedule).__name__}; pass a NoiseSchedule, e.g. linear_schedule()")
+        raise TypeError(f"schedule must be a NoiseSchedule, got {type(schedule).__name__}; see linear_schedule()")
     if not isinstance(prediction_type, str) or prediction_type not in _TO_X0:
-        raise ValueError(f"prediction_type is {prediction_type!r}; known: {', '.join(_TO_X0)}")
+        raise ValueError(f"prediction_type must be one of {', '.join(_TO_X0)}, got {prediction_type!r}")
     to_x0, levels = _TO_X0[prediction_type], schedule.alphas_cumprod[schedule.alphas_cumprod > 0.0]
     log_sigmas = 0.5 * np.log((1.0 - levels) / levels)
 
@@ -189,11 +189,11 @@ def _noise_level(sigma: float | Array) -> float:
         low, high = (float(xp.min(sigma)), float(xp.max(sigma))) if 0 not in sigma.shape else (math.inf, -math.inf)
     except TypeError as error:  # jax.jit
         raise TypeError(
-            "sigma is hidden by a compiler; pass a Python number, since it decides whether to steer"
+            "sigma must be a Python number where a compiler hides the values of arrays: it decides whether to steer"
         ) from error
     if not low <= high <= low + 1e-6 * abs(low):
         raise ValueError(
-            f"sigma of shape {tuple(sigma.shape)} must hold one noise level, got {low:g} to {high:g}; call the "
+            f"sigma must hold one noise level, got {low:g} to {high:g} in shape {tuple(sigma.shape)}; call the "
             "denoiser once per level"
         )
     return check_number("sigma", low, low=0.0)

@@ -159,8 +159,8 @@ class KernelDensitySteering:
         if alpha_bar is None:
             raise ValueError("alpha_bar must be given with cutoff_nsr, got None; the samplers of kds_ref pass it")
         level = check_number("alpha_bar", alpha_bar, low=0.0, high=1.0)
-        # Levels of a schedule may come in float32; neighbouring timesteps differ by far more than that.
-        return self.strength if noise_to_signal(level) >= self.cutoff_nsr * (1.0 - 1e-6) else 0.0
+        # Levels of a schedule may come in float32, where 1 - alpha_bar cancels; neighbouring timesteps differ by more.
+        return self.strength if noise_to_signal(level) >= self.cutoff_nsr * (1.0 - 1e-4) else 0.0
 
     def __call__(
         self, x0_pred: Array, t: float, *, alpha_bar: float | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from real.cli.parsers import add_bench, add_evaluate, add_inpaint, add_sr
+import kds_ref
+from real.cli.parsers import add_bench, add_evaluate, add_gpu_check, add_inpaint, add_sr
 from real.cli.run import leave, run_command
 from real.errors import UserError
 from real.parallel.environment import launched_rank, launched_size, refuse
@@ -33,6 +35,10 @@ examples:
   python -m real evaluate --photos BSD100 --crop 192 --output out
   python -m real bench --list                           the paper's tables and figures as commands
 """
+DOORS = {
+    "train": "train a model of your own (the same as python -m real.train)",
+    "backbones": "measure what DiffBIR and SeeSR cost (the same as python -m real.backbones)",
+}
 SEVERAL_PROCESSES = ("sr",)  # commands that torchrun may start
 
 
@@ -43,18 +49,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         if launched_rank() > 0:  # rank 0 says the same
             for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
                 quiet.enter_context(redirect(io.StringIO()))
+        if arguments and arguments[0] in DOORS:
+            return run_command(lambda: _through(arguments[0], arguments[1:]), prog="kds-restore")
         options = _parser().parse_args(arguments)
     return run_command(lambda: _run(options, arguments), prog="kds-restore", options=vars(options))
 
 
-def _run(options: argparse.Namespace, arguments: list[str]) -> int:
-    if launched_size() > 1 and options.command not in SEVERAL_PROCESSES:
-        refuse(f"{options.command} runs in one process, and {launched_size()} were started; start it without torchrun")
-    # Imported here, so that --help and wrong options answer at once.
+def _through(door: str, arguments: list[str]) -> int:
+    """Another command line of this package."""
+    _refuse_several(door)
+    with _extras():
+        module = importlib.import_module(f"real.{door}.__main__")
+    status: int = module.main(arguments)
+    return status
+
+
+def _refuse_several(command: str) -> None:
+    if launched_size() > 1 and command not in SEVERAL_PROCESSES:
+        refuse(f"{command} runs in one process, and {launched_size()} were started; start it without torchrun")
+
+
+@contextlib.contextmanager
+def _extras() -> Iterator[None]:
+    """Context manager: a package that cannot be imported is an error of the user."""
     try:
-        from real.cli import commands
+        yield
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name} is not installed; install the extra: pip install "kds-ref[real]"') from error
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    _refuse_several(options.command)
+    with _extras():  # imported here, so that --help and wrong options answer at once
+        from real.cli import commands
     return commands.COMMANDS[options.command](options, arguments)
 
 
@@ -65,9 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_sr, add_inpaint, add_evaluate, add_bench):
+    for add in (add_sr, add_inpaint, add_evaluate, add_bench, add_gpu_check):
         add(commands)
+    for name, what in DOORS.items():  # for --help; `main` hands their arguments on
+        commands.add_parser(name, help=what, add_help=False)
     return parser
 
 

@@ -11,12 +11,14 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from real.backbones.hints import Hints
 from real.errors import UserError
-from real.images.masks import load_mask
-from real.images.photos import LARGEST_SIDE, load_photo, to_rgb
+from real.images.masks import as_mask
+from real.images.photos import LARGEST_SIDE, load_photo
+from real.images.pixels import from_tensor, to_rgb
 from real.models.base import Model
 from real.opening import FAMILIES, default_settings, open_model
 from real.parallel.ranks import Ranks
@@ -33,7 +35,7 @@ __all__ = [
     "super_resolve",
 ]
 
-Picture = str | PathLike[str] | Image.Image | np.ndarray
+Picture = str | PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 
 def super_resolve(
@@ -50,10 +52,10 @@ def super_resolve(
     """Restore a low-resolution photo four times as large with KDS: Algorithm 2 (v1), then the choice of Eq. 9.
 
     Args:
-        low: A file, a PIL image, or RGB uint8 (h, w, 3).
-        model: From `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that DiffBIR's and
-            SeeSR's authors recommend and none for the others.
+        low: A file, a PIL image, RGB uint8 (h, w, 3), or a tensor (3, h, w) of floats from 0 to 1.
+        model: Model from `open_model`; or a folder or hub id, which is opened with its defaults; None: the bundled one.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, with the guidance that
+            DiffBIR's and SeeSR's authors recommend and none for the others.
         prompt: What is in the photo, or wanted (x4 upscaler, DiffBIR, SeeSR); None: empty, or the recipe's.
         negative_prompt: What to move away from (these too); needs `settings.guidance` above 1.
         noise_level: Timestep of the noise that the photo gets (x4 upscaler only), 0 to 350; 20 by default.
@@ -87,7 +89,7 @@ def super_resolve(
 
 def inpaint(
     image: Picture,
-    mask: str | PathLike[str] | np.ndarray,
+    mask: Picture,
     *,
     model: Model | str | PathLike[str] | None = None,
     settings: Settings | None = None,
@@ -99,12 +101,13 @@ def inpaint(
     """Paint the masked part of a photo with KDS: Algorithm 2 (v1), then the choice of Eq. 9.
 
     Args:
-        image: A file, a PIL image, or RGB uint8 (H, W, 3); what is inside the mask has no say.
-        mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file, light where to
-            paint.
-        model: From `open_model(..., task="inpaint")`; or a folder or hub id, which is opened with its defaults; None:
+        image: A file, a PIL image, RGB uint8 (H, W, 3), or a tensor (3, H, W) of floats from 0 to 1; what is inside
+            the mask has no say.
+        mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file or a PIL image,
+            light where to paint; or a tensor (H, W), bool or of floats from 0 to 1.
+        model: Model from `open_model(..., task="inpaint")`; or a folder or hub id, opened with its defaults; None:
             the bundled model.
-        settings: Of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
+        settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
         prompt: What to paint (Stable Diffusion only); empty by default.
         negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.
         paste: Put the known pixels back; without it they are what the autoencoder makes of them.
@@ -119,8 +122,9 @@ def inpaint(
     """
     opened = model if isinstance(model, Model) else open_model(model, task="inpaint")
     pixels = as_picture("image", image)
-    hole = mask if isinstance(mask, np.ndarray) else load_mask(str(mask))
-    restorer = inpainting_restorer(pixels, hole, opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste)
+    restorer = inpainting_restorer(
+        pixels, as_mask(mask), opened, prompt=prompt, negative_prompt=negative_prompt, paste=paste
+    )
     return restore(restorer, settings or default_settings(opened), progress=progress)
 
 
@@ -168,7 +172,7 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
     family = FAMILIES[model.family]
     if family.task != task:
         raise UserError(
-            f"{model.name!r} is for the task {family.task!r}; open one with task={task!r}", argument="model"
+            f"{model.name!r} is for the task {family.task!r}; open one for {task!r}", argument="model"
         )
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -180,7 +184,7 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
 
 
 def as_picture(name: str, value: Any) -> np.ndarray:
-    """A file, a PIL image or an array as RGB uint8 (H, W, 3)."""
+    """A file, a PIL image, a tensor or an array as RGB uint8 (H, W, 3)."""
     if isinstance(value, str | PathLike):
         try:
             return load_photo(str(value), largest=LARGEST_SIDE)
@@ -188,8 +192,13 @@ def as_picture(name: str, value: Any) -> np.ndarray:
             raise UserError(error.message, argument=name) from error
     if isinstance(value, Image.Image):
         return to_rgb(value)
+    if isinstance(value, torch.Tensor):
+        return from_tensor(name, value)
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a file, a PIL image or RGB uint8 (H, W, 3), got a {type(value).__name__}")
+        raise TypeError(
+            f"{name} must be a file, a PIL image, a tensor (3, H, W) or RGB uint8 (H, W, 3), got a "
+            f"{type(value).__name__}"
+        )
     if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or min(value.shape[:2]) < 1:
         raise UserError(f"must be RGB uint8 of shape (H, W, 3), got {value.dtype} {value.shape}", argument=name)
     return value

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 
 from kds_ref import SamplerState, select_particle, steering_strength
+from real.errors import UserError
 from real.parallel.ranks import Ranks
 
 __all__ = ["EarlyChoice", "in_window"]
@@ -65,7 +66,7 @@ class EarlyChoice:
         """A denoiser that runs `denoise` on the chosen particle alone after the window.
 
         Raises:
-            ValueError: From the denoiser, if no evaluation lies inside the window.
+            UserError: From the denoiser, if no evaluation lies inside the window.
         """
 
         def denoise_the_chosen(x_t: torch.Tensor, t: int) -> torch.Tensor:
@@ -73,10 +74,8 @@ class EarlyChoice:
                 self.rows += len(x_t) * (1 if self._ranks is None else self._ranks.size)
                 return denoise(x_t, t)
             if self._x0 is None:
-                raise ValueError(
-                    f"cutoff must be low enough for one evaluation to be steered before an early choice, got "
-                    f"{self._cutoff:g}"
-                )
+                why = f"no evaluation lies at or above the `cutoff` of {self._cutoff:g}; lower it"
+                raise UserError(why, argument="early_choice")
             if self.chosen is None:
                 self.chosen = self._nearest(self._x0)
 

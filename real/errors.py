@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+__all__ = ["UserError", "out_of_memory"]
+
+MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad allocation", "bad_alloc", "a memory object")
 
 
 class UserError(ValueError):
@@ -28,3 +30,10 @@ class UserError(ValueError):
         """The message with a name in front: "steps must be ..., got ...", "steps is ...", or "mask: ..."."""
         between = " " if self.message.startswith(("must ", "is ")) else ": "
         return f"{what}{between}{self.message}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice; torch's, of every device, are known by name and text."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in MEMORY)

@@ -24,7 +24,7 @@ from real.restorers.latent import LDM_SR
 from real.restorers.upscaling import X4_UPSCALER
 from real.settings import Settings
 
-__all__ = ["FAMILIES", "NAMES", "TASKS", "default_settings", "open_model"]
+__all__ = ["FAMILIES", "NAMES", "default_settings", "open_model"]
 
 FAMILIES = {family.name: family for family in (LDM_SR, X4_UPSCALER, SD_INPAINT, LDM_INPAINT, DIFFBIR, SEESR)}
 NAMES = {"ldm-sr": "CompVis/ldm-super-resolution-4x-openimages"}  # names of ids
@@ -58,8 +58,8 @@ def open_model(
         revision: Commit, tag or branch of an id. What was loaded is in the `commit` of the result.
         pickled_weights: Also accept weights in pickle files. A pickle can run code that its author put into it while it
             is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only pickles.
-        max_batch: Most rows that go through the denoiser at once; less memory, the same result. A particle is one row,
-            with guidance two, except for LDM-SR. None: all, 16 for LDM-SR's shape.
+        max_batch: Most rows that go through the denoiser at once; less memory, the same result up to rounding. A
+            particle is one row, with guidance two, except for LDM-SR. None: all, 16 for LDM-SR's shape.
         vae_tiling: Encode and decode in tiles, in smaller ones where large photos are in tiles anyway (DiffBIR, SeeSR);
             not for LDM's shape.
         cpu_offload: Keep each network on the device only while it works (pipelines; needs accelerate).
@@ -76,6 +76,10 @@ def open_model(
     """
     if task not in TASKS:
         raise UserError(f"must be one of {', '.join(TASKS)}, got {task!r}", argument="task")
+    if model is not None and not str(model).strip():
+        raise UserError(f"must be a folder, an id or a name, got {model!r}; None is the bundled one", argument="model")
+    if model is None and revision is not None:
+        raise UserError("only ids on the hub have one, and no `model` is given; leave it out", argument="revision")
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise UserError(f"must be a whole number of at least 1, got {max_batch!r}", argument="max_batch")
     name = None if model is None else str(model)

@@ -59,10 +59,10 @@ class Particles:
 
 def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
     """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
-    noise = torch.empty(num_particles, channels, height, width)
+    noise = torch.empty(num_particles, channels, height, width, dtype=torch.float32, device="cpu")
     for i in range(num_particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
-        noise[i].normal_(generator=torch.Generator().manual_seed(state % 2**63))
+        noise[i].normal_(generator=torch.Generator("cpu").manual_seed(state % 2**63))
     return noise
 
 
@@ -96,6 +96,7 @@ def sample(
             processes do not divide N, or differ in the settings, the model or the condition's shape.
         RankError: A process ended or did not answer.
     """
+    settings = settings.for_schedule(model.schedule.alphas_cumprod)
     noise = _noise(condition, settings, indices=indices, steered=steered, ranks=ranks)
     if ranks is not None:
         condition = _shared_condition(ranks, model, condition, settings, steered)
@@ -105,14 +106,15 @@ def sample(
     chooses_early = steered and settings.early_choice
     steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
     denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
-    trace: list[dict[str, float]] = []
+    times: list[int] = []
+    means: list[torch.Tensor] = []  # read at the end, so that no step waits for a GPU
 
     def watch(state: SamplerState) -> None:
         if steered:
             early.watch(state)
         if state.info is not None:
-            means = (float(state.info.effective_particles.mean()), float(state.info.shift_norm.mean()))
-            trace.append({"t": state.t, "effective_particles": round(means[0], 4), "shift_norm": round(means[1], 5)})
+            times.append(state.t)
+            means.append(torch.stack([state.info.effective_particles.mean(), state.info.shift_norm.mean()]))
         if progress is not None:
             progress(state)
 
@@ -126,6 +128,10 @@ def sample(
         prediction_type=model.prediction_type,
         callback=watch,
     )
+    trace = [
+        {"t": t, "effective_particles": round(effective, 4), "shift_norm": round(norm, 5)}
+        for t, (effective, norm) in zip(times, torch.stack(means).tolist() if means else [], strict=True)
+    ]
 
     # KDS Eq. 9 (v1), of the final latents unless it was applied at the cut-off.
     latents = result.x0 if ranks is None else ranks.gather("latents", result.x0, 0)
@@ -189,7 +195,8 @@ def _denoiser(
     def unet(x: torch.Tensor, t: int) -> torch.Tensor:
         def one_tile(tile: torch.Tensor) -> torch.Tensor:
             parts = tile.to(model.dtype).split(max_batch)
-            return torch.cat([model.unet(part, t).sample for part in parts]).to(tile.dtype)
+            time = torch.full((), t, device=tile.device)  # the network would send the number there, and wait for it
+            return torch.cat([model.unet(part, time).sample for part in parts]).to(tile.dtype)
 
         return map_tiles(one_tile, x, tile=TILE, overlap=OVERLAP, multiple=model.divisor)
 

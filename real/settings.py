@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn
+import math
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -26,6 +28,9 @@ class Settings:
             that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
         cutoff: t/T at which steering stops; 0 steers to the end.
+        cutoff_nsr: Noise-to-signal ratio sqrt((1 - alpha_bar) / alpha_bar) at which steering stops, in place of
+            `cutoff`; 1.13 is the paper's for LDM-SR. What a t/T means depends on schedule and latents, this does not:
+            docs/explanation/latent-scale.md.
         patch_size: Side of the patches in latent pixels.
         steps: Sampling steps (dpmpp-2s: model evaluations).
         sampler: "ddim" or "dpmpp-2s".
@@ -34,7 +39,7 @@ class Settings:
             None: that of the model's scheduler. Models in LDM's shape only.
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
-        kernel: Of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
+        kernel: Kernel of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
         early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
             particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
     """
@@ -43,6 +48,7 @@ class Settings:
     bandwidth: float | str | None = None
     strength: float = 0.3
     cutoff: float = 0.3
+    cutoff_nsr: float | None = None
     patch_size: int = 1
     steps: int = 50
     sampler: str = "ddim"
@@ -57,24 +63,50 @@ class Settings:
 
         Raises:
             UserError: An option has a value that it does not take.
-            TypeError: `early_choice` is not a bool.
+            TypeError: An option is of another type.
         """
-        for name, least, most in (("particles", 1, 1000), ("steps", 1, 1000), ("patch_size", 1, 10**6)):
-            if not least <= getattr(self, name) <= most:
-                _refuse(name, f"a whole number from {least} to {most}", getattr(self, name))
+        for name, least, most in (
+            ("particles", 1, 1000),
+            ("steps", 1, 1000),
+            ("patch_size", 1, 10**6),
+            ("seed", 0, 2**63 - 1),
+        ):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least, most))
+        for name in ("strength", "cutoff", "guidance"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if self.bandwidth is not None and not isinstance(self.bandwidth, str):
+            object.__setattr__(self, "bandwidth", _number("bandwidth", self.bandwidth))
         if self.sampler not in SAMPLERS:
             _refuse("sampler", f"one of {', '.join(SAMPLERS)}", repr(self.sampler))
         if self.spacing not in (None, *SPACINGS):
             _refuse("spacing", f"one of {', '.join(SPACINGS)} or None", repr(self.spacing))
-        if not np.isfinite(self.guidance):
+        if self.spacing is not None and self.sampler != "ddim":
+            _refuse("spacing", f"None with {self.sampler}", f"{self.spacing!r}; it belongs to ddim")
+        if not math.isfinite(self.guidance):
             _refuse("guidance", "a finite number (1: no guidance)", self.guidance)
-        if not 0 <= self.seed < 2**63:
-            _refuse("seed", "a whole number from 0 to 2^63 - 1", self.seed)
+        if self.cutoff_nsr is not None and not 0.0 < self.cutoff_nsr < math.inf:
+            _refuse("cutoff_nsr", "a positive finite number", self.cutoff_nsr)
         if not isinstance(self.early_choice, bool):
             raise TypeError(f"early_choice must be True or False, got {self.early_choice!r}")
 
         # What is left the core checks, by its own names, which are those of the settings.
         self.steering(num_train_timesteps=1000, bandwidth=0.3)
+
+    def for_schedule(self, alphas_cumprod: np.ndarray) -> Settings:
+        """The same settings with a `cutoff` where they have a `cutoff_nsr`: alphas_cumprod (T,) says where it lies.
+
+        Raises:
+            UserError: No timestep is so noisy.
+        """
+        if self.cutoff_nsr is None:
+            return self
+        alpha_bar = np.asarray(alphas_cumprod, dtype=np.float64)
+        noise_to_signal = np.sqrt((1.0 - alpha_bar) / alpha_bar.clip(min=1e-300))
+        # Levels of a schedule may come in float32; neighbouring timesteps differ by far more than that.
+        steered = np.flatnonzero(noise_to_signal >= self.cutoff_nsr * (1.0 - 1e-6))
+        if not len(steered):
+            _refuse("cutoff_nsr", f"at most the model's largest, {noise_to_signal.max():.4g}", self.cutoff_nsr)
+        return replace(self, cutoff=float(steered[0] / len(alpha_bar)), cutoff_nsr=None)
 
     def steering(self, *, num_train_timesteps: int, bandwidth: float) -> KernelDensitySteering:
         """The steering callable, with `bandwidth` where the settings have none; it checks its options by name."""
@@ -86,6 +118,23 @@ class Settings:
             patch_size=self.patch_size,
             kernel=self.kernel,
         )
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number, NumPy's among them, as an int, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    whole = int(value)
+    if not least <= whole <= most:
+        _refuse(name, f"a whole number from {least} to {most}", value)
+    return whole
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, NumPy's among them, as one of Python's, which JSON has."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _refuse(name: str, accepted: str, value: object) -> NoReturn:

@@ -137,6 +137,8 @@ def _report_errors(arguments: argparse.Namespace) -> None:
         arguments.run(arguments)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
+    except BrokenPipeError:  # an OSError, and no fault of --output
+        raise
     except MemoryError as error:
         raise UserError("not enough memory; use fewer --seeds or --particles") from error
     except OSError as error:

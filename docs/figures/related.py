@@ -38,6 +38,17 @@ def sample(steering: Steering | None = None) -> np.ndarray:
     ).x0
 
 
+def high_density() -> np.ndarray:
+    """High-density sampling from the same noise: every particle alone, its score doubled below t/T = 0.3."""
+    mixture, schedule = three_modes(), kds_ref.cosine_schedule()
+    return kds_ref.ddim(
+        kds_ref.high_density_sampling(lambda x_t, t: mixture.eps(x_t, alpha_bar=schedule.alpha_bar(t)), cutoff=0.3),
+        initial_noise(Settings(n_seeds=ENSEMBLES, n_particles=N), 2),
+        schedule=schedule,
+        timesteps=kds_ref.time_grid(50, spacing="trailing"),
+    ).x0
+
+
 def steering(**options: Any) -> kds_ref.KernelDensitySteering:
     """KDS with the whole point as one patch."""
     return kds_ref.KernelDensitySteering(patch_size=None, sample_ndim=1, **options)
@@ -70,6 +81,7 @@ def answers() -> dict[str, np.ndarray]:
         "KDS to the end, and choice": choose(full),
         "pull to the plain mean, to the end": sample(steering(cutoff=0.0, kernel="l2")),
         "repulsion, to the end: one particle": sample(repulsion),
+        "high-density sampling: one sample, no ensemble": high_density(),
     }
 
 

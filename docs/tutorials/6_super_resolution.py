@@ -19,7 +19,7 @@ from real.degradations.simple import Degradation
 from real.images.photos import sample_photo
 from real.images.seeds import photo_seed
 from real.models.codec import decode, encode, padded_condition
-from real.restorers.super_resolution import bicubic
+from real.restorers.compare import bicubic
 from real.sampling import initial_noise
 
 N, T = 10, 1000

@@ -6,11 +6,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from real.cli.options import whole
-from real.cli.run import run_command
+from real.cli.options import folder, given, whole
+from real.cli.run import run_command, say
 from real.errors import UserError
 
 __all__ = ["main"]
@@ -38,7 +37,8 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
 
     from real.bench.cost import measure_cost, random_model
     from real.bench.paper import paper_rows
-    from real.cli.common import StepBar, make_output, memory_errors, write_json
+    from real.cli.common import StepBar, make_output
+    from real.images.files import write_json
     from real.models.devices import pick_device
     from real.records.provenance import describe
     from real.settings import Settings
@@ -48,19 +48,18 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.channels % 32:
         raise UserError(f"must be a multiple of 32, got {options.channels}", argument="channels")
     folder, device = make_output(options.output), pick_device(options.device)
-    with memory_errors():
-        model = random_model(
-            options.model,
-            device=device,
-            dtype=options.dtype,
-            channels=options.channels,
-            side=options.side,
-            max_batch=options.max_batch,
-        )
-        guidance = model.recipe.guidance if options.guidance is None else options.guidance
-        settings = Settings(steps=options.steps, guidance=guidance)
-        with StepBar(2 * options.steps * len(options.particles)) as bar:
-            rows = measure_cost(model, settings, options.particles, progress=bar)
+    model = random_model(
+        options.model,
+        device=device,
+        dtype=options.dtype,
+        channels=options.channels,
+        side=options.side,
+        max_batch=options.max_batch,
+    )
+    guidance = model.recipe.guidance if options.guidance is None else options.guidance
+    settings = Settings(steps=options.steps, guidance=guidance)
+    with StepBar(2 * options.steps * len(options.particles)) as bar:
+        rows = measure_cost(model, settings, options.particles, progress=bar)
     record: dict[str, Any] = describe(settings, model, f"python -m real.backbones {shlex.join(arguments)}")
     record["weights"] = "random"
     record["parameters"] = {n: sum(p.numel() for p in getattr(model, n).parameters()) for n in ("unet", "controlnet")}
@@ -71,8 +70,8 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     write_json(folder / "cost.json", record)
     for row in rows:
         peak = "" if row["peak_gb"] is None else f"  {row['peak_gb']:.2f} GB"
-        print(f"N = {row['particles']:3}  {row['kind']:5}  {row['total_seconds']:8.2f} s{peak}")
-    print(f"{folder / 'cost.json'} written")
+        say(f"N = {row['particles']:3}  {row['kind']:5}  {row['total_seconds']:8.2f} s{peak}")
+    say(f"{folder / 'cost.json'} written")
     return 0
 
 
@@ -80,14 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="real.backbones", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--model", choices=("diffbir", "seesr"), default="diffbir", help="default diffbir, as Table 4")
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--particles", type=whole, nargs="+", default=[1, 5, 10], metavar="N", help="default 1 5 10")
     parser.add_argument("--steps", type=whole, default=50, metavar="S", help="default 50")
     parser.add_argument("--guidance", type=float, metavar="W", help="1: none (default: the authors', 4 and 5.5)")
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32"), default="float16", help="default float16"
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
+    parser.add_argument("--device", type=given, default="auto", help="cpu, cuda, mps or auto (default)")
     parser.add_argument("--side", type=whole, default=512, metavar="PX", help="of the result (512: latents of 64 x 64)")
     parser.add_argument("--channels", type=whole, default=320, metavar="C", help="of the first level (320: full size)")
     parser.add_argument("--max-batch", type=whole, metavar="M", help="most rows through the networks at once")

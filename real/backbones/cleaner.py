@@ -45,6 +45,8 @@ def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = Fal
         name = getattr(error, "name", None) or "spandrel"
         what = "cannot be imported" if name == "spandrel" else f"needs {name}, which cannot be imported"
         raise UserError(f'spandrel {what}; pip install "kds-ref[cleaner]", {WITHOUT}', argument="cleaner") from error
+
+    # Weights are read here, without running code; spandrel is given tensors.
     state = spandrel.canonicalize_state_dict(read_weights(path, pickled_weights=pickled_weights))
     try:
         network = spandrel.ModelLoader(device).load_from_state_dict(state)
@@ -53,6 +55,7 @@ def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = Fal
         raise UserError(
             f"spandrel cannot make a network of {str(path)!r} ({why}); {WITHOUT}", argument="cleaner"
         ) from error
+
     channels = getattr(network, "input_channels", None), getattr(network, "output_channels", None)
     if channels != (3, 3) or not isinstance(network, spandrel.ImageModelDescriptor):
         raise UserError(f"{str(path)!r} is no network from RGB to RGB; {WITHOUT}", argument="cleaner")

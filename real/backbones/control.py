@@ -40,6 +40,8 @@ def evaluate(
         Noise or velocity, as the model was trained, (B, 4, h, w).
     """
     extra = None if image_tokens is None else {IMAGE_TOKENS: image_tokens}
+    if not isinstance(t, torch.Tensor):
+        t = torch.full((), t, device=x_t.device)  # both networks would send the number to the device, and wait for it
     down, middle = controlnet(
         x_t,
         t,
@@ -49,6 +51,7 @@ def evaluate(
         cross_attention_kwargs=extra,
         return_dict=False,
     )
+
     prediction: torch.Tensor = unet(
         x_t,
         t,

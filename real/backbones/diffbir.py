@@ -1,6 +1,6 @@
 """DiffBIR's networks (Lin et al. 2023) in diffusers' classes: Stable Diffusion 2.1's UNet and a control net.
 
-The control net sees the latent and, beside it, the latent of the cleaned photo. Its first convolution of eight channels
+The control net sees the latent, joined to the latent of the cleaned photo. Its first convolution of eight channels
 is split in two, so that diffusers' `ControlNetModel` takes the second four as its condition.
 """
 

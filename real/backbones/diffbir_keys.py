@@ -14,7 +14,7 @@ import torch
 
 from real.errors import UserError
 
-__all__ = ["UNET_PREFIX", "controlnet_weights", "unet_weights"]
+__all__ = ["controlnet_weights", "unet_weights"]
 
 UNET_PREFIX = "model.diffusion_model."  # in a checkpoint of Stable Diffusion
 CONDITION = "controlnet_cond_embedding.weight"

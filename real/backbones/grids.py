@@ -55,6 +55,7 @@ def ddim_options(version: str = "v2") -> dict[str, Any]:
     """
     if version not in ("v1", "v2", "v2.1"):
         raise ValueError(f"version must be one of v1, v2, v2.1, got {version!r}")
+
     velocity = version == "v2.1"
     return {
         "num_train_timesteps": 1000,
@@ -84,4 +85,4 @@ class DiffBIRDDIMScheduler(DDIMScheduler):
         """
         super().set_timesteps(num_inference_steps, device=device)
         grid = diffbir_timesteps(num_inference_steps, num_train_timesteps=self.config.num_train_timesteps)
-        self.timesteps = torch.tensor(grid, device=device)
+        self.timesteps = torch.tensor(grid, dtype=torch.int64, device="cpu" if device is None else device)

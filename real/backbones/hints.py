@@ -60,7 +60,7 @@ class HintPlaces:
         """The hints of a photo.
 
         Args:
-            names: Of the photo, without ending, in the order in which folders are searched.
+            names: Names of the photo, without ending, in the order in which folders are searched.
 
         Raises:
             UserError: A file is missing or is not what it should be.
@@ -74,6 +74,19 @@ class HintPlaces:
         if self.image_tokens is not None:
             tokens = read_image_tokens(_pick(self.image_tokens, names, (".safetensors",), "image_tokens"))
         return Hints(cleaned=cleaned, tags=tags, image_tokens=tokens)
+
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """The files that `read` reads for a photo.
+
+        Raises:
+            UserError: One is missing.
+        """
+        places = (
+            (self.cleaned, tuple(sorted(SUFFIXES)), "cleaned"),
+            (self.tags if self.tags and _is_folder(self.tags) else None, (".txt",), "tags"),
+            (self.image_tokens, (".safetensors",), "image_tokens"),
+        )
+        return [_pick(place, names, suffixes, argument) for place, suffixes, argument in places if place is not None]
 
     def describe(self) -> dict[str, str]:
         """Those that there are, as JSON has it."""
@@ -94,7 +107,7 @@ def read_image_tokens(path: Path) -> torch.Tensor:
         raise _refusal(error.message) from error
 
     shapes = [tuple(value.shape) for value in content.values()]
-    value = next(iter(content.values())) if len(content) == 1 else torch.empty(0)
+    value = next(iter(content.values())) if len(content) == 1 else torch.empty(0, dtype=torch.float32, device="cpu")
     value = value[None] if value.ndim == 2 else value
     if value.ndim != 3 or value.shape[0] != 1 or value.shape[1] < 1 or value.shape[2] != TOKEN_WIDTH:
         raise _refusal(f"{str(path)!r} has tensors of shapes {shapes}; give one of (1, K, {TOKEN_WIDTH})")
@@ -120,10 +133,13 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: s
     path = Path(place)
     if path.is_dir():
         found = [path / f"{name}{suffix}" for name in names for suffix in suffixes]
-        file = next((file for file in found if file.is_file()), None)
-        if file is None:
+        there = [file for file in found if file.is_file()]
+        if not there:
             raise UserError(f"{place!r} has no {found[0].stem}{'|'.join(suffixes)}", argument=argument)
-        return file
+        if twice := [file for file in there[1:] if file.stem == there[0].stem]:
+            names_of_both = f"{there[0].name} and {twice[0].name}"
+            raise UserError(f"{names_of_both} in {place!r} have one name; leave one", argument=argument)
+        return there[0]
     if not path.is_file():
         raise UserError(f"there is no file or folder {place!r}", argument=argument)
     return path
@@ -170,6 +186,7 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
                     argument=name,
                 )
         foreign = ("cleaned",)
+
     for name in foreign:
         if getattr(hints, name) is not None:
             raise UserError(f"{family} takes none; leave it out", argument=name)

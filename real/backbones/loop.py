@@ -37,9 +37,10 @@ def sample(
     extra: dict[str, Any] = {}
     if generators is not None and "generator" in inspect.signature(scheduler.step).parameters:
         extra["generator"] = list(generators) if isinstance(generators, Sequence) else generators
-    for t in scheduler.timesteps:
-        output = denoise(scheduler.scale_model_input(latents, t), int(t))
+    numbers = [int(t) for t in scheduler.timesteps.tolist()]  # read once: they may lie on a GPU
+    for t, number in zip(scheduler.timesteps, numbers, strict=True):
+        output = denoise(scheduler.scale_model_input(latents, t), number)
         latents = scheduler.step(output, t, latents, **extra).prev_sample
         if progress is not None:
-            progress(int(t), latents)
+            progress(number, latents)
     return latents

@@ -17,6 +17,7 @@ from real.backbones.recipes import Recipe
 from real.backbones.sources import find_file, find_folder, find_seesr, place_of
 from real.errors import UserError
 from real.models.base import LoadOptions, Model
+from real.models.devices import usual_defaults
 from real.models.hub import Source, read_config
 from real.models.latent import DTYPES, PICKLES, explain, kds_bandwidth, weights_options
 from real.models.pipeline import check_packages, quiet
@@ -76,13 +77,14 @@ class BackboneModel(Model):
     @torch.no_grad()
     def encode_text(self, text: str) -> torch.Tensor:
         """Tokens of a text (1, L, W); what is longer than the text encoder reads is cut off."""
-        ids = self.tokenizer(
-            [text],
-            padding="max_length",
-            max_length=self.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+        with usual_defaults():
+            ids = self.tokenizer(
+                [text],
+                padding="max_length",
+                max_length=self.tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            ).input_ids
         tokens: torch.Tensor = self.text_encoder(ids.to(self.device))[0]
         return tokens
 
@@ -98,7 +100,7 @@ def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
     """Load what a recipe names; every part is found before the first one is loaded.
 
     Args:
-        recipe: From `real.backbones.recipes.RECIPES`, with other places or settings if need be.
+        recipe: Places and settings, from `real.backbones.recipes.RECIPES`, with other places or settings if need be.
         options: How to load and run it. The precision is that of UNet, control net and text encoder; sampler, steering,
             autoencoder and cleaner compute in float32. With guidance a particle is two rows of `max_batch`.
 

@@ -11,7 +11,17 @@ from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle
 
 from real.images.tiles import map_tiles
 
-__all__ = ["FACTOR", "as_tensor", "decode", "encode", "enlarge", "pad_to", "resize", "work_size"]
+__all__ = [
+    "FACTOR",
+    "as_tensor",
+    "decode",
+    "encode",
+    "enlarge",
+    "enlarge_in_steps",
+    "pad_to",
+    "resize",
+    "work_size",
+]
 
 FACTOR = 8  # pixels a latent pixel
 TILE, TILE_TO_SAVE, OVERLAP = 128, 64, 16  # latent pixels
@@ -33,6 +43,25 @@ def as_tensor(photo: np.ndarray) -> torch.Tensor:
 def enlarge(low: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     """RGB uint8 (h, w, 3), bicubic to a height and width, (1, 3, H, W) in [0, 1], rounded to 8 bit."""
     return as_tensor(np.asarray(Image.fromarray(low).resize(size[::-1], Image.Resampling.BICUBIC)))
+
+
+def enlarge_in_steps(low: np.ndarray, *, least: int) -> torch.Tensor:
+    """RGB uint8 (h, w, 3) at the size that SeeSR's authors restore it at, by their steps: (1, 3, H, W) in [0, 1].
+
+    Each step is bicubic and rounded to 8 bit: a photo whose shorter side is under a quarter of `least` is enlarged to
+    that; then four times; then to multiples of eight.
+    """
+    image = Image.fromarray(low)
+    smallest = least // 4
+    if min(image.size) < smallest:
+        scale = smallest / min(image.size)
+        image = _bicubic(image, int(scale * image.width), int(scale * image.height))
+    image = _bicubic(image, 4 * image.width, 4 * image.height)
+    return as_tensor(np.asarray(_bicubic(image, image.width // 8 * 8, image.height // 8 * 8)))
+
+
+def _bicubic(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def resize(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from real.backbones.starts import STARTS
 from real.errors import UserError
 
-__all__ = ["COLOURS", "GRIDS", "LAST_ALPHAS", "RECIPES", "Recipe"]
+__all__ = ["COLOURS", "GRIDS", "RECIPES", "Recipe"]
 
 GRIDS = ("official", "diffusers")
 LAST_ALPHAS = ("first", "one")
@@ -34,11 +34,11 @@ class Recipe:
             in the base; None: the one in the base.
         cleaner: DiffBIR: file of the network of the first stage, as `weights`; "bicubic": enlarge the photo instead,
             which is not what the authors do; None: the cleaned photo is given.
-        prompt: Of what is wanted; SeeSR puts the photo's tags before it.
+        prompt: What is wanted; SeeSR puts the photo's tags before it.
         negative_prompt: What to move away from.
         guidance: Weight of classifier-free guidance, at least 1.
         start: "condition" or "noise", see `real.backbones.starts`.
-        time_grid: Of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
+        time_grid: Grid of DDIM: "official" (the authors' code) or "diffusers"; see `real.backbones.grids`. SeeSR's code
             takes diffusers' grid, so there both are one.
         last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one",
             no noise, as the KDS paper's algorithms do.

@@ -19,7 +19,17 @@ from real.backbones.grids import DiffBIRDDIMScheduler
 from real.backbones.hints import Hints, check_hints
 from real.backbones.loop import sample
 from real.backbones.model import BackboneModel
-from real.backbones.pictures import FACTOR, as_tensor, decode, encode, enlarge, pad_to, resize, work_size
+from real.backbones.pictures import (
+    FACTOR,
+    as_tensor,
+    decode,
+    encode,
+    enlarge,
+    enlarge_in_steps,
+    pad_to,
+    resize,
+    work_size,
+)
 from real.backbones.recipes import RECIPES
 from real.backbones.starts import start_latents
 from real.errors import UserError
@@ -32,9 +42,9 @@ from real.restorers.steered import particles_of, sampler_state, steered_schedule
 from real.sampling import Particles, initial_noise
 from real.settings import Settings
 
-__all__ = ["DIFFBIR", "SEESR", "BackboneRestorer", "scheduler_for"]
+__all__ = ["DIFFBIR", "SEESR", "BackboneRestorer"]
 
-MULTIPLE = 64  # pixels that DiffBIR's authors pad to
+MULTIPLE = 64  # pixels that DiffBIR's authors pad to where nothing is tiled
 
 
 class BackboneRestorer(Restorer):
@@ -42,7 +52,7 @@ class BackboneRestorer(Restorer):
 
     Args:
         low: RGB uint8 (h, w, 3).
-        model: From `real.backbones.model.load_backbone`.
+        model: Model from `real.backbones.model.load_backbone`.
         hints: What is known of the photo; DiffBIR with a cleaner needs none.
         prompt: What is wanted; None: the recipe's. SeeSR's tags come before it.
         negative_prompt: What to move away from; None: the recipe's. Needs a guidance above 1.
@@ -68,15 +78,15 @@ class BackboneRestorer(Restorer):
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
 
         # What the result's colours follow is also what the networks are told, in latents (DiffBIR) or in pixels.
-        size = work_size(self.height, self.width, least=recipe.process_size)
         tiling = model.vae_tiling
         if recipe.family == "diffbir":
+            size = work_size(self.height, self.width, least=recipe.process_size)
             self.colour_reference = self._cleaned(low, size, hints).to(model.device)
-            self.latent = encode(model.vae, pad_to(self.colour_reference, MULTIPLE), tiling=tiling)
-            self.condition = self.latent
-        else:  # SeeSR's authors cut sides to multiples of eight by resizing
-            size = (size[0] // FACTOR * FACTOR, size[1] // FACTOR * FACTOR)
-            self.colour_reference = self.condition = enlarge(low, size).to(model.device)
+            padded = pad_to(self.colour_reference, _multiple(*size, tile=recipe.tile))
+            self.latent = self.condition = encode(model.vae, padded, tiling=tiling)
+        else:
+            self.colour_reference = enlarge_in_steps(low, least=recipe.process_size).to(model.device)
+            self.condition = self.colour_reference
             self.latent = encode(model.vae, self.colour_reference, tiling=tiling)
 
         # The recipe has a negative prompt of its own; only one that was asked for needs guidance.
@@ -111,7 +121,7 @@ class BackboneRestorer(Restorer):
         check_text(settings, self.given_negative_prompt)
         model, recipe = self.model, self.model.recipe
         num_particles = 1 if first else settings.particles
-        scheduler = scheduler_for(model, settings, num_particles, steered=steered)
+        scheduler = _scheduler(model, settings, num_particles, steered=steered)
 
         rows, columns = self.latent.shape[-2:]
         seed = photo_seed(settings.seed, self.shown)
@@ -138,7 +148,7 @@ class BackboneRestorer(Restorer):
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         """See `Restorer.describe`: the texts that the networks are given, the timesteps, where the last step ends."""
-        scheduler = scheduler_for(self.model, settings, settings.particles)
+        scheduler = _scheduler(self.model, settings, settings.particles)
         ends = float(scheduler.final_alpha_cumprod) if hasattr(scheduler, "final_alpha_cumprod") else 1.0
         return {
             "prompt": self.prompt,
@@ -190,7 +200,7 @@ class BackboneRestorer(Restorer):
         return pixels
 
 
-def scheduler_for(model: BackboneModel, settings: Settings, num_particles: int, *, steered: bool = True) -> Any:
+def _scheduler(model: BackboneModel, settings: Settings, num_particles: int, *, steered: bool = True) -> Any:
     """The steered scheduler of a run: the model's noise schedule, the recipe's time grid and last level, timesteps set.
 
     Raises:
@@ -207,6 +217,11 @@ def scheduler_for(model: BackboneModel, settings: Settings, num_particles: int, 
     )
     scheduler.set_timesteps(settings.steps, device=model.device)
     return scheduler
+
+
+def _multiple(height: int, width: int, *, tile: int | None) -> int:
+    """Pixels whose multiples DiffBIR's authors pad to: fewer where the networks go over tiles."""
+    return MULTIPLE if tile is None or -(-min(height, width) // FACTOR) < tile else FACTOR
 
 
 def _with_tags(prompt: str, tags: str | None) -> str:

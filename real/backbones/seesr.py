@@ -63,6 +63,7 @@ class TextThenImage(torch.nn.Module):
                 f"{IMAGE_TOKENS} must be (B, K, {self.image.config.cross_attention_dim}) for SeeSR, got None; pass "
                 f'cross_attention_kwargs={{"{IMAGE_TOKENS}": ...}}'
             )
+
         after_text = self.text(
             hidden_states,
             encoder_hidden_states=encoder_hidden_states,
@@ -132,9 +133,12 @@ def load_network(
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"cannot read config.json in {str(place)!r} ({error})", argument="weights") from error
+
+    # Stock networks of diffusers have configurations too, and would load with the image transformers random.
     if not isinstance(config, dict) or not config.get("use_image_cross_attention"):
         why = f"config.json in {str(place)!r} does not say use_image_cross_attention; it is not SeeSR's {kind}"
         raise UserError(why, argument="weights")
+
     file = next((place / name for name in FILES if (place / name).is_file()), place / FILES[0])
     state = network_weights(read_weights(file, pickled_weights=pickled_weights))
     with torch.device("meta"):

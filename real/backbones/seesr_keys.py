@@ -1,4 +1,4 @@
-"""SeeSR's names for weights: diffusers' own, with the image transformers in lists beside the text transformers."""
+"""SeeSR's names for weights: diffusers' own, with the image transformers in lists of their own."""
 
 from __future__ import annotations
 

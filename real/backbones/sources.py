@@ -51,10 +51,12 @@ def find_file(name: str, *, argument: str, pickled_weights: bool = False) -> tup
             raise UserError(f"the file {name!r} {what}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
         refuse_pickle(Path(name), pickled_weights, argument=argument)
         return Path(name), name
+
     owner, repository, *rest = bare.split("/")
     if not rest or owner in (".", ".."):
         raise UserError(f"there is no file {name!r}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
     inside = "/".join(rest)
+    # Before anything is fetched: the name says it.
     refuse_pickle(Path(inside), pickled_weights, argument=argument)
     source = locate(f"{owner}/{repository}", revision=revision or None, file=inside, argument=argument)
     path = fetch_file(source, inside)

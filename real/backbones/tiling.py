@@ -11,26 +11,28 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["Window", "blend_windows", "gaussian_weights", "window_starts", "windows"]
+__all__ = ["Window", "blend_windows", "gaussian_weights", "windows"]
 
 VARIANCE = 0.01  # in squares of the side
 Window = tuple[slice, slice]
 
 
-def gaussian_weights(height: int, width: int) -> torch.Tensor:
-    """Weights of a tile, float64 (height, width), largest in its middle; any common factor is without effect.
+def gaussian_weights(
+    height: int, width: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Weights of a tile, (height, width), largest in its middle; any common factor is without effect.
 
     The middle is (width - 1) / 2 along a row, but height / 2 along a column: the official code's asymmetry is kept.
     """
 
     def profile(length: int, middle: float) -> torch.Tensor:
-        distance = (torch.arange(length, dtype=torch.float64) - middle) / length
+        distance = (torch.arange(length, dtype=dtype, device=device) - middle) / length
         return torch.exp(-(distance**2) / (2 * VARIANCE)) / math.sqrt(2 * math.pi * VARIANCE)
 
     return profile(height, height / 2)[:, None] * profile(width, (width - 1) / 2)[None, :]
 
 
-def window_starts(length: int, tile: int, stride: int) -> list[int]:
+def _window_starts(length: int, tile: int, stride: int) -> list[int]:
     """First pixels of tiles: multiples of the stride, and the last one shifted inside; [0] if the length fits."""
     last = max(0, length - tile)
     return [*range(0, last, stride), last]
@@ -53,8 +55,8 @@ def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
     rows, columns = min(tile, height), min(tile, width)
     return [
         (slice(top, top + rows), slice(left, left + columns))
-        for top in window_starts(height, tile, stride)
-        for left in window_starts(width, tile, stride)
+        for top in _window_starts(height, tile, stride)
+        for left in _window_starts(width, tile, stride)
     ]
 
 
@@ -80,9 +82,9 @@ def blend_windows(
         return function(x, (slice(0, height), slice(0, width)))
     side = min(tile, height, width)
     places = windows(height, width, tile=side, stride=max(1, stride - tile + side))
-    weight = gaussian_weights(side, side).to(x.device, torch.float32)
+    weight = gaussian_weights(side, side, dtype=torch.float32, device=x.device)  # not every device has float64
     total = torch.zeros_like(x, dtype=torch.float32)
-    weights = torch.zeros(height, width, device=x.device)
+    weights = torch.zeros(height, width, dtype=torch.float32, device=x.device)
     for place in places:
         total[(..., *place)] += function(x[(..., *place)], place).float() * weight
         weights[place] += weight

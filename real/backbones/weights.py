@@ -47,6 +47,7 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
         except (SafetensorError, OSError) as error:
             raise UserError(f"cannot read {str(file)!r} ({error})", argument="weights") from error
         return tensors
+
     if file.suffix not in PICKLE_SUFFIXES:
         kinds = f".safetensors nor one of {', '.join(PICKLE_SUFFIXES)}"
         raise UserError(f"{str(file)!r} is neither {kinds}; give such a file", argument="weights")
@@ -57,6 +58,7 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(f"cannot read {str(file)!r} ({why})", argument="weights") from error
+
     if isinstance(content, dict):
         content = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):

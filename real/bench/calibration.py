@@ -49,12 +49,18 @@ def exchangeability(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         rows: `distances` of every photo.
 
     Returns:
-        `ratio`, and its `standard_error` over photos by the jackknife (0 for one photo).
+        `ratio`, and its `standard_error` over photos by the jackknife (0 for one photo); NaN where all samples are the
+        truth.
     """
     between, to_truth = (np.array([row[name] for row in rows]) for name in ("between", "to_truth"))
-    ratio = between.sum() / to_truth.sum()
     n = len(rows)
-    left_out = (between.sum() - between) / (to_truth.sum() - to_truth) if n > 1 else np.array([ratio])
+    if not to_truth.any():  # samples that are the truth, such as those of flat photos
+        return {"ratio": float("nan"), "standard_error": float("nan")}
+    ratio = between.sum() / to_truth.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):  # where one photo alone is not exact: no error is known
+        left_out = (between.sum() - between) / (to_truth.sum() - to_truth) if n > 1 else np.array([ratio])
+        if not np.isfinite(left_out).all():
+            return {"ratio": float(ratio), "standard_error": float("nan")}
     error = np.sqrt((n - 1) / n * np.square(left_out - left_out.mean()).sum())
     return {"ratio": float(ratio), "standard_error": float(error)}
 

@@ -25,6 +25,7 @@ from real.backbones.recipes import RECIPES
 from real.backbones.restorer import BackboneRestorer
 from real.backbones.seesr import add_image_transformers
 from real.bench.measure import Meter
+from real.models.devices import usual_defaults
 from real.models.latent import DTYPES, PAPER_BANDWIDTH
 from real.plugin.batching import split_batches
 from real.restorers.base import Progress
@@ -74,7 +75,8 @@ def random_model(
         max_batch: Most rows that go through the networks at once; None: all.
     """
     own = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=own), torch.device(device):  # the caller's random numbers go on as they were
+    # The caller's random numbers go on as they were.
+    with torch.random.fork_rng(devices=own), usual_defaults(), torch.device(device):
         torch.manual_seed(0)
         unet, controlnet = full_size(family, channels=channels)
         vae = _autoencoder(max(32, 128 * channels // 320 // 32 * 32))
@@ -116,7 +118,14 @@ def measure_cost(
     """
     side = model.recipe.process_size // 4
     low = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    tokens = torch.randn(1, IMAGE_TOKENS, TOKEN_WIDTH, generator=torch.Generator().manual_seed(0))
+    tokens = torch.randn(
+        1,
+        IMAGE_TOKENS,
+        TOKEN_WIDTH,
+        generator=torch.Generator("cpu").manual_seed(0),
+        dtype=torch.float32,
+        device="cpu",
+    )
     known = Hints() if model.family == "diffbir" else Hints(tags="", image_tokens=tokens)
     restorer = BackboneRestorer(low, model, hints=known)
     restorer.draw(replace(settings, particles=1, steps=1), steered=False)  # the first call of a network takes longer
@@ -170,7 +179,7 @@ class _TokensOfNothing:
     def __call__(
         self, texts: Sequence[str], *, padding: str, max_length: int, truncation: bool, return_tensors: str
     ) -> SimpleNamespace:
-        return SimpleNamespace(input_ids=torch.zeros(len(texts), max_length, dtype=torch.long))
+        return SimpleNamespace(input_ids=torch.zeros(len(texts), max_length, dtype=torch.long, device="cpu"))
 
 
 _tokens_of_nothing = _TokensOfNothing()

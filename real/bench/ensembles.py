@@ -16,14 +16,17 @@ from kds_ref import select_particle
 from real.metrics.score import Score, make_score
 from real.restorers.base import Restorer
 
-__all__ = ["Ensemble", "make_bench_score", "sharpness"]
+__all__ = ["ScoredEnsemble", "make_bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
     """Blur effect of Crete et al. 2007, by scikit-image: 0 (sharp) to 1 (blurred); needs no truth, RGB uint8 (H, W, 3).
 
-    It says how much another blur would change the image. It is no judge of quality: noise counts as sharp.
+    It says how much another blur would change the image. It is no judge of quality: noise counts as sharp. A flat
+    image, which no blur changes, counts as blurred.
     """
+    if (image == image[0, 0]).all():
+        return 1.0  # scikit-image divides zero by zero
     return float(blur_effect(image, channel_axis=-1))
 
 
@@ -34,7 +37,7 @@ def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
 
 
 @dataclass
-class Ensemble:
+class ScoredEnsemble:
     """The particles of one run, with what can be made of them.
 
     Attributes:

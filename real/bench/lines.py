@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from real.bench.plan import Line, Run
+from real.bench.plan import Line, StudyRun
 from real.settings import Settings
 
 __all__ = ["NONE", "Lines", "name_of", "sampler_name"]
@@ -36,7 +36,7 @@ class Lines:
         at: float = 0.0,
     ) -> Line:
         """A line without steering; see `Line`."""
-        return Line(key, label, Run("plain", settings, self.degradation), outcome, paper, group, at)
+        return Line(key, label, StudyRun("plain", settings, self.degradation), outcome, paper, group, at)
 
     def kds(
         self,
@@ -50,11 +50,11 @@ class Lines:
         at: float = 0.0,
     ) -> Line:
         """A line with steering; see `Line`."""
-        return Line(key, label, Run("kds", settings, self.degradation), outcome, paper, group, at)
+        return Line(key, label, StudyRun("kds", settings, self.degradation), outcome, paper, group, at)
 
     def bicubic(self, settings: Settings) -> Line:
         """Bicubic interpolation, without a model."""
-        return Line("bicubic", "bicubic interpolation", Run("bicubic", settings, self.degradation), "one")
+        return Line("bicubic", "bicubic interpolation", StudyRun("bicubic", settings, self.degradation), "one")
 
 
 def sampler_name(sampler: str) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from kds_ref import SamplerState
-from real.bench.ensembles import Ensemble
+from real.bench.ensembles import ScoredEnsemble
 from real.bench.memory import PeakMemory
 from real.bench.outcomes import OUTCOMES
-from real.bench.plan import Draw, Run
+from real.bench.plan import PlannedDraw, StudyRun
 from real.early_choice import in_window
 from real.metrics.score import Score
 from real.restorers.base import Restorer
@@ -24,7 +24,7 @@ __all__ = ["Meter", "measure"]
 
 
 def measure(
-    draw: Draw,
+    draw: PlannedDraw,
     truth: np.ndarray,
     restorer: Restorer,
     score: Score,
@@ -70,13 +70,13 @@ def measure(
 
 
 def _draw(
-    run: Run,
+    run: StudyRun,
     truth: np.ndarray,
     restorer: Restorer,
     score: Score,
     progress: Callable[[SamplerState], object] | None,
-) -> Ensemble:
-    ensemble = Ensemble(torch.empty(0), truth, restorer, score)
+) -> ScoredEnsemble:
+    ensemble = ScoredEnsemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, restorer, score)
     cutoff, total = run.settings.cutoff, restorer.model.num_train_timesteps
 
     def watch(state: SamplerState) -> None:
@@ -112,7 +112,7 @@ class Meter:
         return time.perf_counter()
 
 
-def _decode_metered(ensemble: Ensemble, draw: Draw, meter: Meter) -> None:
+def _decode_metered(ensemble: ScoredEnsemble, draw: PlannedDraw, meter: Meter) -> None:
     """Decode and judge what the outcomes need, each piece from nothing, so that the pieces can be added."""
     n = draw.run.settings.particles
     parts = {part for outcomes in draw.wanted.values() for o in outcomes for part in OUTCOMES[o].cost}

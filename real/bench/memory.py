@@ -33,7 +33,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
         elif self.device.type == "cpu":
             try:
-                _CLEAR.write_text("5")  # sets the peak back to what is resident now
+                _CLEAR.write_text("5", encoding="ascii")  # sets the peak back to what is resident now
                 self._works = True
             except OSError:
                 self._works = False
@@ -51,5 +51,5 @@ class PeakMemory:
 
 
 def _largest_resident_set() -> float | None:
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines() if ":" in line)
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines() if ":" in line)
     return 1024 * int(lines["VmHWM"].split()[0]) / 1e9 if "VmHWM" in lines else None

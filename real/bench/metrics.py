@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["REPORTED", "Metric"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Metric:
     paper: str = ""
 
 
-METRICS = {
+REPORTED = {
     "psnr_rgb": Metric("PSNR RGB, dB", 2, "high", "psnr"),
     "ssim_rgb": Metric("SSIM RGB", 3, "high", "ssim"),
     "psnr_y": Metric("PSNR Y, dB", 2, "high"),

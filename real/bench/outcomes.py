@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from real.bench.ensembles import Ensemble
-from real.bench.plan import Run
+from real.bench.ensembles import ScoredEnsemble
+from real.bench.plan import StudyRun
 
 __all__ = ["OUTCOMES", "Outcome", "Result", "evaluations_of"]
 
@@ -26,24 +26,24 @@ class Outcome:
     """
 
     what: str
-    apply: Callable[[Ensemble, int], Result]
+    apply: Callable[[ScoredEnsemble, int], Result]
     cost: tuple[str, ...] = ("sample", "decode_one")
 
 
-def _particle(pick: Callable[[Ensemble, int], int]) -> Callable[[Ensemble, int], Result]:
-    def apply(ensemble: Ensemble, n: int) -> Result:
+def _particle(pick: Callable[[ScoredEnsemble, int], int]) -> Callable[[ScoredEnsemble, int], Result]:
+    def apply(ensemble: ScoredEnsemble, n: int) -> Result:
         index = pick(ensemble, n)
         return ensemble.scores([index])[0], ensemble.images([index])[0], index
 
     return apply
 
 
-def _random(ensemble: Ensemble, n: int) -> Result:
+def _random(ensemble: ScoredEnsemble, n: int) -> Result:
     scores = ensemble.scores(range(n))
     return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}, ensemble.images([0])[0], None
 
 
-def _average(ensemble: Ensemble, n: int) -> Result:
+def _average(ensemble: ScoredEnsemble, n: int) -> Result:
     image = ensemble.average(n)
     return ensemble.score(image, ensemble.truth), image, None
 
@@ -51,19 +51,21 @@ def _average(ensemble: Ensemble, n: int) -> Result:
 OUTCOMES = {
     "one": Outcome("the first particle", _particle(lambda ensemble, n: 0)),
     "random": Outcome("mean of the scores over the particles: what a random one gives on average", _random),
-    "worst": Outcome("the particle of lowest PSNR; needs the truth", _particle(Ensemble.worst)),
-    "choice": Outcome("the particle nearest to the ensemble mean (KDS Eq. 9, v1)", _particle(Ensemble.choice)),
-    "early": Outcome("the same, chosen at the cut-off; only that one is sampled on", _particle(Ensemble.early_choice)),
+    "worst": Outcome("the particle of lowest PSNR; needs the truth", _particle(ScoredEnsemble.worst)),
+    "choice": Outcome("the particle nearest to the ensemble mean (KDS Eq. 9, v1)", _particle(ScoredEnsemble.choice)),
+    "early": Outcome(
+        "the same, chosen at the cut-off; only that one is sampled on", _particle(ScoredEnsemble.early_choice)
+    ),
     "average": Outcome("pixel average of the particles", _average, ("sample", "decode_all")),
     "sharpest": Outcome(
         "best of N by the blur effect (Crete et al. 2007), which needs no truth",
-        _particle(Ensemble.sharpest),
+        _particle(ScoredEnsemble.sharpest),
         ("sample", "decode_all", "judge"),
     ),
 }
 
 
-def evaluations_of(run: Run, outcome: str, until_cutoff: int) -> int:
+def evaluations_of(run: StudyRun, outcome: str, until_cutoff: int) -> int:
     """Model evaluations that an outcome costs, each particle counted.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,24 @@ from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.photos import SUFFIXES, center_crop, load_photo
 from real.images.seeds import degradation_rng
+from real.records.journal import Rows
 
-__all__ = ["DEGRADATIONS", "HOLES", "LAYOUTS", "Photo", "find_pairs", "find_photos", "load"]
+__all__ = [
+    "DEGRADATIONS",
+    "HOLES",
+    "LAYOUTS",
+    "Photo",
+    "check_crop",
+    "check_known",
+    "describe_degradations",
+    "digest_of",
+    "find_pairs",
+    "find_photos",
+    "left_out_text",
+    "load",
+    "load_truth",
+    "used",
+]
 
 HOLES: dict[str, dict[str, Any]] = {  # what inpainting has in place of a degradation
     "center-box": {"fraction": 0.3, "by": "area"},
@@ -40,13 +56,11 @@ class Photo:
 
     Attributes:
         name: In the rows.
-        index: Position in the sorted list; with the seed it determines the degradation.
         truth: The file of the truth.
         low: The file of the low-resolution photo; None: it is made from the truth.
     """
 
     name: str
-    index: int
     truth: Path
     low: Path | None = None
 
@@ -56,11 +70,77 @@ class Photo:
         paths = [path for path in (self.low, self.truth) if path is not None]
         return list(dict.fromkeys([path.stem for path in paths] + [_stem(path) for path in paths]))
 
-    @property
-    def digest(self) -> str:
-        """Of the bytes of the files: rows of other bytes under the same name are noticed."""
-        parts = [self.truth.read_bytes(), b"" if self.low is None else self.low.read_bytes()]
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """Of the bytes of files, in their order.
+
+    Raises:
+        UserError: One cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise UserError(f"{path.name}: cannot read {str(path)!r} ({error.strerror})") from error
+    return digest.hexdigest()[:16]
+
+
+def check_crop(crop: int | None) -> None:
+    """UserError unless a centre crop of the truth can be made four times smaller."""
+    if crop is not None and (crop < SCALE or crop % SCALE):
+        raise UserError(f"must be a multiple of {SCALE}, got {crop}", argument="crop")
+
+
+def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Callable[[Photo], str]) -> None:
+    """Refuse photos that are other ones than those of the rows with their names.
+
+    Args:
+        photos: The photos.
+        rows: Those that there are, with a digest.
+        folder: Of the rows, for the message.
+        digest: Of what a photo's rows depend on.
+
+    Raises:
+        UserError: See above.
+    """
+    known = {row["photo"]: row.get("digest") for row in rows}
+    for photo in photos:
+        if photo.name in known and known[photo.name] != digest(photo):
+            raise UserError(
+                f"{str(folder)!r} holds rows of another {photo.name} (its file has changed since); give another folder",
+                argument="output",
+            )
+
+
+def load_truth(photo: Photo, *, crop: int | None) -> np.ndarray:
+    """Read a truth, RGB uint8 (4h, 4w, 3): its centre crop, or the whole, to multiples of 4.
+
+    Raises:
+        UserError: The file cannot be read, or is smaller than the crop.
+    """
+    whole = load_photo(photo.truth)
+    if crop is not None and min(whole.shape[:2]) < crop:
+        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {crop} on a side (`crop`)")
+    return np.ascontiguousarray(center_crop(whole, side=crop))
+
+
+def used(photos: Sequence[Photo], left_out: Mapping[str, str]) -> list[str]:
+    """Names of the photos that count.
+
+    Raises:
+        UserError: There is none.
+    """
+    names = [photo.name for photo in photos if photo.name not in left_out]
+    if not names:
+        name, why = next(iter(left_out.items()))
+        raise UserError(f"none of {len(photos)} photos can be used, such as {name}: {why}")
+    return names
+
+
+def left_out_text(left_out: Mapping[str, str]) -> str:
+    """Photos that were not used, for the terminal."""
+    return "\n".join(f"left out: {name}: {why}" for name, why in left_out.items())
 
 
 def find_photos(folder: Path) -> list[Photo]:
@@ -69,27 +149,27 @@ def find_photos(folder: Path) -> list[Photo]:
     Raises:
         UserError: It is not a folder or holds none.
     """
-    return [Photo(path.name, i, path) for i, path in enumerate(_files(folder, "photos"))]
+    return [Photo(path.name, path) for path in _files(folder, "photos")]
 
 
 def find_pairs(folder: Path) -> list[Photo]:
     """Every pair of a folder in StableSR's layout, sorted by name.
 
     Raises:
-        UserError: Neither layout is there, or a truth or a low-resolution photo stands alone.
+        UserError: Neither layout is there, a truth or a low-resolution photo stands alone, or two have one name.
     """
     if not folder.is_dir():
         raise UserError(f"{str(folder)!r} is not a folder", argument="pairs")
     layout = next((names for names in LAYOUTS if all((folder / n).is_dir() for n in names)), None)
     if layout is None:
         raise UserError(f"{str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/", argument="pairs")
-    truths, lows = ({_stem(p): p for p in _files(folder / name, "pairs")} for name in layout)
+    truths, lows = (_by_stem(_files(folder / name, "pairs")) for name in layout)
     alone = sorted(set(truths) ^ set(lows))
     if alone:
         raise UserError(
             f"{len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}", argument="pairs"
         )
-    return [Photo(truths[stem].name, i, truths[stem], lows[stem]) for i, stem in enumerate(sorted(truths))]
+    return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
 
 def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Callable[[str], np.ndarray]]:
@@ -147,6 +227,16 @@ def _files(folder: Path, argument: str) -> list[Path]:
 
 def _stem(path: Path) -> str:
     return _ENDING.sub("", path.stem)
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by the name that they share with their partner."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(_stem(path), path)) != path:
+            both = f"{other.name} and {path.name}"
+            raise UserError(f"{both} in {str(path.parent)!r} have one name; leave one", argument="pairs")
+    return found
 
 
 def _cut(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """What a study consists of: ensembles that are drawn, lines that look at them, pairs that are compared.
 
-A `Line` of a table is an outcome (one particle, the chosen one, the average, ...) of the first N particles of a `Run`.
-Several lines share a run, and lines without steering share one draw of the largest N, since particle i's noise depends
-on the seed and i alone: see `draws`.
+A `Line` of a table is an outcome (one particle, the chosen one, the average, ...) of the first N particles of a
+`StudyRun`. Several lines share a run, and lines without steering share one draw of the largest N, since particle i's
+noise depends on the seed and i alone: see `draws`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 from real.errors import UserError
 from real.settings import Settings
 
-__all__ = ["MODELS_BANDWIDTH", "Draw", "Grid", "Line", "Pair", "Run", "Study", "draws", "fill_grid"]
+__all__ = ["MODELS_BANDWIDTH", "Grid", "Line", "Pair", "PlannedDraw", "Study", "StudyRun", "draws", "fill_grid"]
 
 MODELS_BANDWIDTH = "model"
-STEERING = ("bandwidth", "strength", "cutoff", "patch_size", "kernel")  # what a plain run does not depend on
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """One ensemble of one photo.
 
     Attributes:
@@ -100,7 +99,7 @@ class Line:
 
     key: str
     label: str
-    run: Run
+    run: StudyRun
     outcome: str
     paper: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
@@ -148,10 +147,10 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Draw:
+class PlannedDraw:
     """A run that is carried out, and the outcomes that are wanted of its first n particles, by n."""
 
-    run: Run
+    run: StudyRun
     wanted: Mapping[int, tuple[str, ...]]
 
 
@@ -174,12 +173,12 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
     return replace(study.grid, **changes)
 
 
-def draws(lines: Sequence[Line], *, timed: bool = False) -> dict[str, Draw]:
+def draws(lines: Sequence[Line], *, timed: bool = False) -> dict[str, PlannedDraw]:
     """The ensembles that `lines` need, by the key of the line's own run.
 
     Plain runs that differ in N alone share the draw of the largest, unless the study is timed.
     """
-    largest: dict[str, Run] = {}
+    largest: dict[str, StudyRun] = {}
     for line in lines:
         shared = _without_size(line.run)
         if shared not in largest or line.run.settings.particles > largest[shared].settings.particles:
@@ -193,10 +192,10 @@ def draws(lines: Sequence[Line], *, timed: bool = False) -> dict[str, Draw]:
         outcomes = wanted.setdefault(runs[line.run.key].key, {})
         n = line.run.settings.particles
         outcomes[n] = tuple(dict.fromkeys([*outcomes.get(n, ()), line.outcome]))
-    return {key: Draw(run, wanted[run.key]) for key, run in runs.items()}
+    return {key: PlannedDraw(run, wanted[run.key]) for key, run in runs.items()}
 
 
-def _without_size(run: Run) -> str:
+def _without_size(run: StudyRun) -> str:
     if run.kind == "kds":
         return run.key
     return replace(run, settings=replace(run.settings, particles=1)).key

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.plan import Line
 from real.images.files import write_atomically
 from real.images.panels import Panel, save_panels
@@ -63,9 +63,9 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
         for row, line in enumerate(lines):
             colour = COLOURS[1] if line["key"].startswith(("kds", "patch")) else COLOURS[0]
             change = line["change"][metric]
-            axes.errorbar(change["mean"], row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
+            axes.errorbar(_number(change["mean"]), row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
         axes.axvline(0.0, color=GREY, linewidth=1)
-        _label(axes, f"{METRICS[metric].label}: change", "")
+        _label(axes, f"{REPORTED[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
     left.set_yticks(range(len(lines)), [line["label"] for line in lines])
     left.invert_yaxis()
@@ -80,10 +80,10 @@ def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
         for i, (group, lines) in enumerate(_groups(report).items()):
             style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
             changes = [line["change"][metric] for line in lines]
-            means, ends = [c["mean"] for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
+            means, ends = [_number(c["mean"]) for c in changes], np.concatenate([_ends(c) for c in changes], axis=1)
             axes.errorbar([line["at"] for line in lines], means, yerr=ends, capsize=2, label=group, **style)
         axes.axhline(0.0, color=GREY, linewidth=1)
-        _label(axes, option, f"{METRICS[metric].label}: change")
+        _label(axes, option, f"{REPORTED[metric].label}: change")
         axes.grid(color="#e4e8ec")
     axes_of_row[0].legend(fontsize=7)
 
@@ -92,9 +92,12 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
     """One dot a photo: the worst plain particle against KDS; above the diagonal KDS is better."""
     figure.set_size_inches(4.6, 4.8)
     axes = figure.subplots()
-    x, y = (np.array(report["by_photo"][key]) for key in ("plain-worst", "kds"))
-    ends = [min(x.min(), y.min()) - 0.5, max(x.max(), y.max()) + 0.5]
-    axes.plot(ends, ends, color=GREY, linewidth=1)
+    x, y = (np.array(report["by_photo"][key], dtype=np.float64) for key in ("plain-worst", "kds"))
+    known = np.concatenate([x, y])[np.isfinite(np.concatenate([x, y]))]
+    if len(known):
+        ends = [known.min() - 0.5, known.max() + 0.5]
+        axes.plot(ends, ends, color=GREY, linewidth=1)
+    x, y = (np.where(np.isfinite(values), values, np.nan) for values in (x, y))
     axes.scatter(x, y, s=16, color=COLOURS[1], edgecolors="white", linewidths=0.5)
     axes.set_aspect("equal")
     _label(axes, "worst plain particle, PSNR RGB, dB", "KDS, PSNR RGB, dB")
@@ -114,7 +117,7 @@ def _front(figure: Figure, report: Mapping[str, Any]) -> None:
                 style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
                 axes.plot(_mean(line, perception), _mean(line, distortion), linestyle="", markersize=5, **style)
         axes.set_title(f"{low + 1} to {high} evaluations", fontsize=8)
-        _label(axes, METRICS[perception].label, METRICS[distortion].label if axes is row[0] else "")
+        _label(axes, REPORTED[perception].label, REPORTED[distortion].label if axes is row[0] else "")
         axes.grid(color="#e4e8ec")
     for group, i in groups.items():
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
@@ -129,7 +132,8 @@ def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder
         photo = folder / "images" / name
         panels: list[Panel] = [("low resolution", "", _pixels(photo / "low.png"))]
         for line in lines:
-            panels.append((line.label, f"{by_photo[line.key][number]:.2f} dB", _pixels(photo / f"{line.key}.png")))
+            psnr = f"{_number(by_photo[line.key][number]):.2f} dB"
+            panels.append((line.label, psnr.replace("nan", "-"), _pixels(photo / f"{line.key}.png")))
         panels.append(("truth", "", _pixels(photo / "truth.png")))
         target = path if number == 0 else path.with_stem(f"{path.stem}-{number + 1}")
         save_panels(target, panels, caption=f"{name}; N = {report['settings']['particles']}; PSNR in RGB")
@@ -151,7 +155,12 @@ def _groups(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _mean(line: Mapping[str, Any], metric: str) -> float:
-    return float(line["scores"][metric]["mean"])
+    return _number(line["scores"][metric]["mean"])
+
+
+def _number(value: float | None) -> float:
+    """NaN, which is not drawn, for what a report does not know."""
+    return float("nan") if value is None else float(value)
 
 
 def _ends(number: Mapping[str, Any]) -> np.ndarray:

@@ -22,6 +22,7 @@ from real.metrics.score import Score
 from real.models.codec import encode_photo
 from real.models.latent import LatentModel
 from real.models.regression import RegressionNetwork, regress
+from real.records.finite import finite_photos
 from real.records.provenance import mean_with_error
 from real.restorers.base import Drawn
 from real.restorers.compare import bicubic
@@ -74,7 +75,8 @@ class QualityRun:
         return self._grey(truth)
 
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
-        settings = replace(self.settings, sampler=sampler)
+        spacing = self.settings.spacing if sampler == "ddim" else None
+        settings = replace(self.settings, sampler=sampler, spacing=spacing)
         return LatentSuperResolution(low, self.model).draw(settings, steered=False, which="all")
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
@@ -196,29 +198,36 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    means = {}
-    for name, first in rows[0]["scores"].items():
-        means[name] = {key: mean_with_error(np.array([row["scores"][name][key] for row in rows])) for key in first}
-    return means
+    """Mean of every score over the photos at which all kinds of picture have a finite one."""
+    values = {
+        name: {key: np.array([row["scores"][name][key] for row in rows], dtype=np.float64) for key in first}
+        for name, first in rows[0]["scores"].items()
+    }
+    kept = finite_photos(values)
+    return {name: {key: mean_with_error(v[kept[key]]) for key, v in of.items()} for name, of in values.items()}
 
 
 def _gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float | None]:
-    """PSNR in RGB of `a` over `b`, paired by photo."""
-    return mean_with_error(
-        np.array([row["scores"][a]["psnr_rgb"] - row["scores"][b]["psnr_rgb"] for row in rows])
-    )
+    """PSNR in RGB of `a` over `b`, paired by photo, where both are finite."""
+    first, second = (np.array([row["scores"][name]["psnr_rgb"] for row in rows], dtype=np.float64) for name in (a, b))
+    kept = np.isfinite(first) & np.isfinite(second)
+    return mean_with_error(first[kept] - second[kept])
+
+
+def _number(value: float | None, style: str) -> str:
+    return "-" if value is None else format(value, style)
 
 
 def quality_table(quality: Mapping[str, Any]) -> str:
     """The section as text, for the terminal and the model's card."""
     lines = [f"Without steering, {quality['photos']} photos"]
     for name, scores in quality["scores"].items():
-        numbers = [f"{metric} {score['mean']:.4g}" for metric, score in scores.items()]
+        numbers = [f"{metric} {_number(score['mean'], '.4g')}" for metric, score in scores.items()]
         numbers += [f"{key} {value:.1f}" for key, value in quality["sets"].get(name, {}).items()]
         lines.append(f"{name:15}{'  '.join(numbers)}")
     for name, gain in quality["gains"].items():
         error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
-        lines.append(f"{name}: {gain['mean']:+.2f} +- {error} dB")
+        lines.append(f"{name}: {_number(gain['mean'], '+.2f')} +- {error} dB")
     for sampler, found in quality["calibration"].items():
         pairs = [(found[space]["ratio"], found[space]["standard_error"], space) for space in ("latents", "pixels")]
         ratios = ", ".join(f"{ratio:.2f} +- {error:.2f} in {space}" for ratio, error, space in pairs)

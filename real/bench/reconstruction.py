@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,17 +9,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from real.bench.photos import check_crop, check_known, digest_of, find_photos, left_out_text, load_truth, used
 from real.errors import UserError
-from real.images.files import write_atomically
-from real.images.photos import SUFFIXES, center_crop, load_photo
+from real.images.files import write_json
 from real.metrics.score import make_score
 from real.models.codec import decode, padded_condition
 from real.models.latent import LatentModel
+from real.records.finite import not_finite
 from real.records.journal import Rows, locked
-from real.records.provenance import describe, mean_with_error
+from real.records.provenance import describe, mean_with_error, weights_digest
 from real.settings import Settings
 
-__all__ = ["evaluate_autoencoder", "photos_of", "reconstruct"]
+__all__ = ["evaluate_autoencoder", "reconstruct"]
 
 RUN = "autoencoder"
 
@@ -30,18 +30,6 @@ def reconstruct(model: LatentModel, truth: np.ndarray) -> np.ndarray:
     """Encode as a whole and decode as a restoration is, in tiles where it is large: RGB uint8 (H, W, 3) -> the same."""
     latents = model.vqvae.encode(padded_condition(truth, model)).latents
     return decode(model, latents[0], height=truth.shape[0], width=truth.shape[1])
-
-
-def photos_of(folder: Path, limit: int | None) -> list[Path]:
-    """Photos of a folder, sorted by name.
-
-    Raises:
-        UserError: There is none.
-    """
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
-    if not paths:
-        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument="photos")
-    return paths
 
 
 def evaluate_autoencoder(
@@ -66,20 +54,35 @@ def evaluate_autoencoder(
         limit: Only the first photos by name.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
         command: For the record.
+
+    Raises:
+        UserError: No photo can be used, an option does not fit, or the folder holds something else.
     """
+    check_crop(crop)
     score = make_score(metrics, device=str(model.device))
-    paths = photos_of(photos, limit)
+    found = find_photos(photos)[:limit]
+    left_out: dict[str, str] = {}
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
+    identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
     with locked(folder):
-        rows = Rows(folder, {**described, "what": RUN, "crop": crop, "metrics": sorted(metrics)})
-        for path in tqdm(paths, desc="photos", unit="photo"):
-            if (path.name, RUN) not in rows:
-                truth = np.ascontiguousarray(center_crop(load_photo(path), side=crop))
-                rows.add({"photo": path.name, "run": RUN, "scores": score(reconstruct(model, truth), truth)})
-    scores = [rows[path.name, RUN]["scores"] for path in paths]
-    values = {name: np.array([s[name] for s in scores]) for name in scores[0]}
+        rows = Rows(folder, identity)
+        check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
+        for photo in tqdm(found, desc="photos", unit="photo"):
+            if (photo.name, RUN) in rows:
+                continue
+            try:
+                truth = load_truth(photo, crop=crop)
+            except UserError as error:
+                left_out[photo.name] = error.message
+                continue
+            row = {"photo": photo.name, "digest": digest_of([photo.truth]), "run": RUN}
+            rows.add({**row, "scores": score(reconstruct(model, truth), truth)})
+    names = used(found, left_out)
+    scores = [rows[name, RUN]["scores"] for name in names]
+    values = {name: np.array([s[name] for s in scores], dtype=np.float64) for name in scores[0]}
     means = {k: mean_with_error(v) for k, v in values.items()}
-    report = {**described, "command": command, "photos": len(paths), "crop": crop, "scores": means}
-    write_atomically(folder / "reconstruction.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-    parts = ", ".join(f"{name} {s['mean']:.4g}" for name, s in means.items())
-    return f"{len(paths)} photos, autoencoder alone: {parts}"
+    report = {**described, "command": command, "photos": len(names), "crop": crop, "left_out": left_out}
+    report |= {"not_finite": not_finite({RUN: values}, names), "scores": means}
+    write_json(folder / "reconstruction.json", report)
+    parts = ", ".join(f"{name} {'-' if s['mean'] is None else format(s['mean'], '.4g')}" for name, s in means.items())
+    return "\n".join([f"{len(names)} photos, autoencoder alone: {parts}", *filter(None, [left_out_text(left_out)])])

@@ -1,4 +1,4 @@
-"""From rows to a report: means with intervals, paired differences, the paper's numbers beside them, as Markdown."""
+"""From rows to a report: means with intervals, paired differences, the paper's numbers beside them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from real.bench.figures import BUDGETS
-from real.bench.metrics import METRICS
+from real.bench.metrics import REPORTED
 from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
-from real.bench.plan import Draw, Line, Study
+from real.bench.plan import Line, PlannedDraw, Study
 from real.bench.sets import set_scores
-from real.bench.statistics import LEVEL, RESAMPLES, mean_with_interval, paired
+from real.bench.statistics import mean_with_interval, paired
+from real.records.finite import finite_photos, not_finite
 from real.records.journal import Rows
 
-__all__ = ["render", "summarise"]
+__all__ = ["summarise"]
 
 
 def summarise(
-    study: Study, lines: Sequence[Line], plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]
+    study: Study, lines: Sequence[Line], plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
 ) -> dict[str, Any]:
     """Numbers of a report.
 
@@ -32,13 +33,16 @@ def summarise(
         photos: Names of the photos that count.
 
     Returns:
-        `photos` (how many), `lines` (`change` is against the first line, photo by photo), `pairs`, `budgets` (best
-        lines at a cost; only of `front`), and `paper`: every row of the paper's table.
+        `photos` (how many), `not_finite` (what means are without, see `real.records.finite`), `lines` (`change` is
+        against the first line, photo by photo), `pairs`, `budgets` (best lines at a cost; only of `front`), and
+        `paper`: every row of the paper's table.
     """
     published = paper_rows() if study.paper else ()
-    values = {line.key: _values(line, plan, rows, photos) for line in lines}
+    every = {line.key: _values(line, plan, rows, photos) for line in lines}
+    kept = finite_photos(every)
+    values = {key: {m: v[kept[m]] for m, v in of_line.items()} for key, of_line in every.items()}
     beside = {line.key: _beside(line, study, published) for line in lines}
-    summary: dict[str, Any] = {"photos": len(photos), "lines": [], "pairs": []}
+    summary: dict[str, Any] = {"photos": len(photos), "not_finite": not_finite(every, photos), "lines": [], "pairs": []}
     for line in lines:
         costs = [_evaluations(line, plan, rows, photo) for photo in photos]
         entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
@@ -62,17 +66,18 @@ def summarise(
     if study.plot in ("scatter", "panels"):
         summary["by_photo"] = {
             "photos": list(photos),
-            **{line.key: values[line.key]["psnr_rgb"].tolist() for line in lines},
+            **{line.key: every[line.key]["psnr_rgb"].tolist() for line in lines},
         }
     return summary
 
 
-def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
+def _values(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
     """Every metric of a line, one number a photo."""
     run, n = plan[line.run.key].run.key, str(line.run.settings.particles)
     of_line = [rows[photo, run] for photo in photos]
     scores = [row["outcomes"][n][line.outcome] for row in of_line]
-    values = {metric: np.array([s[metric] for s in scores]) for metric in scores[0]}
+    # None, which is what JSON has for a number that is not finite, becomes NaN.
+    values = {metric: np.array([s[metric] for s in scores], dtype=np.float64) for metric in scores[0]}
     if "cost" in of_line[0]:
         parts = OUTCOMES[line.outcome].cost
         values["seconds"] = np.array([sum(row["cost"]["seconds"][part] for part in parts) for row in of_line])
@@ -82,14 +87,16 @@ def _values(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[s
     return values
 
 
-def _of_sets(line: Line, plan: Mapping[str, Draw], rows: Rows, photos: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _of_sets(
+    line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Metrics of all photos together: one number, without an interval."""
     of_line = [rows[photo, plan[line.run.key].run.key] for photo in photos]
     distances = set_scores(of_line, str(line.run.settings.particles), line.outcome)
     return {metric: {"mean": value, "low": None, "high": None} for metric, value in distances.items()}
 
 
-def _evaluations(line: Line, plan: Mapping[str, Draw], rows: Rows, photo: str) -> int:
+def _evaluations(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photo: str) -> int:
     row = rows[photo, plan[line.run.key].run.key]
     return evaluations_of(line.run, line.outcome, row["until_cutoff"])
 
@@ -105,146 +112,11 @@ def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         within = [line for line in lines if 0 < line["evaluations"] <= budget]
         best = {}
         for name in within[0]["scores"] if within else ():
-            if METRICS[name].best:
-                sign = 1 if METRICS[name].best == "high" else -1
-                winner = max(within, key=lambda line, m=name, s=sign: s * line["scores"][m]["mean"])  # type: ignore[misc]
-                best[name] = winner["key"]
+            if REPORTED[name].best:
+                sign = 1 if REPORTED[name].best == "high" else -1
+                known = [line for line in within if line["scores"][name]["mean"] is not None]
+                if known:
+                    winner = max(known, key=lambda line, m=name, s=sign: s * line["scores"][m]["mean"])  # type: ignore[misc]
+                    best[name] = winner["key"]
         found.append({"evaluations": budget, "best": best})
     return found
-
-
-def render(report: Mapping[str, Any]) -> str:
-    """A report as Markdown, from the content of `report.json`."""
-    s = report["settings"]
-    parts = [f"# {report['study']}: {report['title']}", report["about"]]
-    parts.append(
-        f"{report['photos']} photos; model {report['model']}; unless a line says otherwise N = {s['particles']}, "
-        f"{s['steps']} steps of {s['sampler']}, h = {s['bandwidth']}, strength {s['strength']:g} while t/T is at least "
-        f"{s['cutoff']:g}, seed {s['seed']}."
-    )
-    if "backbone" in report:
-        parts.append(_backbone(report["backbone"], s))
-    if "prompt" in report:
-        parts.append(_text(report))
-    parts.append(f"```text\n{report['command']}\n```")
-    if report["left_out"]:
-        parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
-    parts.append(
-        f"In brackets: bootstrap interval of the mean over photos ({LEVEL:.0%}, {RESAMPLES} resamples). PSNR and SSIM "
-        "of the paper stand beside ours in RGB; its models and photos are other ones, so compare differences."
-    )
-    parts.append("## Lines\n\n" + _lines_table(report["lines"]))
-    if report["budgets"]:
-        parts.append("## Best at a cost\n\n" + _budget_table(report))
-    if report["pairs"]:
-        parts.append(
-            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank "
-            "test, and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
-        )
-    parts.append(f"![plot]({report['study']}.png)")
-    if report["paper"]:
-        parts.append("## All numbers of the paper's table\n\n" + _paper_table(report["paper"]))
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Where sampling starts and on which timesteps, which results hang on."""
-    return (
-        f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
-        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
-        f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
-    )
-
-
-def _text(report: Mapping[str, Any]) -> str:
-    """What a pipeline was told beside the photo."""
-    text = f'Prompt "{report["prompt"]}", negative prompt "{report["negative_prompt"]}"'
-    text += f", noise level {report['noise_level']}" if "noise_level" in report else ""
-    if report["prompt"] == report["negative_prompt"] and max(report["grid"]["guidance"]) > 1.0:
-        text += "; the two are the same, so guidance changes nothing"
-    return f"{text}."
-
-
-def _lines_table(lines: Sequence[Mapping[str, Any]]) -> str:
-    columns = _columns(lines)
-    body = [
-        [line["label"], str(line["evaluations"])]
-        + [_paper(line, m, "g") if beside else _mean(line["scores"].get(m), METRICS[m].digits) for m, beside in columns]
-        for line in lines
-    ]
-    return _table(["line", "evaluations", *_heads(columns)], body)
-
-
-def _pairs_table(pairs: Sequence[Mapping[str, Any]], photos: int) -> str:
-    columns = [(m, beside) for m, beside in _columns(pairs) if m not in ("psnr_y", "ssim_y")]
-    body = [
-        [pair["what"]]
-        + [
-            _paper(pair, m, "+.3g") if beside else _difference(pair["scores"].get(m), METRICS[m].digits, photos)
-            for m, beside in columns
-        ]
-        for pair in pairs
-    ]
-    return _table(["difference", *_heads(columns)], body)
-
-
-def _columns(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
-    """Metrics that some entry has; after each, where some entry has the paper's, (metric, True)."""
-    columns = []
-    for metric in METRICS:
-        if any(metric in entry["scores"] for entry in entries):
-            columns.append((metric, False))
-            if any(METRICS[metric].paper in entry["paper"] for entry in entries):
-                columns.append((metric, True))
-    return columns
-
-
-def _heads(columns: Sequence[tuple[str, bool]]) -> list[str]:
-    return [f"paper's {METRICS[m].paper}" if beside else METRICS[m].label for m, beside in columns]
-
-
-def _paper(entry: Mapping[str, Any], metric: str, style: str) -> str:
-    value = entry["paper"].get(METRICS[metric].paper)
-    return "" if value is None else format(value, style)
-
-
-def _budget_table(report: Mapping[str, Any]) -> str:
-    lines = {line["key"]: line for line in report["lines"]}
-    metrics = list(dict.fromkeys(m for budget in report["budgets"] for m in budget["best"]))
-    body = []
-    for budget in report["budgets"]:
-        cells = [str(budget["evaluations"])]
-        for m in metrics:
-            key = budget["best"].get(m)
-            cells.append(f"{lines[key]['label']}: {_mean(lines[key]['scores'][m], METRICS[m].digits)}" if key else "")
-        body.append(cells)
-    return _table(["evaluations at most", *(f"best {METRICS[m].label}" for m in metrics)], body)
-
-
-def _paper_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = ("table", "text", "backbone", "dataset", "sampler", "method", "n_particles")
-    metrics = list(dict.fromkeys(m for row in rows for m in row["values"]))
-    body = [
-        [row[c] for c in columns] + [f"{row['values'][m]:g}" if m in row["values"] else "" for m in metrics]
-        for row in rows
-    ]
-    return _table([*columns[:-1], "N", *metrics], body)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, ["---"] * len(head), *body)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in escaped)
-
-
-def _mean(number: Mapping[str, Any] | None, digits: int) -> str:
-    if number is None:
-        return ""
-    ends = "" if number["low"] is None else f" [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"
-    return f"{number['mean']:.{digits}f}{ends}"
-
-
-def _difference(number: Mapping[str, Any] | None, digits: int, photos: int) -> str:
-    if number is None:
-        return ""
-    ends = "" if number["low"] is None else f" [{number['low']:+.{digits}f}, {number['high']:+.{digits}f}]"
-    return f"{number['mean']:+.{digits}f}{ends}, p = {number['p']:.2g}, {number['positive']} of {photos}"

@@ -6,7 +6,6 @@ steering. Killed at any moment and started again with the same options, the runn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +16,16 @@ from tqdm import tqdm
 
 from real.api import inpainting_restorer, super_resolution_restorer
 from real.bench.ensembles import make_bench_score
+from real.bench.markdown import render
 from real.bench.measure import measure
-from real.bench.photos import HOLES, Photo, load
-from real.bench.plan import MODELS_BANDWIDTH, Draw, Grid, Line, describe_grid, draws
+from real.bench.photos import HOLES, Photo, check_known, digest_of, load, used
+from real.bench.plan import MODELS_BANDWIDTH, Grid, Line, PlannedDraw, describe_grid, draws
 from real.bench.plots import save_plot
-from real.bench.report import render, summarise
+from real.bench.report import summarise
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import Task, check_model, identity_of, text_of
+from real.bench.task import StudyTask, check_model, identity_of, text_of
 from real.errors import UserError
-from real.images.files import write_atomically
+from real.images.files import write_json, write_text
 from real.images.masks import center_box
 from real.images.photos import save_png
 from real.metrics.score import Score
@@ -39,7 +39,7 @@ from real.settings import Settings
 __all__ = ["run_study"]
 
 
-def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
+def run_study(task: StudyTask, model: Model, folder: Path) -> dict[str, Any]:
     """Run what is missing, then write the report.
 
     Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
@@ -69,20 +69,17 @@ def run_study(task: Task, model: Model, folder: Path) -> dict[str, Any]:
     with locked(folder):
         rows = Rows(folder, identity)
         photos = list(task.photos[: task.limit])
-        _check_photos(photos, rows, folder)
         job = _Job(task, lines, plan, model, rows, folder)
+        check_known(photos, rows, folder, job.digest)
         left_out = job.run(photos)
-        done = [photo for photo in photos if photo.name not in left_out]
-        if not done:
-            name, why = next(iter(left_out.items()))
-            raise UserError(f"none of {len(photos)} photos can be used, such as {name}: {why}")
+        done = used(photos, left_out)
         report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
         report["versions"] |= identity["versions"]
         report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
         report |= {"degradation": identity["degradation"], **text_of(task, model)}
-        report |= summarise(task.study, lines, plan, rows, [photo.name for photo in done])
-        write_atomically(folder / "report.json", lambda p: p.write_text(json.dumps(report, indent=1) + "\n"))
-        write_atomically(folder / "report.md", lambda p: p.write_text(render(report)))
+        report |= summarise(task.study, lines, plan, rows, done)
+        write_json(folder / "report.json", report)
+        write_text(folder / "report.md", render(report))
         save_plot(folder / f"{task.name}.png", task.study.plot, report, lines, folder)
     return report
 
@@ -92,9 +89,9 @@ class _Job:
 
     def __init__(
         self,
-        task: Task,
+        task: StudyTask,
         lines: Sequence[Line],
-        plan: Mapping[str, Draw],
+        plan: Mapping[str, PlannedDraw],
         model: Model,
         rows: Rows,
         folder: Path,
@@ -130,6 +127,11 @@ class _Job:
                         break
         return left_out
 
+    def digest(self, photo: Photo) -> str:
+        """Of all files that a photo's rows depend on."""
+        hints = self.task.hints.files(photo.stems) if self.task.hints is not None else []
+        return digest_of([path for path in (photo.truth, photo.low, *hints) if path is not None])
+
     def _evaluations(self, photo: Photo, *, missing: bool) -> int:
         keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
         return sum(self.draws[key].run.evaluations for key in keys)
@@ -151,7 +153,7 @@ class _Job:
             hints=None if task.hints is None else task.hints.read(photo.stems),
         )
 
-    def _add_row(self, photo: Photo, draw: Draw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
+    def _add_row(self, photo: Photo, draw: PlannedDraw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
         settings = draw.run.settings
         if self._score is None:
             device, metrics = str(self.model.device), self.task.metrics
@@ -167,14 +169,12 @@ class _Job:
             content["features"] = self._features.row(images, truth)
         if self.task.study.pictures:
             self._save_images(photo, draw, truth, restorer.shown, images)
-        self.rows.add(
-            {"photo": photo.name, "index": photo.index, "digest": photo.digest, "run": draw.run.key, **content}
-        )
+        self.rows.add({"photo": photo.name, "digest": self.digest(photo), "run": draw.run.key, **content})
 
     def _save_images(
         self,
         photo: Photo,
-        draw: Draw,
+        draw: PlannedDraw,
         truth: np.ndarray,
         shown: np.ndarray,
         images: Mapping[tuple[int, str], np.ndarray],
@@ -203,14 +203,3 @@ def _first(settings: Settings, grid: Grid) -> Settings:
             replace(settings, **{name: value})  # raises by name what is out of range
     return replace(settings, **{name: getattr(grid, name)[0] for name in names})
 
-
-def _check_photos(photos: Sequence[Photo], rows: Rows, folder: Path) -> None:
-    """Refuse photos that are other ones than those of the rows with their names."""
-    known = {row["photo"]: (row["index"], row["digest"]) for row in rows}
-    for photo in photos:
-        if photo.name in known and known[photo.name] != (photo.index, photo.digest):
-            raise UserError(
-                f"{str(folder)!r} holds rows of another {photo.name}, or of one at another place of the sorted list; "
-                "give another folder",
-                argument="output",
-            )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import bootstrap, wilcoxon
 
 __all__ = ["LEVEL", "RESAMPLES", "bootstrap_interval", "mean_with_interval", "paired"]
 
@@ -35,32 +34,32 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float] | None:
         raise ValueError(f"values: got shape {values.shape}; give finite numbers (n,), n at least 1")
     if len(values) < 2:
         return None
-    counts = _counts(len(values))
-    at_once = max(1, 2_000_000 // len(values))  # rows that are turned into floats at a time
-    parts = [counts[start : start + at_once] @ values for start in range(0, RESAMPLES, at_once)]
-    means = np.concatenate(parts) / len(values)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-@functools.lru_cache(maxsize=1)
-def _counts(photos: int) -> np.ndarray:
-    """How often each photo is in each resample, (resamples, photos): the same for every line and metric."""
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(photos, np.full(photos, 1.0 / photos), size=RESAMPLES).astype(np.uint16)
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, 2_000_000 // len(values)),  # resamples in memory at a time
+        confidence_level=LEVEL,
+        method="percentile",
+        random_state=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def mean_with_interval(values: np.ndarray) -> dict[str, float | None]:
-    """Mean and interval of the mean: `mean`, `low`, `high` (None for one photo)."""
+    """Mean and interval of the mean: `mean` (None without photos), `low`, `high` (None for one photo)."""
+    if not len(values):
+        return {"mean": None, "low": None, "high": None}
     low, high = bootstrap_interval(values) or (None, None)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
-    """Difference a - b photo by photo: `mean`, `low`, `high`, `p` and `positive` (photos where a is larger).
+    """Difference a - b photo by photo: `mean`, `low`, `high`, `p`, `positive` (photos where a is larger), `photos`.
 
     p is that of the two-sided Wilcoxon signed-rank test, 1 where no photo differs.
     """
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-    return {**mean_with_interval(difference), "p": p, "positive": int((difference > 0).sum())}
+    counts = {"positive": int((difference > 0).sum()), "photos": len(difference)}
+    return {**mean_with_interval(difference), "p": p, **counts}

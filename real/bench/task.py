@@ -14,15 +14,15 @@ from real.bench.plan import Grid, Study, describe_grid
 from real.errors import UserError
 from real.models.base import Model
 from real.opening import FAMILIES
-from real.records.provenance import describe
+from real.records.provenance import describe, weights_digest
 from real.restorers.upscaling import check_noise_level
 from real.settings import Settings
 
-__all__ = ["Task", "check_model", "identity_of", "text_of"]
+__all__ = ["StudyTask", "check_model", "identity_of", "text_of"]
 
 
 @dataclass(frozen=True)
-class Task:
+class StudyTask:
     """What `python -m real bench` was asked for.
 
     Attributes:
@@ -56,7 +56,7 @@ class Task:
     noise_level: int | None = None
 
 
-def check_model(task: Task, grid: Grid, model: Model) -> None:
+def check_model(task: StudyTask, grid: Grid, model: Model) -> None:
     """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
 
     Raises:
@@ -89,7 +89,7 @@ def check_model(task: Task, grid: Grid, model: Model) -> None:
         warnings.warn("`guidance`: prompt and negative prompt are the same, so it changes nothing", stacklevel=2)
 
 
-def text_of(task: Task, model: Model) -> dict[str, Any]:
+def text_of(task: StudyTask, model: Model) -> dict[str, Any]:
     """What a pipeline is told besides the photo, as used; nothing where that is none or the recipe's."""
     options = FAMILIES[model.family].options
     defaults = {name: options.get(name) for name in ("prompt", "negative_prompt", "noise_level")}
@@ -98,7 +98,7 @@ def text_of(task: Task, model: Model) -> dict[str, Any]:
     return {name: value for name, value in used.items() if defaults[name] is not None}
 
 
-def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dict[str, Any]:
+def identity_of(task: StudyTask, settings: Settings, grid: Grid, model: Model) -> dict[str, Any]:
     """What the rows depend on, besides the photos; how many photos is not part of it, so that more can be added.
 
     Args:
@@ -107,7 +107,8 @@ def identity_of(task: Task, settings: Settings, grid: Grid, model: Model) -> dic
         grid: With the model's bandwidth.
         model: The model.
     """
-    identity = {"study": task.name, **describe(settings, model, ""), **text_of(task, model)}
+    identity = {"study": task.name, **describe(settings, model, ""), "weights": weights_digest(model)}
+    identity |= text_of(task, model)
     identity["versions"] |= {
         "scipy": version("scipy"),
         "scikit-image": version("scikit-image"),

@@ -22,7 +22,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
     """The recipe that the options ask for; None if the model is none of DiffBIR and SeeSR.
 
     Args:
-        options: Of a command; those of `real.cli.options.add_backbones` may be missing.
+        options: Options of a command; those of `real.cli.options.add_backbones` may be missing.
 
     Raises:
         UserError: An option belongs to another model, or is out of range.
@@ -33,6 +33,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
         if options.model not in BACKBONE_OPTIONS[name]:
             models = " or ".join(f"`model={model}`" for model in BACKBONE_OPTIONS[name])
             raise UserError(f"it belongs to {models}; leave it out", argument=name)
+
     recipe = RECIPES.get(options.model)
     if recipe is None:
         return None

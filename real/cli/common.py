@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +14,8 @@ from tqdm import tqdm
 
 from real.backbones.recipes import RECIPES
 from real.cli.backbones import recipe_of
+from real.cli.run import say
 from real.errors import UserError
-from real.images.files import write_atomically
 from real.images.panels import Panel
 from real.models.base import Model
 from real.models.latent import LatentModel
@@ -35,7 +32,6 @@ __all__ = [
     "command_line",
     "latent_model_of",
     "make_output",
-    "memory_errors",
     "model_of",
     "model_record",
     "print_scores",
@@ -43,7 +39,6 @@ __all__ = [
     "restoration_panels",
     "restoration_record",
     "settings_of",
-    "write_json",
 ]
 
 
@@ -100,19 +95,19 @@ def model_of(options: argparse.Namespace, *, task: str) -> Model:
     """The model among the options, loaded."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    with memory_errors():
-        return open_model(
-            options.model,
-            task=task,
-            device=options.device,
-            dtype=options.dtype,
-            revision=options.revision,
-            pickled_weights=options.pickled_weights,
-            max_batch=options.max_batch,
-            vae_tiling=getattr(options, "vae_tiling", False),
-            cpu_offload=getattr(options, "cpu_offload", False),
-            recipe=recipe_of(options),
-        )
+
+    return open_model(
+        options.model,
+        task=task,
+        device=options.device,
+        dtype=options.dtype,
+        revision=options.revision,
+        pickled_weights=options.pickled_weights,
+        max_batch=options.max_batch,
+        vae_tiling=getattr(options, "vae_tiling", False),
+        cpu_offload=getattr(options, "cpu_offload", False),
+        recipe=recipe_of(options),
+    )
 
 
 def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentModel:
@@ -129,19 +124,6 @@ def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentM
         why = f"{model.name!r} is of the family {model.family}; this command takes LDM's shape"
         raise UserError(why, argument="model")
     return model
-
-
-@contextlib.contextmanager
-def memory_errors() -> Iterator[None]:
-    """UserError instead of torch's error where the device's memory does not suffice."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise UserError(
-            "its memory does not suffice; give a smaller `max_batch`, `dtype=float16`, `vae_tiling=True` or "
-            "`cpu_offload=True` (pipelines), `tile` (diffbir, seesr), or a smaller photo",
-            argument="device",
-        ) from error
 
 
 def model_record(settings: Settings, model: Model, command: str) -> dict[str, Any]:
@@ -183,14 +165,9 @@ def print_scores(result: Comparison, columns: dict[str, str]) -> None:
         result: The comparison.
         columns: Name of a score -> title of its column.
     """
-    print(f"{'':14}" + " ".join(f"{title:>9}" for title in columns.values()))
+    say(f"{'':14}" + " ".join(f"{title:>9}" for title in columns.values()))
     for method, what in METHODS.items():
         if method in result.scores:
             numbers = (result.scores[method][name] for name in columns)
             cells = (f"{v:9.2f}" if "psnr" in name else f"{v:9.3f}" for name, v in zip(columns, numbers, strict=True))
-            print(f"{method:14}{' '.join(cells)}   {what}")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a result file, whole or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1) + "\n"))
+            say(f"{method:14}{' '.join(cells)}   {what}")

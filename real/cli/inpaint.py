@@ -11,7 +11,9 @@ import numpy as np
 
 from real.api import inpainting_restorer
 from real.cli import common
+from real.cli.run import say
 from real.errors import UserError
+from real.images.files import write_json
 from real.images.masks import center_box, check_mask, load_mask
 from real.images.panels import Panel, save_panels
 from real.images.photos import load_photo, sample_photo, save_png
@@ -43,7 +45,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     record["paste"] = options.paste
     text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt}
 
-    with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
+    with common.StepBar(2 * settings.steps) as bar:
         restorer = inpainting_restorer(photo, mask, model, **text, paste=options.paste)
         if options.mask:
             restored = restore(restorer, settings, progress=bar)
@@ -54,15 +56,15 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
 
     record |= restorer.describe(settings)
     if options.mask:
-        common.write_json(folder / "result.json", record | common.restoration_record(restored))
+        write_json(folder / "result.json", record | common.restoration_record(restored))
         save_png(folder / "restored.png", restored.image)
         panels: list[Panel] = [("masked", f"{100 * mask.mean():.0f}% to paint", restorer.shown)]
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     else:
-        common.write_json(folder / "result.json", record | common.restoration_record(result))
+        write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, photo, restorer.shown, result, settings)
         common.print_scores(result, COLUMNS)
-    print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
 

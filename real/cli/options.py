@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 from pathlib import Path
 
-from real.models.devices import DTYPES
 from real.settings import SPACINGS
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "add_model",
     "add_text",
     "bandwidth",
+    "folder",
+    "given",
+    "threads",
     "whole",
 ]
 
@@ -26,7 +30,6 @@ def add_degradation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--degradation",
         choices=("simple", "real-esrgan", "stable-sr"),
-        default="simple",
         help="how truths are degraded: one stage, as the bundled model was trained (default), or two, with the ranges "
         "of Real-ESRGAN x4plus or of StableSR's test sets",
     )
@@ -34,7 +37,7 @@ def add_degradation(parser: argparse.ArgumentParser) -> None:
 
 def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     """--output, and everything that `real.settings.Settings` holds."""
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
     group = parser.add_argument_group("method", "defaults are the paper's")
     group.add_argument("--particles", type=whole, default=10, metavar="N", help="size of the ensemble (default 10)")
     group.add_argument("--steps", type=whole, default=50, metavar="S", help="model evaluations (default 50)")
@@ -49,17 +52,32 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     group.add_argument(
         "--kernel", default="gaussian", metavar="K", help="gaussian (default), laplacian, epanechnikov, flat or l2"
     )
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
     )
-    group.add_argument("--patch-size", type=whole, default=1, metavar="P", help="side in latent pixels (default 1)")
+    group.add_argument(
+        "--cutoff-nsr",
+        type=float,
+        metavar="R",
+        help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
+        "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
+    )
+    group.add_argument(
+        "--patch-size",
+        type=whole,
+        default=1,
+        metavar="P",
+        help="side in latent pixels (default 1); one above the latents' side is all of them",
+    )
     group.add_argument(
         "--guidance",
         type=float,
         metavar="W",
         help="classifier-free guidance (1: none, the default; diffbir: 4, seesr: 5.5)",
     )
+
     group.add_argument("--seed", type=int, default=0, help=f"of {seed_of} (default 0)")
     group.add_argument(
         "--spacing",
@@ -77,15 +95,15 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
 def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._ArgumentGroup:
     """--model and how it is loaded and run; returns the group, for options of single commands."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", metavar="FOLDER_OR_HUB_ID_OR_NAME", help=what)
-    group.add_argument("--revision", help="commit, tag or branch of a hub id")
+    group.add_argument("--model", type=given, metavar="FOLDER_OR_HUB_ID_OR_NAME", help=what)
+    group.add_argument("--revision", type=given, help="commit, tag or branch of a hub id")
     group.add_argument(
         "--pickled-weights", action="store_true", help="also load pickles, which can carry code: trust the author"
     )
-    group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
+    group.add_argument("--device", type=given, default="auto", help="cpu, cuda, mps or auto (default)")
     group.add_argument(
         "--dtype",
-        choices=("auto", *DTYPES),
+        choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
         "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",
@@ -94,9 +112,14 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         "--max-batch",
         type=whole,
         metavar="M",
-        help="most rows that go through the denoiser at once: less memory, the same result",
+        help="most rows that go through the denoiser at once: less memory, and the same result up to rounding (a grey "
+        "level in places)",
     )
-    group.add_argument("--threads", type=whole, help="CPU threads (default: torch's choice)")
+    group.add_argument(
+        "--threads",
+        type=threads,
+        help="CPU threads (default: torch's choice); their number changes results by rounding (a grey level in places)",
+    )
     return group
 
 
@@ -137,7 +160,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         ("--tags", "TEXT", "seesr: words of what is in the photo (may be empty), or a folder with NAME.txt"),
         ("--image-tokens", "FILE", "seesr: its tagger's tokens as safetensors, or a folder with NAME.safetensors"),
     ):
-        group.add_argument(option, metavar=metavar, help=what)
+        group.add_argument(option, type=str if option == "--tags" else given, metavar=metavar, help=what)
     group.add_argument(
         "--start", choices=("condition", "noise"), help="both: start from the noised input (default) or noise alone"
     )
@@ -181,12 +204,38 @@ def add_text(parser: argparse.ArgumentParser, *, models: str) -> argparse._Argum
     return group
 
 
+def given(text: str) -> str:
+    """A text that is not empty, as that of a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty, got ''; is a shell variable not set?")
+    return text
+
+
+def folder(text: str) -> Path:
+    """A path that is not empty: an empty one would be the current folder."""
+    return Path(given(text))
+
+
 def bandwidth(text: str) -> float | str:
-    """A number, or the name of a rule, which the core checks."""
+    """A positive number, or the name of a rule, which the core checks."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        return text
+        return given(text)
+    if not (value > 0.0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number or the name of a rule, got {text}; --kernel l2 is the limit of large ones, "
+            "--strength 0 switches steering off"
+        )
+    return value
+
+
+def threads(text: str) -> int:
+    """A number of CPU threads; far more than there are processors, OpenMP ends the process."""
+    value, most = whole(text), max(256, os.cpu_count() or 1)
+    if value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, got {value}; {os.cpu_count()} processors are here")
+    return value
 
 
 def whole(text: str) -> int:

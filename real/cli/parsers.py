@@ -14,10 +14,12 @@ from real.cli.options import (
     add_model,
     add_text,
     bandwidth,
+    folder,
+    given,
     whole,
 )
 
-__all__ = ["add_bench", "add_evaluate", "add_inpaint", "add_sr"]
+__all__ = ["add_bench", "add_evaluate", "add_gpu_check", "add_inpaint", "add_sr"]
 
 SR = """\
 Restore a low-resolution photo four times as large. Written to the output folder:
@@ -49,12 +51,19 @@ Run one of the paper's studies, or one beyond it, on a folder of photos: same no
 bootstrap intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to
 the output folder:
 
-  report.md     tables of the lines and of their differences, the paper's numbers beside them
+  report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
   NAME.png      the plot
   rows.jsonl    one row per photo and ensemble
 
 Options that a study goes through take several values there; all others take one.
+"""
+GPU_CHECK = """\
+Measure what KDS costs on a GPU, and check that its results are those of the CPU. Networks have random weights, so
+nothing is downloaded. The most important comes first; what there is no time for is named. Written to the output folder:
+
+  gpu_check.json  every measurement, the card's name and versions
+  gpu_check.md    the same as tables
 """
 LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public one (default: bundled)"
 
@@ -63,7 +72,7 @@ def add_sr(commands: Any) -> None:
     """`sr`."""
     parser = _add(commands, "sr", "restore a low-resolution photo", SR)
     parser.add_argument(
-        "image", nargs="?", metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
+        "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
     add_degradation(parser)
@@ -84,10 +93,15 @@ def add_inpaint(commands: Any) -> None:
     """`inpaint`."""
     parser = _add(commands, "inpaint", "paint a part of a photo", INPAINT)
     parser.add_argument(
-        "image", nargs="?", metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
+        "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--mask", metavar="MASK", help="picture of the photo's size, light where to paint")
+    where.add_argument(
+        "--mask",
+        type=given,
+        metavar="MASK",
+        help="picture of the photo's size, light where to paint; what is transparent is known",
+    )
     where.add_argument("--center-box", type=float, metavar="F", help="hide this part of the photo, in its centre (0.3)")
     parser.add_argument(
         "--box-by", choices=("area", "side"), help="what F is a part of: the area (default), or each side of the photo"
@@ -111,13 +125,13 @@ def add_inpaint(commands: Any) -> None:
 def add_evaluate(commands: Any) -> None:
     """`evaluate`."""
     parser = _add(commands, "evaluate", "compare with and without KDS on a folder", EVALUATE)
-    parser.add_argument("--photos", required=True, metavar="FOLDER", help="photos, taken as the truth")
-    parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop; default: to multiples of 4")
+    parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
+    parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     parser.add_argument(
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
-    parser.add_argument("--bandwidths", type=float, nargs="+", metavar="H", help="and at each of these bandwidths")
+    parser.add_argument("--bandwidths", type=bandwidth, nargs="+", metavar="H", help="and at each of these bandwidths")
     parser.add_argument(
         "--autoencoder-only",
         action="store_true",
@@ -126,7 +140,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="judge the plain samples as well: calibration, colours, clean photos, the regression network beside them",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
     )
     _add_metrics(parser)
     add_degradation(parser)
@@ -140,11 +154,14 @@ def add_bench(commands: Any) -> None:
     parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
     photos = parser.add_mutually_exclusive_group()
-    photos.add_argument("--photos", type=Path, metavar="FOLDER", help="photos, taken as the truth and degraded")
+    photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")
     photos.add_argument(
-        "--pairs", type=Path, metavar="FOLDER", help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/"
+        "--pairs",
+        type=folder,
+        metavar="FOLDER",
+        help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/",
     )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--output", type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     _add_metrics(parser)
@@ -170,8 +187,17 @@ def add_bench(commands: Any) -> None:
     group.add_argument(
         "--dataset",
         choices=("DIV2K", "RealSR", "DRealSR"),
-        help="whose numbers in the paper stand beside yours, where its table has them (default: the study's)",
+        help="whose numbers in the paper stand next to yours, where its table has them (default: the study's)",
     )
+
+
+def add_gpu_check(commands: Any) -> None:
+    """`gpu-check`."""
+    parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
+    parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 
 
 def _add(commands: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:
@@ -207,7 +233,6 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rank-timeout",
         type=whole,
-        default=600,
         metavar="SECONDS",
         help="a process that does not answer for so long is an error (default 600)",
     )

@@ -7,6 +7,7 @@ keeps its traceback.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -17,13 +18,17 @@ from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import NoReturn
 
-from real.errors import UserError
+from real.errors import UserError, out_of_memory
 from real.parallel.environment import ReportedElsewhereError, launched_size
 
-__all__ = ["leave", "option_of", "run_command", "text_of_error"]
+__all__ = ["leave", "option_of", "run_command", "say", "text_of_error"]
 
-POSITIONAL = {"image": "IMAGE", "low": "IMAGE"}  # arguments that are no options
+POSITIONAL = {"image": "IMAGE", "low": "IMAGE", "study": "NAME"}  # arguments that are no options
 CORE_NAMES = {"num_inference_steps": "steps", "num_particles": "particles"}  # the core's names of options
+SAVE = (
+    "give a smaller `max_batch`, `dtype=float16`, `vae_tiling=True` or `cpu_offload=True` (pipelines), `tile` "
+    "(diffbir, seesr), fewer `particles`, or a smaller photo"
+)
 
 
 def leave(status: int) -> NoReturn:
@@ -39,19 +44,34 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def run_command(command: Callable[[], int], *, prog: str, options: Collection[str] = ()) -> int:
+def say(text: str) -> None:
+    """Print for the user; a terminal that is gone, or a full disk behind it, is no reason to lose a finished run."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # What was not written is still in the buffer, and would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_command(
+    command: Callable[[], int], *, prog: str, options: Collection[str] = (), save_memory: str = SAVE
+) -> int:
     """Run `command` and turn an error that the user can put right into one line on stderr and exit status 2.
 
-    Warnings become one line, too.
+    Warnings become one line, too. What the terminal's encoding lacks is written as escapes.
 
     Args:
         command: Does the work and returns an exit status.
         prog: Name of the program in front of the message.
         options: Names of the arguments that the command line set, such as "patch_size".
+        save_memory: What to do where memory does not suffice, for the message.
 
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     plain = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {_in_options(str(message))}\n"
     try:
@@ -63,6 +83,12 @@ def run_command(command: Callable[[], int], *, prog: str, options: Collection[st
             raise
         print(f"{prog}: error: {text}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        remedy = _in_options(save_memory)
+        print(f"{prog}: error: memory does not suffice ({_first_line(error)}); {remedy}", file=sys.stderr)
+        return 2
     except ReportedElsewhereError:
         return 2
     except KeyboardInterrupt:
@@ -72,12 +98,17 @@ def run_command(command: Callable[[], int], *, prog: str, options: Collection[st
         warnings.formatwarning = plain
 
 
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
 def text_of_error(error: Exception, options: Collection[str] = ()) -> str | None:
     """What the terminal says of an error, with options in place of arguments; None for a bug.
 
     Args:
-        error: What was raised.
-        options: As for `run_command`.
+        error: The exception that ended the command.
+        options: Names of the arguments that the command line set.
     """
     if isinstance(error, UserError):
         text = str(error) if error.argument is None else error.naming(option_of(error.argument))

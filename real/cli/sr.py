@@ -15,9 +15,11 @@ from real.backbones.hints import HintPlaces, Hints
 from real.backbones.recipes import RECIPES
 from real.cli import common
 from real.cli.backbones import hint_places_of, recipe_of
+from real.cli.run import say
 from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.images.files import write_json
 from real.images.panels import Panel, save_panels
 from real.images.photos import center_crop, load_photo, sample_photo, save_png
 from real.images.seeds import degradation_rng
@@ -34,6 +36,7 @@ from real.settings import Settings
 __all__ = ["run_sr"]
 
 LARGEST_LOW = 2048
+RANK_TIMEOUT = 600  # seconds
 COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"}
 
 
@@ -41,7 +44,11 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
     if launched_size() > 1 and options.model in RECIPES:
         refuse(f"{options.model} runs in one process; start it without torchrun", argument="model")
-    with launched(device=options.device, timeout=options.rank_timeout) as ranks:
+    if options.degradation is not None and not options.degrade:
+        raise UserError("it belongs to `degrade`: IMAGE is the truth; give both or none", argument="degradation")
+    if options.rank_timeout is not None and launched_size() == 1:
+        raise UserError("it belongs to several processes, which torchrun starts; leave it out", argument="rank_timeout")
+    with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
             return _restore(options, arguments)
         options.device = device_of_process(options.device)
@@ -77,7 +84,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     record = common.model_record(settings, model, common.command_line(arguments))
     record["processes"] = 1 if ranks is None else ranks.size
 
-    with common.memory_errors(), common.StepBar(2 * settings.steps) as bar:
+    with common.StepBar(2 * settings.steps) as bar:
         restorer = super_resolution_restorer(low, model, **text, hints=hints, ranks=ranks)
         if truth is None:
             restored = restore(restorer, settings, progress=bar)
@@ -90,18 +97,18 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     if places is not None:
         record["hints"] = places.describe()
     if summary := restorer.summary(settings):
-        print(summary)
+        say(summary)
     if truth is None:
-        common.write_json(folder / "result.json", record | common.restoration_record(restored))
+        write_json(folder / "result.json", record | common.restoration_record(restored))
         panels = [(f"low resolution, {low.shape[1]} x {low.shape[0]}", "", low), ("bicubic", "", bicubic(low))]
         save_png(folder / "restored.png", restored.image)
         save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
     else:
         record["degradation"] = asdict(degradation_of(options))
-        common.write_json(folder / "result.json", record | common.restoration_record(result))
+        write_json(folder / "result.json", record | common.restoration_record(result))
         _save_comparison(folder, truth, low, result, settings)
         common.print_scores(result, COLUMNS)
-    print(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
 

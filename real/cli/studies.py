@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from real.bench.evaluate import evaluate_folder
+from real.bench.evaluate import evaluate_folder, variants_of
+from real.bench.photos import check_crop, left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
 from real.cli import common
+from real.cli.run import say
 from real.cli.task import task_of
 from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import Degradation
@@ -22,16 +23,21 @@ __all__ = ["degradation_of", "run_bench", "run_evaluate"]
 def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     """The comparison of `sr --degrade` on a folder."""
     settings = common.settings_of(options)
-    if not Path(options.photos).is_dir():
-        raise UserError(f"{options.photos!r} is not a folder", argument="photos")
+    if not options.photos.is_dir():
+        raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
+    _refuse_ignored(options)
+    check_crop(options.crop)
+    variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
+
     if options.autoencoder_only:
         alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
         model, command = common.latent_model_of(options), common.command_line(arguments)
-        print(evaluate_autoencoder(Path(options.photos), folder, model, **alone, command=command))
+        say(evaluate_autoencoder(options.photos, folder, model, **alone, command=command))
         return 0
+
     summary = evaluate_folder(
-        Path(options.photos),
+        options.photos,
         folder,
         common.latent_model_of(options),
         settings,
@@ -44,29 +50,42 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         quality=options.quality,
         command=common.command_line(arguments),
     )
-    print(summary)
+    say(summary)
     return 0
 
 
 def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
     """A study, or the list of them."""
     if options.list:
-        print(list_studies())
+        say(list_studies())
         return 0
+
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     model = common.model_of(options, task=task.study.task)
-    with common.memory_errors():
-        report = run_study(task, model, folder)
+    report = run_study(task, model, folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
-        print(f"{psnr['mean']:+.2f} dB (p = {psnr['p']:.2g})  {pair['what']}")
-    for name, why in report["left_out"].items():
-        print(f"left out: {name}: {why}")
-    print(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+        mean = "-" if psnr["mean"] is None else f"{psnr['mean']:+.2f}"  # no photo with finite numbers
+        say(f"{mean} dB (p = {psnr['p']:.2g})  {pair['what']}")
+    for name in sorted({entry["photo"] for entry in report["not_finite"]}):
+        say(f"not finite: some numbers of {name}, which report.md names")
+    if report["left_out"]:
+        say(left_out_text(report["left_out"]))
+    say(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
     return 0
 
 
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Options that would change nothing beside another one."""
+    if options.autoencoder_only:
+        for name in ("cutoffs", "bandwidths", "quality", "degradation"):
+            if getattr(options, name):
+                raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
+    if options.bandwidths and options.bandwidth is not None:
+        raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
+
+
 def degradation_of(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:
-    """The degradation among the options."""
-    return Degradation() if options.degradation == "simple" else PRESETS[options.degradation]
+    """The degradation among the options, which is the one-stage one where none is given."""
+    return PRESETS[options.degradation] if options.degradation in PRESETS else Degradation()

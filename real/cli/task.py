@@ -8,44 +8,45 @@ from dataclasses import replace
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
 from real.bench.paper import paper_rows
-from real.bench.photos import DEGRADATIONS, HOLES, find_pairs, find_photos
+from real.bench.photos import DEGRADATIONS, HOLES, check_crop, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.studies import STUDIES
-from real.bench.task import Task
+from real.bench.task import StudyTask
 from real.cli.backbones import hint_places_of, recipe_of
-from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.settings import Settings
 
 __all__ = ["task_of"]
 
 
-def task_of(options: argparse.Namespace, command: str) -> Task:
+def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     """What the options ask for.
 
     Args:
-        options: Of `python -m real bench`, parsed.
+        options: Options of `python -m real bench`, parsed.
         command: For the record.
 
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
     if options.study not in STUDIES:
-        known = f"bench must name a study, one of {', '.join(STUDIES)}; see bench `list=True`"
-        raise UserError(f"{known}, got {options.study!r}")
+        studies = f"must be the name of a study, one of {', '.join(STUDIES)}"
+        raise UserError(f"{studies}, got {options.study!r}; `list=True` shows them", argument="study")
+
     recipe = recipe_of(options)
-    study = _beside(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
+    study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
         raise UserError("not given; name a folder, which is made if it is not there", argument="output")
-    if options.crop is not None and options.crop % SCALE:
-        raise UserError(f"must be a multiple of {SCALE}, got {options.crop}", argument="crop")
+    check_crop(options.crop)
+
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
-    known = HOLES if study.task == "inpaint" else DEGRADATIONS
-    if unknown := [name for name in grid.degradation if name not in known]:
-        accepted = f"must be one of {', '.join(known)} for this study"
+    names = HOLES if study.task == "inpaint" else DEGRADATIONS
+    if unknown := [name for name in grid.degradation if name not in names]:
+        accepted = f"must be one of {', '.join(names)} for this study"
         raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
+
     if options.photos is None and options.pairs is None:
         raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
     if options.pairs is not None:
@@ -53,9 +54,10 @@ def task_of(options: argparse.Namespace, command: str) -> Task:
             why = "these photos are degraded already; this study or option needs `photos`"
             raise UserError(why, argument="pairs")
         grid = replace(grid, degradation=("pairs",))
+
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return Task(
+    return StudyTask(
         options.study,
         study,
         grid,
@@ -77,8 +79,8 @@ def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:
     return {} if recipe is not None else {name: value for name, value in given.items() if value}
 
 
-def _beside(study: Study, backbone: str | None, dataset: str | None) -> Study:
-    """The study with the paper's rows of this backbone and this set beside it, as far as its table has them."""
+def _with_paper(study: Study, backbone: str | None, dataset: str | None) -> Study:
+    """The study, compared with the paper's rows of this backbone and this set, as far as its table has them."""
     wanted = {name: value for name, value in (("backbone", backbone), ("dataset", dataset)) if value is not None}
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())

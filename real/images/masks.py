@@ -6,28 +6,71 @@
 from __future__ import annotations
 
 import math
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from real.errors import UserError
-from real.images.photos import load_photo
+from real.images.photos import read_picture
+from real.images.pixels import to_mask
 
-__all__ = ["blank", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
+__all__ = ["as_mask", "blank", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
 
 
 def load_mask(path: str | Path) -> np.ndarray:
     """Read a mask: bool (H, W), True where the picture is light (grey 128 and more), which is what gets painted.
 
+    What is transparent is known, whatever its colour.
+
     Raises:
         UserError: As `real.images.photos.load_photo`, naming the mask.
     """
-    try:
-        pixels = load_photo(path)
-    except UserError as error:
-        raise UserError(error.message, argument="mask") from error
-    return np.asarray(pixels.mean(axis=-1) >= 128.0)
+    return read_picture(path, to_mask, argument="mask")
+
+
+def as_mask(value: Any) -> np.ndarray:
+    """A file, a PIL image, a tensor or an array as a mask, bool (H, W), True where to paint.
+
+    Args:
+        value: A file or a PIL image, light where to paint (see `load_mask`); a tensor, bool or of floats from 0 to 1
+            with 0.5 and more where to paint, (H, W), (1, H, W) or (1, 1, H, W), as diffusers' pipelines take it; or an
+            array, which is returned as it is and checked with the photo.
+
+    Raises:
+        TypeError: It is none of those.
+        UserError: A tensor has another shape or other numbers; a file cannot be read.
+    """
+    if isinstance(value, str | PathLike):
+        return load_mask(str(value))
+    if isinstance(value, Image.Image):
+        return to_mask(value)
+    if isinstance(value, torch.Tensor):
+        return _of_tensor(value)
+    if isinstance(value, np.ndarray):
+        return value
+    raise TypeError(f"mask must be a file, a PIL image, a tensor or bool (H, W), got a {type(value).__name__}")
+
+
+def _of_tensor(value: torch.Tensor) -> np.ndarray:
+    mask = value.detach().cpu()
+    while mask.ndim > 2 and mask.shape[0] == 1:
+        mask = mask[0]
+    if mask.ndim != 2:
+        raise _refusal(f"must be a tensor (H, W), (1, H, W) or (1, 1, H, W), got {tuple(value.shape)}")
+    if mask.dtype != torch.bool:
+        if not mask.is_floating_point() or not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise _refusal(f"must be a tensor of bool or of floats from 0 to 1, got {mask.dtype}")
+        mask = mask >= 0.5
+    pixels: np.ndarray = mask.numpy()
+    return pixels
+
+
+def _refusal(message: str) -> UserError:
+    return UserError(message, argument="mask")
 
 
 def center_box(height: int, width: int, fraction: float, *, by: str = "area") -> np.ndarray:
@@ -61,16 +104,24 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
 
 def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     """ValueError unless `mask` is bool (H, W) like the image, with pixels to paint and pixels that are known."""
-    if mask.dtype != bool or mask.shape != image.shape[:2]:
-        raise UserError(
-            f"got {mask.dtype} {mask.shape} for an image of {image.shape[1]} x {image.shape[0]} pixels; give "
-            f"bool {image.shape[:2]}, True where it is to be painted",
-            argument="mask",
+    height, width = image.shape[:2]
+    if mask.dtype != bool or mask.ndim != 2:
+        raise _refusal(f"must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
+    if mask.shape != (height, width):
+        turned = (
+            "; turned by a quarter it would fit: one of the two may have an EXIF rotation, which is applied"
+            if mask.shape == (width, height)
+            else ""
+        )
+        raise _refusal(
+            f"must have the image's {width} x {height} pixels (width x height), got {mask.shape[1]} x "
+            f"{mask.shape[0]}{turned}"
         )
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
-        raise UserError(
-            f"{which} is to be painted; it needs both, light where to paint and dark where not", argument="mask"
+        raise _refusal(
+            f"must have pixels to paint (light) and known ones (dark or transparent), got a mask where {which} is "
+            "to be painted"
         )
 
 

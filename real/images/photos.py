@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import skimage.data
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from real.errors import UserError
 from real.images.files import write_atomically
+from real.images.pixels import to_rgb
 
 __all__ = [
     "LARGEST_SIDE",
@@ -19,9 +21,9 @@ __all__ = [
     "SUFFIXES",
     "center_crop",
     "load_photo",
+    "read_picture",
     "sample_photo",
     "save_png",
-    "to_rgb",
 ]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -32,62 +34,78 @@ LARGEST_SIDE = 8192
 def load_photo(path: str | Path, *, largest: int = LARGEST_SIDE) -> np.ndarray:
     """Read a photo: RGB uint8 (H, W, 3).
 
-    EXIF rotation is applied, greyscale becomes RGB, transparency is laid on white, 16-bit images are scaled to 8 bit.
+    EXIF rotation is applied, colours are converted to sRGB by the embedded profile, greyscale becomes RGB, transparency
+    is laid on white, 16-bit images are scaled to 8 bit.
 
     Raises:
-        UserError: The file is missing, empty, not an image, damaged, or smaller or larger than what can be restored.
+        UserError: The file is missing, empty, not an image, damaged, or smaller or larger than what can be restored; or
+            it holds numbers whose range is not known (see `real.images.pixels.to_rgb`).
+    """
+    return read_picture(path, to_rgb, largest=largest)
+
+
+def read_picture(
+    path: str | Path,
+    convert: Callable[[Image.Image], np.ndarray],
+    *,
+    argument: str = "image",
+    largest: int = LARGEST_SIDE,
+) -> np.ndarray:
+    """Read a picture file; what `convert` makes of the PIL image.
+
+    Args:
+        path: The file.
+        convert: `real.images.pixels.to_rgb` or `to_mask`.
+        argument: Name of the argument that named the file, for messages.
+        largest: Most pixels on a side.
+
+    Raises:
+        UserError: As `load_photo`; the message names the file.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{str(path)!r} is a folder; give one image file", argument="image")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {str(path)!r}", argument="image") from error
-    except OSError as error:
-        raise UserError(f"cannot read {str(path)!r} ({error.strerror})", argument="image") from error
-    if not data:
-        raise UserError(f"{str(path)!r} is empty", argument="image")
+    data = _bytes_of(path, argument)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-            _check_size(path, *image.size, largest)
-            pixels = to_rgb(image)
-    except UserError:
+        size = image.size
+        if max(size) <= largest:  # what is larger is not decoded
+            pixels = convert(image)
+    except UnidentifiedImageError as error:
+        known = "JPEG, PNG, WebP, BMP or TIFF"
+        message = f"{str(path)!r} is in no format that can be read; convert it to {known}"
+        raise UserError(message, argument=argument) from error
+    except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         text = str(error).replace(str(path), "").strip() or type(error).__name__
-        raise UserError(f"{str(path)!r} is not an image that can be read ({text[:120]})", argument="image") from error
+        message = f"{str(path)!r} is not an image that can be read ({text[:160]})"
+        raise UserError(message, argument=argument) from error
+    _check_size(path, *size, argument, largest)
     return pixels
 
 
-def _check_size(path: Path, width: int, height: int, largest: int) -> None:
+def _bytes_of(path: Path, argument: str) -> bytes:
+    if path.is_dir():
+        raise UserError(f"{str(path)!r} is a folder; give one image file", argument=argument)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {str(path)!r}", argument=argument) from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        why = getattr(error, "strerror", error)
+        raise UserError(f"cannot read {str(path)!r} ({why})", argument=argument) from error
+    if not data:
+        raise UserError(f"{str(path)!r} is empty", argument=argument)
+    return data
+
+
+def _check_size(path: Path, width: int, height: int, argument: str, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
             f"{str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}",
-            argument="image",
+            argument=argument,
         )
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """A PIL image of any mode as RGB uint8 (H, W, 3): rotated by its EXIF, transparency laid on white, scaled to 8 bit.
-
-    Raises:
-        ValueError: It holds NaN or infinity.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):  # Pillow clips these instead of scaling them
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("it holds NaN or infinity")
-        top = 65535.0 if image.mode != "F" else max(1.0, float(values.max()))
-        grey = np.rint(np.clip(values / top, 0.0, 1.0) * 255.0).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
 
 
 def sample_photo() -> np.ndarray:

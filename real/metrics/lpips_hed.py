@@ -73,7 +73,7 @@ class LpipsHed:
     def _features(self, images: np.ndarray) -> list[torch.Tensor]:
         """uint8 (B, H, W, 3) -> the five blocks' outputs after ReLU."""
         x = torch.from_numpy(images[..., ::-1].astype(np.float32)).to(self.device)
-        x = (x - torch.tensor(MEAN_BGR, device=self.device)).permute(0, 3, 1, 2)
+        x = (x - torch.tensor(MEAN_BGR, dtype=x.dtype, device=self.device)).permute(0, 3, 1, 2)
         outputs = []
         for index, block in enumerate(self._blocks):
             x = torch.nn.functional.max_pool2d(x, 2, ceil_mode=True) if index else x

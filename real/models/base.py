@@ -92,7 +92,7 @@ class ModelFamily:
     """Models of one shape: how they are recognised, loaded and used. `real.opening.FAMILIES` lists all families.
 
     Attributes:
-        name: As `result.json` has it.
+        name: Name in `result.json`.
         task: "sr" or "inpaint": the command that takes it.
         what: In words, for messages.
         restorer: (photo, model, options by name) -> a `real.restorers.base.Restorer`; for inpainting the photo and the

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from real.errors import UserError
 
-__all__ = ["DTYPES", "pick_device", "pick_dtype"]
+__all__ = ["DTYPES", "pick_device", "pick_dtype", "usual_defaults"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@contextlib.contextmanager
+def usual_defaults() -> Iterator[None]:
+    """Context manager: torch's own default dtype and device, whichever the user has set, for libraries that go by them.
+
+    What is made here names both instead.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def pick_device(name: str = "auto") -> str:
@@ -25,7 +43,7 @@ def pick_device(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, dtype=torch.float32, device=name).cpu()  # "meta" holds no numbers
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
         raise UserError(

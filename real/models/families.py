@@ -22,7 +22,7 @@ def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> 
     """The family of a model.
 
     Args:
-        source: From `locate`.
+        source: Place of the model, from `real.models.hub.locate`.
         families: All families that are recognised by their configuration.
         task: "sr" or "inpaint", for which the model is wanted.
 

@@ -2,13 +2,14 @@
 
 A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same paper's inpainting model: `vqvae/`
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
-super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if present, carries the bandwidth
-that fits the scale of the model's latents. `real.models.families` recognises a model; whole pipelines are in
-`real.models.pipeline`.
+super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if
+present, carries the bandwidth that fits the scale of the model's latents. `real.models.families` recognises a model;
+whole pipelines are in `real.models.pipeline`.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from kds_ref import NoiseSchedule
-from real.errors import UserError
+from real.errors import UserError, out_of_memory
 from real.models.base import PAPER_BANDWIDTH, LoadOptions, Model, ModelFamily
-from real.models.devices import DTYPES
+from real.models.devices import DTYPES, usual_defaults
 from real.models.hub import Source, read_config
 
 __all__ = [
@@ -88,8 +89,8 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     Sampler, steering and autoencoder stay in float32, whatever the denoiser's precision.
 
     Args:
-        source: From `real.models.hub.locate`.
-        family: From `real.models.families.recognise`.
+        source: Place of the model, from `real.models.hub.locate`.
+        family: Its family, from `real.models.families.recognise`.
         options: How to load and run it.
 
     Raises:
@@ -109,7 +110,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     weights["low_cpu_mem_usage"] = False
     dtype = DTYPES[options.dtype]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), usual_defaults():
             warnings.simplefilter("ignore", UserWarning)  # diffusers warns of how it calls huggingface_hub
             vqvae = VQModel.from_pretrained(source.name, subfolder="vqvae", torch_dtype=torch.float32, **weights)
             unet = UNet2DModel.from_pretrained(source.name, subfolder="unet", torch_dtype=dtype, **weights)
@@ -117,8 +118,9 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise explain(source, error) from error
 
-    # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
-    scheduler = DDIMScheduler.from_config(config)
+    with usual_defaults():
+        # diffusers computes the schedule in float32; its numbers are taken, so that trajectories are the same.
+        scheduler = DDIMScheduler.from_config(config)
     return LatentModel(
         name=source.name,
         family=family.name,
@@ -145,17 +147,17 @@ def weights_options(source: Source, *, pickled_weights: bool) -> dict[str, Any]:
 
 def kds_bandwidth(source: Source) -> float:
     """The bandwidth in the model's kds.json; the paper's where there is none."""
-    config = read_config(source, "kds.json") or {}
-    try:
-        return float(config.get("bandwidth", PAPER_BANDWIDTH))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"kds.json of {source.name!r} must have a number as its bandwidth", argument=source.argument
-        ) from error
+    value = (read_config(source, "kds.json") or {}).get("bandwidth", PAPER_BANDWIDTH)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
+        message = f"the bandwidth in kds.json of {source.name!r} must be a positive number, got {value!r}"
+        raise UserError(message, argument=source.argument)
+    return float(value)
 
 
 def explain(source: Source, error: Exception) -> UserError:
-    """The error for weights that could not be loaded, in one line."""
+    """The error for weights that could not be loaded, in one line; raises it itself where memory did not suffice."""
+    if out_of_memory(error):
+        raise error
     why = " ".join(str(error).split())
     if len(why) > 240:
         why = why[:240] + " ..."

@@ -16,6 +16,7 @@ import torch
 
 from real.errors import UserError
 from real.models.base import LoadOptions, Model, ModelFamily
+from real.models.devices import usual_defaults
 from real.models.hub import Source
 from real.models.latent import DTYPES, explain, kds_bandwidth, weights_options
 from real.plugin.batching import split_batches
@@ -63,8 +64,8 @@ def load_pipeline(source: Source, family: ModelFamily, options: LoadOptions) -> 
     """Load a pipeline; the precision is that of all its networks, and steering computes in float32.
 
     Args:
-        source: From `real.models.hub.locate`.
-        family: From `real.models.families.recognise`; it names the class of the pipeline.
+        source: Place of the model, from `real.models.hub.locate`.
+        family: Its family, from `real.models.families.recognise`; it names the class of the pipeline.
         options: How to load and run it. With guidance a particle is two rows of `max_batch`.
 
     Raises:
@@ -119,7 +120,7 @@ def check_text(settings: Settings, negative_prompt: str | None) -> None:
             f"must be at least 1 for this model (1: no guidance), got {settings.guidance:g}", argument="guidance"
         )
     if negative_prompt and settings.guidance == 1.0:
-        raise UserError("acts through guidance alone; give a `guidance` above 1 too", argument="negative_prompt")
+        raise UserError("it acts through guidance alone; give a `guidance` above 1 too", argument="negative_prompt")
 
 
 def check_packages(options: LoadOptions) -> None:
@@ -141,7 +142,7 @@ def check_packages(options: LoadOptions) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Context manager: without what diffusers and transformers warn of, which no user can change."""
-    with warnings.catch_warnings():
+    """Context manager: without what diffusers and transformers warn of, and with the defaults that they expect."""
+    with warnings.catch_warnings(), usual_defaults():
         warnings.simplefilter("ignore")
         yield

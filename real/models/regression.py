@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
+from real.images.files import write_json
+from real.models.devices import usual_defaults
 
 __all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
 
@@ -72,7 +74,7 @@ def _convolution(inputs: int, outputs: int) -> torch.nn.Conv2d:
 def save_regression(model: RegressionNetwork, folder: Path) -> None:
     """Write `config.json` and `model.safetensors` in the model's precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(model.config, indent=1) + "\n")
+    write_json(folder / "config.json", model.config)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
 
 
@@ -84,7 +86,8 @@ def load_regression(folder: Path = BUNDLED_REGRESSION, *, device: str | torch.de
     """
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(f"{str(folder)!r} holds no regression network (config.json and model.safetensors)")
-    model = RegressionNetwork(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    with usual_defaults():
+        model = RegressionNetwork(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.to(device, torch.float32).requires_grad_(False).eval()
 

@@ -65,7 +65,8 @@ def _meet(group: Any, stage: str, x: torch.Tensor | None = None) -> None:
         raise ValueError(f"{stage} has shape {shape}; at most {_MOST_AXES} axes can be exchanged")
     kind = hashlib.blake2b(b"" if x is None else str(x.dtype).encode(), digest_size=4).digest()
     padding = [0] * (_MOST_AXES - len(shape))
-    own = torch.tensor([STAGES.index(stage), int.from_bytes(kind, "big"), len(shape), *shape, *padding])
+    header = [STAGES.index(stage), int.from_bytes(kind, "big"), len(shape), *shape, *padding]
+    own = torch.tensor(header, dtype=torch.int64, device="cpu")
     own = own.to(_carrier(group, own))
     everyone = [torch.empty_like(own) for _ in range(distributed.get_world_size(group))]
     _call(group, distributed.all_gather, everyone, own)

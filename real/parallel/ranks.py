@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from kds_ref import KernelDensitySteering, steering_strength
+from kds_ref import KernelDensitySteering
 from real.errors import UserError
 from real.parallel.collectives import RankError, broadcast, check_ready, collect, gather, text_of
 
@@ -144,12 +144,19 @@ class SharedSteering:
     def __init__(self, steering: KernelDensitySteering, ranks: Ranks) -> None:
         self.steering, self.ranks = steering, ranks
 
-    def __call__(self, x0_pred: torch.Tensor, t: float) -> tuple[torch.Tensor, Any]:
+    @property
+    def needs_alpha_bar(self) -> bool:
+        """As `KernelDensitySteering.needs_alpha_bar`."""
+        return self.steering.needs_alpha_bar
+
+    def __call__(
+        self, x0_pred: torch.Tensor, t: float, *, alpha_bar: float | None = None
+    ) -> tuple[torch.Tensor, Any]:
         """(share, *sample) at timestep t -> the same of the steered ensemble, and the info of the whole."""
-        s = self.steering
-        if steering_strength(t, s.num_train_timesteps, strength=s.strength, cutoff=s.cutoff) == 0.0:
+        steering = self.steering
+        if steering.strength_at(t, alpha_bar=alpha_bar) == 0.0:
             return x0_pred, None
-        return self.ranks.steer(lambda whole: s(whole, t), x0_pred, 0)
+        return self.ranks.steer(lambda whole: steering(whole, t, alpha_bar=alpha_bar), x0_pred, 0)
 
 
 def particle_share(num_particles: int, process_group: Any = None) -> range:

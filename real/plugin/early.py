@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from diffusers.hooks import ModelHook
 
+from real.errors import UserError
 from real.plugin.call import Call
 from real.plugin.layout import Layout
 from real.plugin.network_hooks import EARLY, SHARED, batch_size, map_tensors, part_of, register, remove
@@ -128,9 +129,10 @@ class _EarlyHook(ModelHook):
 
 def _places(state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     if state.x0 is None:
-        raise ValueError(
-            f"early choice: at least one step must be steered before the window closes, got none (cutoff "
-            f"{state.steering.cutoff:g}, strength {state.steering.strength:g}); lower the cutoff"
+        raise UserError(
+            "at least one step must be steered before the window closes, got none (`cutoff` "
+            f"{state.steering.cutoff:g}, strength {state.steering.strength:g}); lower the cutoff",
+            argument="early_choice",
         )
     ours = len(state.x0)
     if batch % ours:

@@ -134,6 +134,7 @@ def _position(state: SteeringState, factors: Coefficients, left: float) -> float
 def window(state: SteeringState, position: float) -> float:
     """Part of the strength at a position, KDS Eq. 10 (v1): 1 inside the steering window, 0 after it, less on a ramp."""
     cutoff = state.steering.cutoff
+    assert cutoff is not None  # steer_scheduler gives t/T
     if state.ramp == 0.0:
         nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
         return float(steering_strength(nearly, 1, strength=1.0, cutoff=cutoff))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from real.bench.photos import Photo, find_photos
+from real.bench.photos import Photo, check_known, digest_of, find_photos
 from real.cli.run import run_command
 from real.errors import UserError
 from real.images.photos import center_crop, load_photo
@@ -54,9 +54,10 @@ def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     for name, least in (("particles", 2), ("steps", 1), ("crop", 16), ("seed", 0)):
         if getattr(options, name) < least:
-            raise UserError(f"--{name}: got {getattr(options, name)}; give a whole number of at least {least}")
+            raise UserError(f"must be a whole number of at least {least}, got {getattr(options, name)}", argument=name)
     if options.crop % 4:
-        raise UserError(f"--crop: got {options.crop}; give a multiple of 4, the scale of the small version")
+        why = f"must be a multiple of 4, the scale of the small version, got {options.crop}"
+        raise UserError(why, argument="crop")
     settings = PriorSettings(options.particles, options.steps, crop=options.crop, seed=options.seed)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ def _run(arguments: list[str]) -> int:
     command = "python -m real.priors " + shlex.join(arguments)
     with locked(folder):
         rows = Rows(folder, {**describe_settings(settings)})
+        check_known(photos, rows, folder, lambda photo: digest_of([photo.truth]))
         _measure(photos, network, settings, dict.fromkeys(options.measurements, options.bandwidths), rows)
         names = {photo.name for photo in photos}
         print(write_report([row for row in rows if row["photo"] in names], folder, settings, command))
@@ -78,20 +80,20 @@ def _measure(
     photos: list[Photo], network: FFDNet, settings: PriorSettings, bandwidths: dict[str, tuple[float, ...]], rows: Rows
 ) -> None:
     distance = LpipsHed()
-    for photo in tqdm(photos, unit="photo"):
+    for index, photo in enumerate(tqdm(photos, unit="photo")):
         pixels = center_crop(load_photo(photo.truth), side=settings.crop)
         new = rows_of(
             network,
             pixels,
             name=photo.name,
-            index=photo.index,
+            index=index,
             settings=settings,
             bandwidths=bandwidths,
             distance=distance,
             done={row["run"] for row in rows if row["photo"] == photo.name},
         )
         for row in new:
-            rows.add(row)
+            rows.add({**row, "digest": digest_of([photo.truth])})
 
 
 if __name__ == "__main__":

@@ -27,12 +27,14 @@ class Measurement:
     """What is known, in the form that the sampler needs.
 
     Attributes:
+        seen: What was measured, as a picture of the photo's size.
         estimate: A photo that is made without sampling, (3, H, W): the noisy photo itself, or filled or enlarged.
         noise: How much of a particle's own noise its start has, in units of the first noise level: 0 where the measured
             photo has noise of that level already, 1 elsewhere.
         agree: Makes clean samples (N, 3, H, W) agree with what is known; None where that is no constraint.
     """
 
+    seen: torch.Tensor
     estimate: torch.Tensor
     noise: float
     agree: Callable[[torch.Tensor], torch.Tensor] | None
@@ -41,7 +43,8 @@ class Measurement:
 def noisy(truth: torch.Tensor, rng: np.random.Generator) -> Measurement:
     """The photo with white noise of standard deviation 75/255: all particles start at it."""
     noise = torch.from_numpy(rng.standard_normal(tuple(truth.shape), np.float32))
-    return Measurement(truth + LARGEST_SIGMA * noise, 0.0, None)
+    measured = truth + LARGEST_SIGMA * noise
+    return Measurement(measured, measured, 0.0, None)
 
 
 def few_pixels(truth: torch.Tensor, rng: np.random.Generator) -> Measurement:
@@ -51,7 +54,7 @@ def few_pixels(truth: torch.Tensor, rng: np.random.Generator) -> Measurement:
     weight = gaussian_filter(known.astype(np.float32), 1.5) + 1e-6
     near = gaussian_filter(truth.numpy() * known, (0.0, 1.5, 1.5)) / weight
     filled = torch.where(mask, truth, torch.from_numpy(near.astype(np.float32)))
-    return Measurement(filled, 1.0, lambda x0: torch.where(mask, truth, x0))
+    return Measurement(truth * mask, filled, 1.0, lambda x0: torch.where(mask, truth, x0))
 
 
 def small_version(truth: torch.Tensor, rng: np.random.Generator) -> Measurement:
@@ -63,7 +66,8 @@ def small_version(truth: torch.Tensor, rng: np.random.Generator) -> Measurement:
         missing = small - torch.nn.functional.avg_pool2d(x0, SCALE)
         return x0 + torch.nn.functional.interpolate(missing, scale_factor=SCALE, mode="nearest")
 
-    return Measurement(large, 1.0, agree)
+    seen = torch.nn.functional.interpolate(small, scale_factor=SCALE, mode="nearest")[0]
+    return Measurement(seen, large, 1.0, agree)
 
 
 MEASUREMENTS: dict[str, Callable[[torch.Tensor, np.random.Generator], Measurement]] = {

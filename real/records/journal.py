@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from real.errors import UserError
-from real.images.files import remove_leftovers, write_atomically
+from real.images.files import no_room, read_json, remove_leftovers, to_json, write_json, write_text
 
 __all__ = ["Rows", "locked"]
 
@@ -36,15 +36,16 @@ class Rows:
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.path = folder / "rows.jsonl"
         mark = folder / "settings.json"
-        identity = json.loads(json.dumps(identity))
-        if self.path.exists() and not mark.exists():
-            raise UserError(f"{str(folder)!r} has rows but no settings.json; give another folder", argument="output")
-        if mark.exists():
-            _check_same(json.loads(mark.read_text()), identity, folder)
-        write_atomically(mark, lambda p: p.write_text(json.dumps(identity, indent=1) + "\n"))
+        identity = json.loads(to_json(identity))
         self._rows = {(row["photo"], row["run"]): row for row in self._read()}
-        content = "".join(json.dumps(row) + "\n" for row in self._rows.values())
-        write_atomically(self.path, lambda p: p.write_text(content))
+        if self._rows:  # without rows there is nothing that other settings could spoil
+            if not mark.exists():
+                why = f"{str(folder)!r} has rows but no settings.json; give another folder"
+                raise UserError(why, argument="output")
+            known = read_json(mark, remedy="without it the folder's rows say nothing; give another folder")
+            _check_same(known, identity, folder)
+        write_json(mark, identity)
+        write_text(self.path, "".join(to_json(row) + "\n" for row in self._rows.values()))
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows
@@ -59,25 +60,29 @@ class Rows:
         return len(self._rows)
 
     def add(self, row: Row) -> None:
-        """Append a row, and return when it is on the disk.
+        """Append a row, and return when it is on the disk; numbers that are NaN or infinite become None.
 
         Raises:
             ValueError: The photo and run have a row already.
+            UserError: It cannot be written, since the disk is full.
         """
         key = row["photo"], row["run"]
         if key in self._rows:
             raise ValueError(f"row: photo {key[0]!r} and run {key[1]!r} have a row already")
-        row = json.loads(json.dumps(row))
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._rows[key] = row
+        line = to_json(row) + "\n"
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise no_room(self.path, error) from error
+        self._rows[key] = json.loads(line)
 
     def _read(self) -> list[Row]:
-        lines = self.path.read_text().split("\n") if self.path.exists() else [""]
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
         rows = []
-        for number, line in enumerate(lines[:-1], start=1):  # behind the last newline there is nothing, or half a row
+        for number, line in enumerate(lines[:-1], start=1):  # after the last newline there is nothing, or half a row
             try:
                 row = json.loads(line)
                 if not {"photo", "run"} <= row.keys():
@@ -128,7 +133,7 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

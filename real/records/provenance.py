@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,11 +16,17 @@ import kds_ref
 from real.models.base import Model
 from real.settings import Settings
 
-__all__ = ["describe", "mean_with_error"]
+__all__ = ["describe", "mean_with_error", "weights_digest"]
 
 
 def mean_with_error(values: np.ndarray) -> dict[str, float | None]:
-    """Mean over photos, (n,), and its standard error (None for one photo), rounded to four digits after the point."""
+    """Mean over photos, (n,), and its standard error, rounded to four digits after the point.
+
+    Numbers that are not finite are left out (NaN and infinity). Without any the mean is None, for one photo the error.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"mean": None, "standard_error": None}
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return {"mean": round(float(values.mean()), 4), "standard_error": None if error is None else round(error, 4)}
 
@@ -41,3 +48,20 @@ def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
             **{package: version(package) for package in model.packages},
         },
     }
+
+
+def weights_digest(model: Model) -> str | None:
+    """Of the weights of a model from a folder, so that another one under its name is noticed; None where a commit says.
+
+    Half a second a gigabyte and more: for folders of rows, not for single photos.
+    """
+    if model.commit is not None:
+        return None
+    digest = hashlib.sha256()
+    owner = getattr(model, "pipe", model)  # of a pipeline of diffusers the networks are there
+    for name in ("unet", "controlnet", "vae", "vqvae", "text_encoder"):
+        network = getattr(owner, name, None)
+        for key, value in network.state_dict().items() if isinstance(network, torch.nn.Module) else ():
+            digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -46,8 +46,8 @@ class Comparison:
             ensemble has `kds_choice` alone.
         chosen: Index of the chosen particle, plain ("ddim") and steered ("kds"), and of the one that an early choice
             would have taken ("kds_early").
-        trace: Of the steered ensemble; see `Particles`.
-        evaluations: Of the plain and of the steered ensemble; see `Particles`.
+        trace: Trace of the steered ensemble; see `Particles`.
+        evaluations: Evaluations of the plain and of the steered ensemble; see `Particles`.
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -106,8 +106,8 @@ def compare(
         restorer: The photo and the model.
         truth: RGB uint8 (H, W, 3).
         settings: Settings of the steered run; they may differ from those of `plain` in the steering alone.
-        plain: From `plain_comparison`; it is not changed.
-        score: As there.
+        plain: Result of `plain_comparison`; it is not changed.
+        score: Metrics of an image against the truth, the same as for `plain`.
         progress: Called after every step.
     """
     steered = restorer.draw(settings, which="all", progress=progress)

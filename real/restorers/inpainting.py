@@ -33,7 +33,7 @@ class PipelineInpainting(PipelineRestorer):
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where it is to be painted.
-        model: From `real.opening.open_model`, of the family "sd-inpaint".
+        model: Model of the family "sd-inpaint".
         prompt: What to paint; empty by default, the neutral choice.
         negative_prompt: What to move away from; needs a guidance above 1.
         paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
@@ -86,7 +86,7 @@ class LatentInpainting(LatentRestorer):
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
         mask: bool (H, W), True where it is to be painted.
-        model: From `real.opening.open_model`, of the family "ldm-inpaint".
+        model: Model of the family "ldm-inpaint".
         paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
 
     Raises:

@@ -9,6 +9,8 @@ from typing import Any
 from diffusers import DDIMScheduler, DPMSolverSinglestepScheduler
 
 from kds_ref import SamplerState, select_particle
+from real.errors import UserError
+from real.models.devices import usual_defaults
 from real.plugin import SteeringState, steer_scheduler
 from real.sampling import Particles
 from real.settings import Settings
@@ -19,6 +21,7 @@ __all__ = ["SOLVER", "particles_of", "sampler_state", "steered_scheduler"]
 SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
 
 
+@usual_defaults()
 def steered_scheduler(
     config: Mapping[str, Any],
     settings: Settings,
@@ -32,19 +35,26 @@ def steered_scheduler(
     """The settings' sampler on a model's noise schedule, from `real.steer_scheduler`.
 
     Args:
-        config: Of the scheduler that the model came with: noise schedule, prediction type, clipping.
-        settings: Of the method.
+        config: Configuration of the scheduler that the model came with: noise schedule, prediction type, clipping.
+        settings: Settings of the method.
         num_particles: N.
         bandwidth: h where the settings have none.
         steered: False has strength 0: the plain scheduler, bit for bit.
         hand_on: "all" or "chosen", see `steer_scheduler`.
         ddim: The class for the sampler "ddim".
+
+    Raises:
+        UserError: The settings choose a grid of timesteps, which is the scheduler's own here.
     """
+    if settings.spacing is not None:
+        raise UserError(f"must be None for models of this kind, got {settings.spacing!r}", argument="spacing")
     if settings.sampler == "ddim":
         # a bare DDIM clips to the range of pixels; a model that wants it says so
         plain = ddim.from_config(config, clip_sample=config.get("clip_sample", False))
     else:
         plain = DPMSolverSinglestepScheduler.from_config(config, **SOLVER)
+    settings = settings.for_schedule(plain.alphas_cumprod.numpy())
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the clipping is the model's own choice
         return steer_scheduler(
@@ -90,6 +100,7 @@ def particles_of(state: SteeringState) -> Particles:
         for r in state.trace
         if r.strength > 0.0
     ]
+
     assert state.latents is not None  # a run is finished
     latents = state.latents[chosen : chosen + 1] if early else state.latents
     of_all = len(trace) if early else len(state.trace)  # after an early choice the chosen particle goes on alone

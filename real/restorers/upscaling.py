@@ -15,7 +15,7 @@ from real.plugin import repeat_for_particles
 from real.restorers.pipeline import PipelineRestorer
 from real.settings import Settings
 
-__all__ = ["NOISE_LEVEL", "X4_UPSCALER", "PipelineUpscaling", "check_noise_level"]
+__all__ = ["X4_UPSCALER", "PipelineUpscaling", "check_noise_level"]
 
 NOISE_LEVEL = 20  # the pipeline's default
 
@@ -28,7 +28,7 @@ class PipelineUpscaling(PipelineRestorer):
 
     Args:
         low: RGB uint8 (h, w, 3).
-        model: From `real.opening.open_model`, of the family "x4-upscaler".
+        model: Model of the family "x4-upscaler".
         prompt: What is in the photo; empty by default.
         negative_prompt: What to move away from; needs a guidance above 1.
         noise_level: Timestep of the noise that the photo gets, 0 to the pipeline's `max_noise_level` (350). More

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from real.cli.run import run_command
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.models.devices import pick_device
 from real.train.autoencoder import train_autoencoder
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
@@ -24,15 +26,17 @@ from real.train.unet import UNetSettings, train_unet
 
 __all__ = ["main"]
 
+SAVE = "give a smaller `batch` or `crop`, or fewer `photos`"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return run_command(lambda: _run(arguments), prog="real.train")
-
-
-def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
+    return run_command(lambda: _run(options, arguments), prog="real.train", options=vars(options), save_memory=SAVE)
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage == "export":
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
         export_model(*folders, bandwidth=options.bandwidth)
@@ -41,12 +45,12 @@ def _run(arguments: list[str]) -> int:
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}: got {value}; give a whole number of at least 1")
+            raise UserError(f"must be a whole number of at least 1, got {value}", argument=name)
     run_settings = RunSettings(
         steps=options.steps,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        device=options.device,
+        device=pick_device(options.device),
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )

@@ -1,10 +1,10 @@
 """Stage one: an f4 autoencoder with three latent channels, as LDM-SR's, in diffusers' `VQModel`.
 
-The latents are whitened while training (`Whitening`, folded into the 1x1 convolution after the encoder at the end): zero
-mean, uncorrelated channels, standard deviation 1, as LDM-SR's are scaled. The scale decides at which noise level, and so
-at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of LDM-SR's
-schedule is 1.13 times as large as such latents. Without it colour ends up in a direction of little variance, where
-neither the denoiser nor a bandwidth does it justice.
+The latents are whitened while training (`Whitening`, folded into the 1x1 convolution after the encoder at the end):
+zero mean, uncorrelated channels, standard deviation 1, as LDM-SR's are scaled. The scale decides at which noise level,
+and so at which time step, a detail of the latents is settled: Eq. 10 stops steering at t/T = 0.3, where the noise of
+LDM-SR's schedule is 1.13 times as large as such latents. Without it colour ends up in a direction of little variance,
+where neither the denoiser nor a bandwidth does it justice.
 
 The networks have to be local: a patch of latents must mean the same wherever it stands, or a wrong guess in one corner
 changes the brightness of all others. Group normalisation is not local: it subtracts means over the whole photo, and
@@ -42,7 +42,7 @@ import torch
 from diffusers import VQModel
 
 from real.degradations.simple import Degradation
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
@@ -88,7 +88,7 @@ def train_autoencoder(
         model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
     plain = _plain(settings, degradation)
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
     switch = int(run_settings.steps * settings.quantised_from)
 

@@ -19,7 +19,7 @@ from diffusers import UNet2DModel, VQModel
 
 from real.degradations.simple import Degradation
 from real.errors import UserError
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
@@ -83,7 +83,8 @@ def train_decoder(
         module.requires_grad_(False)
     alphas_cumprod = ldm_sr_scheduler().alphas_cumprod.to(run_settings.device)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **vars(degradation)}.items()}
-    run = Run(vqvae, folder, run_settings, {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data})
+    identity = {"stage": "decoder", **plain, "steps": run_settings.steps, "data": data}
+    run = TrainingRun(vqvae, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import diffusers
 
 from real.errors import UserError
+from real.images.files import write_json
 from real.train.record import read_record, short
 from real.train.unet import ldm_sr_scheduler
 
@@ -35,9 +35,7 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         bandwidth: h for `kds.json`, in units of the latents; None: the file names none, which means the paper's 0.3.
 
     Raises:
-        ValueError: `bandwidth` is not a positive finite number.
-        FileNotFoundError: A stage has not finished.
-        FileExistsError: `output` holds something already.
+        UserError: A stage has not finished, `output` holds something already, or the bandwidth is out of range.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
@@ -49,9 +47,9 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
     network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()
     network.save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
-    (output / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
+    write_json(output / "training.json", stages)
     restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
-    (output / "kds.json").write_text(json.dumps(named | restores, indent=1) + "\n")
+    write_json(output / "kds.json", named | restores)
     if "scale" in restores:
-        (output / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
+        write_json(output / "model_index.json", INDEX)

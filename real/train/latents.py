@@ -20,14 +20,15 @@ from tqdm import tqdm
 from real.degradations.simple import SCALE
 from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
+from real.train.saved import load_saved
 
-__all__ = ["Batches", "Crop", "Pair", "Task", "draw_timesteps", "encode", "encode_photos"]
+__all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Pair:
+class EncodedPhoto:
     """A photo, uint8 (4h, 4w, 3), and its latents, float16 (3, h, w)."""
 
     photo: np.ndarray
@@ -56,7 +57,9 @@ class Task(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the trained network depends on, for the record and for refusing to resume with other settings."""
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Compute what can be computed once, for crops of `size` latent pixels; may be kept in `folder`."""
 
     def draw(self, index: int, size: int, rng: np.random.Generator) -> Crop:
@@ -75,24 +78,26 @@ def encode(x: torch.Tensor, vqvae: VQModel, run_settings: RunSettings) -> np.nda
     return encoded
 
 
-def encode_photos(photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> list[Pair]:
+def encode_photos(
+    photos: Sequence[np.ndarray], vqvae: VQModel, folder: Path, run_settings: RunSettings
+) -> list[EncodedPhoto]:
     """Latents of every photo, each turned or mirrored at random once; sides are cut to multiples of 4.
 
     They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
     """
     rng = np.random.default_rng([run_settings.seed, 1])
     kept = folder / "latents.pt"
-    known = torch.load(kept, weights_only=True) if kept.exists() else None
+    known = load_saved(kept) if kept.exists() else None
     pairs = []
     for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
         turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))
         height, width = (side - side % SCALE for side in turned.shape[:2])
         turned = np.ascontiguousarray(turned[:height, :width])
         if known is not None:
-            pairs.append(Pair(turned, known[index].numpy()))
+            pairs.append(EncodedPhoto(turned, known[index].numpy()))
             continue
         x = torch.from_numpy(turned).permute(2, 0, 1)[None].float() / 127.5 - 1
-        pairs.append(Pair(turned, encode(x, vqvae, run_settings)))
+        pairs.append(EncodedPhoto(turned, encode(x, vqvae, run_settings)))
     if known is None:
         write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
     return pairs
@@ -114,7 +119,7 @@ class Batches:
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[EncodedPhoto],
         task: Task,
         *,
         crop: int,

@@ -21,10 +21,11 @@ import torch
 from tqdm import tqdm
 
 from real.errors import UserError
-from real.images.files import remove_leftovers, write_atomically
+from real.images.files import remove_leftovers, write_atomically, write_text
 from real.train.optimizer import Muon, split_parameters
+from real.train.saved import load_saved
 
-__all__ = ["Run", "RunSettings", "autocast"]
+__all__ = ["RunSettings", "TrainingRun", "autocast"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def autocast(settings: RunSettings) -> torch.autocast:
     return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
 
 
-class Run:
+class TrainingRun:
     """One resumable training run of `model`.
 
     Args:
@@ -156,15 +157,14 @@ class Run:
             "samples_per_s": round(samples_per_s, 1),
             "seconds": round(self.seconds, 1),
         }
-        with (self.folder / "curve.jsonl").open("a") as file:
+        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return
-        # Our own file, but loaded without unpickling code all the same.
-        state = torch.load(path, map_location=self.settings.device, weights_only=True)
+        state = load_saved(path, device=self.settings.device)
         if state["identity"] != self.identity:
             changed = sorted(k for k in self.identity if state["identity"].get(k) != self.identity[k])
             raise UserError(
@@ -185,5 +185,13 @@ class Run:
         """Drop the rows that were logged after the checkpoint: those steps are done again."""
         path = self.folder / "curve.jsonl"
         if path.exists():
-            rows = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= self.step]
-            write_atomically(path, lambda temporary: temporary.write_text("".join(row + "\n" for row in rows)))
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= self.step]
+            write_text(path, "".join(row + "\n" for row in rows))
+
+
+def _step_of(line: str) -> float:
+    """Step of a row of the curve; never, of one that was cut off when the disk was full or the process killed."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -6,6 +6,7 @@ import argparse
 
 import torch
 
+from real.cli.options import given
 from real.degradations.simple import Degradation
 from real.train.normalised import AutoencoderSettings
 
@@ -87,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="H",
         help="for kds.json, in units of the latents (default: none, which means the paper's 0.3)",
     )
+    for stage in stages.choices.values():
+        stage.register("type", None, given)  # no text may be empty, as that of a shell variable that is not set
     return parser
 
 

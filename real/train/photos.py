@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from real.errors import UserError
 from real.images.photos import SUFFIXES
+from real.images.pixels import to_rgb
 
 __all__ = ["CropSampler", "load_photos"]
 
@@ -49,7 +50,7 @@ def load_photos(
     for path in tqdm(paths, desc="reading photos", unit="photo", disable=not progress):
         try:
             with Image.open(path) as image:
-                photo = _prepare(ImageOps.exif_transpose(image).convert("RGB"), max_pixels)
+                photo = _prepare(Image.fromarray(to_rgb(image)), max_pixels)
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             counts["unreadable"] += 1
             continue

@@ -11,12 +11,13 @@ import diffusers
 import torch
 
 from real.errors import UserError
-from real.images.files import write_atomically
+from real.images.files import read_json, write_json
 from real.train.loop import RunSettings
 
 __all__ = ["read_record", "short", "write_record"]
 
 
+TRAIN_AGAIN = "export or train again"
 EXPORTED = {"vqvae": "autoencoder", "unet": "unet"}  # names of the networks' folders, and of their records in a model
 
 
@@ -34,7 +35,7 @@ def write_record(
 
     `started_from` is the record of the run whose networks this one started from, if there was one.
     """
-    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
     record = {
         "command": command,
         "settings": settings,
@@ -46,7 +47,7 @@ def write_record(
     }
     if started_from is not None:
         record["started_from"] = started_from
-    write_atomically(folder / "record.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_json(folder / "record.json", record)
 
 
 def read_record(folder: Path, part: str) -> dict[str, Any]:
@@ -54,13 +55,14 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is none.
+        UserError: It is damaged.
     """
     record: dict[str, Any]
     if (folder / part).is_dir() and (folder / "record.json").is_file():
-        record = json.loads((folder / "record.json").read_text())
+        record = read_json(folder / "record.json", remedy=TRAIN_AGAIN)
         return record
     if (folder / part).is_dir() and (folder / "training.json").is_file():  # an exported model, the bundled one perhaps
-        record = json.loads((folder / "training.json").read_text())[EXPORTED[part]]
+        record = read_json(folder / "training.json", remedy=TRAIN_AGAIN)[EXPORTED[part]]
         return record
     raise UserError(
         f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "

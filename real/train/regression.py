@@ -10,7 +10,7 @@ import torch
 
 from real.degradations.simple import Degradation
 from real.models.regression import RegressionNetwork, save_regression
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.photos import CropSampler
 from real.train.record import write_record
 
@@ -55,7 +55,7 @@ def train_regression(
     model = RegressionNetwork(width=settings.width, blocks=settings.blocks).to(run_settings.device)
     plain = {**asdict(settings), **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(degradation).items()}}
     identity = {"stage": "regression", **plain, "steps": run_settings.steps, "data": data}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:

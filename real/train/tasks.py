@@ -21,8 +21,9 @@ from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.files import write_atomically
 from real.images.masks import blank, latent_mask
-from real.train.latents import Crop, Pair, encode
+from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
+from real.train.saved import load_saved
 
 __all__ = ["Hole", "InpaintingTask", "SuperResolutionTask", "draw_box"]
 
@@ -39,13 +40,15 @@ class SuperResolutionTask:
 
     def __init__(self, degradation: Degradation) -> None:
         self.degradation = degradation
-        self._pairs: list[Pair] = []
+        self._pairs: list[EncodedPhoto] = []
 
     def settings(self) -> dict[str, Any]:
         """The ranges of the degradation."""
         return asdict(self.degradation)
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Nothing can be computed beforehand."""
         self._pairs = pairs
 
@@ -95,18 +98,20 @@ class InpaintingTask:
         if not 0.0 < sides[0] <= sides[1] < 1.0:
             raise UserError(f"got {sides}; give two shares of the crop's side, 0 < low <= high < 1", argument="sides")
         self.holes, self.sides = holes, sides
-        self._pairs: list[Pair] = []
+        self._pairs: list[EncodedPhoto] = []
         self._holes: list[list[Hole]] = []
 
     def settings(self) -> dict[str, Any]:
         """How holes are drawn."""
         return {"holes": self.holes, "sides": list(self.sides)}
 
-    def prepare(self, pairs: list[Pair], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int) -> None:
+    def prepare(
+        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
+    ) -> None:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"
-        known = torch.load(kept, weights_only=True) if kept.exists() else None
+        known = load_saved(kept) if kept.exists() else None
         self._pairs, self._holes = pairs, []
         for index, pair in enumerate(tqdm(pairs, desc="encoding photos with holes", unit="photo")):
             height, width = pair.photo.shape[:2]

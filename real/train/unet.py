@@ -21,7 +21,7 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
-from real.train.loop import Run, RunSettings, autocast
+from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
@@ -112,7 +112,7 @@ def train_unet(
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
-    run = Run(model, folder, run_settings, identity)
+    run = TrainingRun(model, folder, run_settings, identity)
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
         raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")

@@ -18,8 +18,6 @@ ROUNDING = {torch.float16: 2e-3, torch.bfloat16: 2e-2, torch.float32: 1e-5}  # o
 
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
 
-until_core = pytest.mark.xfail(strict=True, reason="kds_ref waits for the device: branch core")
-
 
 def latents(*shape: int, dtype: Any = torch.float32) -> Any:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
@@ -44,21 +42,18 @@ def check_steer(fake: Any, x: Any, **options: Any) -> None:
     )
 
 
-@until_core
 @dtypes
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel(kernel: str, dtype: Any, fake: Any) -> None:
     check_steer(fake, latents(2, 4, 3, 6, 6, dtype=dtype), kernel=kernel, bandwidth=2.0)
 
 
-@until_core
 @dtypes
 @pytest.mark.parametrize("rule", RULES)
 def test_every_bandwidth_rule(rule: str, dtype: Any, fake: Any) -> None:
     check_steer(fake, latents(4, 3, 6, 6, dtype=dtype), bandwidth=rule)
 
 
-@until_core
 @dtypes
 @pytest.mark.parametrize(
     "options",
@@ -79,7 +74,6 @@ def test_patches_and_bandwidths(options: dict[str, Any], dtype: Any, fake: Any) 
     check_steer(fake, latents(2, 4, 3, 6, 6, dtype=dtype), **options)
 
 
-@until_core
 @pytest.mark.parametrize(
     ("shape", "most"),
     [((10, 4, 64, 64), 40), ((50, 4, 64, 64), 100), ((10, 16, 128, 128), 100), ((8, 10, 4, 64, 64), 100)],
@@ -97,7 +91,6 @@ def test_launches_of_a_steered_step(shape: tuple[int, ...], most: int, dtype: An
     assert info.effective_particles.device == x.device
 
 
-@until_core
 @dtypes
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("name", ["ddim", "dpm_solver_pp_2s", "dpm_solver_pp_2m"])
@@ -126,7 +119,6 @@ def test_every_sampler(name: str, prediction: str, dtype: Any, fake: Any) -> Non
     torch.testing.assert_close(fake.download(x0).float(), expected, rtol=0, atol=bound)
 
 
-@until_core
 @dtypes
 def test_noise_of_stochastic_sampling(dtype: Any, fake: Any) -> None:
     x = fake.upload(latents(4, 3, 6, 6, dtype=dtype))
@@ -143,7 +135,6 @@ def test_noise_of_stochastic_sampling(dtype: Any, fake: Any) -> None:
     assert counts.clean, counts
 
 
-@until_core
 @dtypes
 @pytest.mark.parametrize("shape", [(5, 3, 6, 6), (2, 5, 3, 6, 6)])
 def test_the_choice(shape: tuple[int, ...], dtype: Any, fake: Any) -> None:

@@ -33,6 +33,8 @@ def _loops() -> Any:
 
 loops = _loops()
 FIRST = list({one.name: one for one in reversed(loops.CASES)}.values())  # the first case of each class
+TABLES = 5  # at most; tables that lie on the device are copied to the CPU once a run, when they are first read
+LAUNCHES = 60  # that steering adds to a step: kds_ref.steer, the change of the model output, what the trace keeps
 # diffusers hands torch tensors to NumPy's logarithm
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning")
 
@@ -47,23 +49,20 @@ def grid_of(scheduler: Any, one: Any) -> Any:
     return scheduler.timesteps[:-1] if ends else scheduler.timesteps
 
 
-def run(fake: Any, scheduler: Any, one: Any, dtype: Any) -> tuple[Any, Counts, Counts]:
-    """(last latents, what setting the timesteps asked for, what the calls of `step` did)."""
+def run(fake: Any, scheduler: Any, one: Any, dtype: Any) -> tuple[Any, Counts, list[Counts]]:
+    """(last latents, what setting the timesteps asked for, what each call of `step` did)."""
     torch.manual_seed(0)
     with fake.count() as before:
         grid = grid_of(scheduler, one)
     x, old = fake.upload(loops.start(scheduler, one).to(dtype)), None
     outputs = iter(torch.rand(len(grid), generator=torch.Generator().manual_seed(2)).tolist())
-    steps = Counts()
+    steps = []
     for index, t in enumerate(grid):
         seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         out = model(scheduler, seen, next(outputs))
         with fake.count() as counts:
             x, old = loops.call(scheduler, one, index, out, t, x, old)
-        steps.launches += counts.launches
-        steps.waits += counts.waits
-        steps.uploads += counts.uploads
-        steps.float64 += counts.float64
+        steps.append(counts)
     return x, before, steps
 
 
@@ -82,7 +81,6 @@ def noise_on_the_device(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops.Brownian, "__call__", lambda tree, *span: fake.upload(draw(tree, *span)))
 
 
-@pytest.mark.xfail(strict=True, reason="the plug-in reads timesteps and means at every step: branch plugin")
 @pytest.mark.usefixtures("noise_on_the_device")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=["half", "bfloat16", "float32"])
 @pytest.mark.parametrize("one", FIRST, ids=lambda one: one.name.removesuffix("Scheduler"))
@@ -94,8 +92,11 @@ def test_steering_asks_for_launches_alone(one: Any, dtype: Any, fake: Any) -> No
     assert steered.dtype == plain.dtype
     assert steered.shape == plain.shape
     assert not torch.equal(fake.download(steered), fake.download(plain)), "nothing was steered"
-    for what in ("waits", "uploads", "float64"):
-        more = getattr(steps, what) - getattr(plain_steps, what)
-        assert getattr(steps, what).total() <= getattr(plain_steps, what).total(), f"{what} in a step: {more}"
-    assert before.waits.total() <= plain_before.waits.total() + 1  # the timesteps, read once
-    assert before.uploads.total() <= plain_before.uploads.total()
+    assert (before.waits, before.uploads) == (plain_before.waits, plain_before.uploads)
+    for index, (counts, known) in enumerate(zip(steps, plain_steps, strict=True)):
+        asked = counts.waits - known.waits
+        assert asked.total() <= (TABLES if index < 2 else 0), f"step {index}: {asked}"  # a step may have two stages
+        assert all(where.startswith("copy to cpu real/plugin/call.py") for where in asked)
+        assert counts.uploads.total() <= known.uploads.total(), f"step {index}: {counts.uploads - known.uploads}"
+        assert counts.float64.total() <= known.float64.total(), f"step {index}: {counts.float64 - known.float64}"
+        assert counts.launches.total() - known.launches.total() <= LAUNCHES, counts.launches - known.launches

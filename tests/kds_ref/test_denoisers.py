@@ -112,6 +112,10 @@ def test_the_cutoff_is_inclusive_and_forgives_the_rounding_of_a_grid(sigma: floa
     assert (info is not None) is steers
 
 
+def test_cutoff_0_steers_at_level_0_too() -> None:
+    assert SteeredDenoiser(shrink, cutoff_sigma=0.0).predict(latents(0, 4, 1, 2, 2), 0.0)[1] is not None
+
+
 def test_diagnostics_are_those_of_steer(xp: Any) -> None:
     x = xp.array(latents(0, 2, 5, 1, 2, 2))
     steered = SteeredDenoiser(shrink, cutoff_sigma=0.0, bandwidth="median", patch_size=2, kernel="laplacian")
@@ -144,67 +148,74 @@ def test_the_denoiser_gets_x_and_sigma_as_they_came(xp: Any) -> None:
     assert seen[0][1] is sigma
 
 
+around = functools.partial(SteeredDenoiser, shrink, cutoff_sigma=0.0)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: SteeredDenoiser(None, cutoff_sigma=0.0), TypeError, "denoiser is a NoneType"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=-1.0), ValueError, "cutoff_sigma is -1"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma="0"), TypeError, "cutoff_sigma is a str"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, num_particles=0), ValueError, "num_particles is 0"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, strength=2.0), ValueError, "strength is 2"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, bandwidth="wide"), ValueError, "bandwidth is 'wide'"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, patch_size=0), ValueError, "patch_size is 0"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, stride=2), ValueError, "stride is 2"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, kernel="round"), ValueError, "kernel is 'round'"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, sample_ndim=0), ValueError, "sample_ndim is 0"),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, scale_with_dimension=1), TypeError, "scale_with_dim"),
+        (lambda: SteeredDenoiser(None, cutoff_sigma=0.0), TypeError, "denoiser must be a callable"),
+        (lambda: around(cutoff_sigma=-1.0), ValueError, "cutoff_sigma must be finite and at least 0"),
+        (lambda: around(cutoff_sigma="0"), TypeError, "cutoff_sigma must be one Python number"),
+        (lambda: around(num_particles=0), ValueError, "num_particles must be at least 1"),
+        (lambda: around(strength=2.0), ValueError, r"strength must be finite and in \[0, 1\]"),
+        (lambda: around(bandwidth="wide"), ValueError, "bandwidth must be a number or one of"),
+        (lambda: around(patch_size=0), ValueError, "patch_size must be at least 1"),
+        (lambda: around(stride=2), ValueError, "stride must be in"),
+        (lambda: around(kernel="round"), ValueError, "kernel must be one of"),
+        (lambda: around(sample_ndim=0), ValueError, "sample_ndim must be at least 1"),
+        (lambda: around(scale_with_dimension=1), TypeError, "scale_with_dimension must be True or False"),
         (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0, num_particles=3)(np.zeros((4, 1, 2, 2)), 1.0),
+            lambda: around(num_particles=3)(np.zeros((4, 1, 2, 2)), 1.0),
             ValueError,
-            r"x has shape \(4, 1, 2, 2\); its first axis must be a multiple of num_particles, 3",
+            r"x must have a multiple of 3 rows, num_particles for every ensemble, got shape \(4, 1, 2, 2\)",
         ),
         (
             lambda: SteeredDenoiser(lambda x, sigma: x[0], cutoff_sigma=0.0)(np.zeros((4, 1, 2, 2)), 1.0),
             ValueError,
-            r"output of denoiser has shape \(1, 2, 2\) but x has \(4, 1, 2, 2\)",
+            r"output of denoiser must have the shape of x, \(4, 1, 2, 2\), got \(1, 2, 2\)",
         ),
         (
             lambda: SteeredDenoiser(lambda x, sigma: None, cutoff_sigma=0.0)(np.zeros((4, 1, 2, 2)), 1.0),
             TypeError,
-            "output of denoiser is a NoneType",
+            "output of denoiser must be an array",
         ),
         (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([1.0, 2.0])),
+            lambda: around()(np.zeros((2, 1, 1, 1)), np.asarray([1.0, 2.0])),
             ValueError,
-            r"sigma of shape \(2,\) must hold one noise level, got 1 to 2; call the denoiser once per level",
+            r"sigma must hold one noise level, got 1 to 2 in shape \(2,\); call the denoiser once per level",
         ),
         (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.zeros(0)),
+            lambda: around()(np.zeros((2, 1, 1, 1)), np.zeros(0)),
             ValueError,
-            r"sigma of shape \(0,\)",
-        ),
-        (lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), -1.0), ValueError, "sigma is -1"),
-        (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([np.nan])),
-            ValueError,
-            r"sigma of shape \(1,\) must hold one noise level, got nan to nan",
+            r"sigma must hold one noise level, got inf to -inf in shape \(0,\)",
         ),
         (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([np.inf])),
+            lambda: around()(np.zeros((2, 1, 1, 1)), -1.0),
             ValueError,
-            "sigma is inf",
+            "sigma must be finite and at least 0, got -1",
         ),
         (
-            lambda: SteeredDenoiser(shrink, cutoff_sigma=0.0)(np.zeros((2, 1, 1, 1)), np.asarray([-1.0])),
+            lambda: around()(np.zeros((2, 1, 1, 1)), np.asarray([np.nan])),
             ValueError,
-            "sigma is -1",
+            "sigma must hold one noise level, got nan to nan",
         ),
-        (lambda: vp_denoiser(None, schedule=SCHEDULE), TypeError, "model is a NoneType"),
-        (lambda: vp_denoiser(shrink, schedule=0.5), TypeError, "schedule is a float"),
+        (
+            lambda: around()(np.zeros((2, 1, 1, 1)), np.asarray([np.inf])),
+            ValueError,
+            "sigma must be finite and at least 0, got inf",
+        ),
+        (
+            lambda: around()(np.zeros((2, 1, 1, 1)), np.asarray([-1.0])),
+            ValueError,
+            "sigma must be finite and at least 0, got -1",
+        ),
+        (lambda: vp_denoiser(None, schedule=SCHEDULE), TypeError, "model must be a callable"),
+        (lambda: vp_denoiser(shrink, schedule=0.5), TypeError, "schedule must be a NoiseSchedule, got float"),
         (
             lambda: vp_denoiser(shrink, schedule=SCHEDULE, prediction_type="flow"),
             ValueError,
-            "prediction_type is 'flow'; known: epsilon, v_prediction, sample",
+            "prediction_type must be one of epsilon, v_prediction, sample, got 'flow'",
         ),
     ],
 )

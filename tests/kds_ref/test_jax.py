@@ -64,7 +64,7 @@ def test_a_steered_denoiser(compiled: bool) -> None:
 
 def test_a_level_that_a_compiler_hides_is_refused_in_one_sentence() -> None:
     denoiser = k.SteeredDenoiser(lambda x, sigma: x, cutoff_sigma=0.1)
-    with pytest.raises(TypeError, match="sigma is hidden by a compiler; pass a Python number"):
+    with pytest.raises(TypeError, match="sigma must be a Python number where a compiler hides"):
         jax.jit(denoiser)(jnp.asarray(X), 0.7)
 
 

@@ -1,6 +1,7 @@
 """Every kernel: its profile, slope and volume, its use as weights and as density, cusps and edges, one of your own."""
 
 import math
+import pickle
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -8,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kds_ref import Kernel, log_density, log_density_gradient, mean_shift, shadow_kernel, steer
+from kds_ref import (
+    Kernel,
+    KernelDensitySteering,
+    log_density,
+    log_density_gradient,
+    mean_shift,
+    shadow_kernel,
+    steer,
+)
 
 kernels = import_module("kds_ref.kernels")
 
@@ -316,3 +325,15 @@ def test_a_profile_that_is_zero_everywhere_moves_nothing(xp: Any) -> None:
     steered, info = steer(z, kernel=nothing)
     np.testing.assert_array_equal(xp.numpy(steered), xp.numpy(z))
     assert np.all(xp.numpy(info.effective_particles) == 0.0)
+
+
+@pytest.mark.parametrize("kernel", kernels.KERNELS)
+def test_kernels_can_be_pickled(kernel: str) -> None:
+    u = np.linspace(0.0, 2.0, 9)
+    for one in (kernels.get_kernel(kernel), KernelDensitySteering(kernel=kernels.get_kernel(kernel)).kernel):
+        again = pickle.loads(pickle.dumps(one))
+        np.testing.assert_array_equal(again.log_profile(u), one.log_profile(u))
+        assert again == one
+    shadow = kernels.get_kernel(kernel).shadow
+    if shadow is not None:
+        assert pickle.loads(pickle.dumps(shadow_kernel(kernel))) == kernels.get_kernel(shadow)

@@ -456,5 +456,5 @@ def test_equal_particles_are_their_own_mode_under_a_rule() -> None:
 
 
 def test_merging_takes_no_rule() -> None:
-    with pytest.raises(TypeError, match="bandwidth must be the number .*, got 'scott'"):
+    with pytest.raises(TypeError, match=r"bandwidth must be the number .*, got 'scott'"):
         merge_modes(points(1, 4, 2), bandwidth="scott")

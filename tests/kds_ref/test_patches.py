@@ -92,3 +92,19 @@ def test_channels_first_is_not_mistaken_for_channels_last(patch_size: int) -> No
     z[1] = 1.0
     patches = patchify(z, patch_size=patch_size)
     assert set(map(tuple, patches.reshape(-1, 3).tolist())) == {(0.0, 1.0, 0.0)}
+
+
+def test_a_patch_is_no_longer_than_the_axis(xp: Any) -> None:
+    z = np.random.default_rng(5).normal(size=(3, 2, 4, 6))
+    huge = patchify(xp.array(z), patch_size=10**6)
+    assert huge.shape == (3, 1, 48)  # not 2 * 10^12
+    np.testing.assert_array_equal(xp.numpy(huge)[:, 0], np.moveaxis(z, 1, -1).reshape(3, 48))
+    back = unpatchify(huge, patch_size=10**6, shape=(2, 4, 6))
+    np.testing.assert_array_equal(xp.numpy(back), z)
+    assert patchify(xp.array(z), patch_size=5).shape == (3, 2, 2 * 4 * 5)  # 4 rows, and 5 of 6 columns, then the last
+    steered, info = steer(xp.array(z), bandwidth=3.0, patch_size=10**6)
+    whole, whole_info = steer(xp.array(z), bandwidth=3.0, patch_size=None)
+    np.testing.assert_allclose(xp.numpy(steered), xp.numpy(whole), rtol=1e-12)
+    np.testing.assert_allclose(xp.numpy(info.shift_norm), xp.numpy(whole_info.shift_norm), rtol=1e-12)
+    _, scaled = steer(xp.array(z), bandwidth=3.0, patch_size=10**6, scale_with_dimension=True)
+    assert scaled.bandwidth == 3.0 * np.sqrt(48)

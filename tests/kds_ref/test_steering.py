@@ -184,14 +184,14 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
     assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
-    with pytest.raises(ValueError, match=r"cutoff is 1.5; it must be finite and in .0.0, 1.0."):
+    with pytest.raises(ValueError, match=r"cutoff must be finite and in .0, 1., got 1.5"):
         steering_strength(300, 1000, cutoff=1.5)
 
 
 def test_an_array_may_hold_both_ends_of_the_way() -> None:
     assert steering_strength(np.asarray([1000.0, 0.0]), 1000).tolist() == [0.3, 0.0]
     for beyond in ([1000.5, 0.0], [1000.0, -0.5]):
-        with pytest.raises(ValueError, match=r"t of shape .2,. holds values outside .0, 1000.; give timesteps"):
+        with pytest.raises(ValueError, match=r"t must be in .0, 1000., got other values in shape .2,."):
             steering_strength(np.asarray(beyond), 1000)
 
 
@@ -246,3 +246,26 @@ def test_callable_is_frozen_and_keyword_only() -> None:
     assert steering == KernelDensitySteering(
         num_train_timesteps=1000, bandwidth=0.3, strength=0.3, cutoff=0.3, patch_size=1, kernel="gaussian"
     )
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_steering_with_an_array_of_bandwidths_is_equal_to_its_twin(library: str) -> None:
+    xp = pytest.importorskip(library)
+
+    def made(*values: float, **options: Any) -> KernelDensitySteering:
+        return KernelDensitySteering(bandwidth=xp.asarray(values), **options)
+
+    one = made(1.0, 2.0)
+    assert one == made(1.0, 2.0)
+    assert hash(one) == hash(made(1.0, 2.0))
+    for other in (made(1.0, 3.0), made(1.0), made(1.0, 2.0, strength=0.5), KernelDensitySteering(bandwidth=1.0), 1.0):
+        assert one != other
+        assert other != one
+    assert one != KernelDensitySteering(bandwidth="median")
+
+
+def test_steering_is_equal_to_another_with_the_same_options() -> None:
+    assert KernelDensitySteering() == KernelDensitySteering(cutoff=0.3, bandwidth=0.3)
+    assert len({KernelDensitySteering(), KernelDensitySteering(cutoff=0.3), KernelDensitySteering(cutoff=0.2)}) == 2
+    assert KernelDensitySteering(bandwidth="scott") != KernelDensitySteering(bandwidth="median")
+    assert KernelDensitySteering(cutoff_nsr=1.0) != KernelDensitySteering()

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from kds_ref import (
+    KernelDensitySteering,
     add_noise,
+    ddim,
+    linear_schedule,
     log_density,
     log_density_gradient,
     mean_shift,
@@ -20,6 +23,7 @@ from kds_ref import (
     seek_modes,
     steer,
     steering_strength,
+    time_grid,
 )
 
 torch = pytest.importorskip("torch")
@@ -137,6 +141,30 @@ def test_a_compiled_function_takes_other_bandwidths() -> None:
         for h in (0.4, 0.9, 3.0):
             torch.testing.assert_close(by_pairs(z, h), steer(z, bandwidth=h)[0], rtol=1e-12, atol=1e-13)
             torch.testing.assert_close(plainly(q, h), mean_shift(q, q, bandwidth=h), rtol=1e-12, atol=1e-13)
+
+
+def test_a_run_is_one_graph_for_the_compiler() -> None:
+    graphs: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    options = {"schedule": linear_schedule(), "timesteps": time_grid(20), "prediction_type": "sample"}
+    plain = KernelDensitySteering(cutoff=0.0, bandwidth=0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch.compile(steer, fullgraph=True, backend=backend)
+        by_step = ddim(
+            lambda x, t: torch.tanh(x),
+            points(15, 5, 2, 4, 4),
+            steering=lambda x0_pred, t: compiled(x0_pred, bandwidth=0.9),
+            **options,
+        )
+    assert len(graphs) == 1  # no break, and none anew from step to step
+    expected = ddim(lambda x, t: torch.tanh(x), points(15, 5, 2, 4, 4), steering=plain, **options)
+    torch.testing.assert_close(by_step.x0, expected.x0, rtol=1e-10, atol=1e-12)
 
 
 def test_a_schedule_over_an_array_of_timesteps_is_one_graph_and_maps() -> None:

@@ -157,6 +157,7 @@ def code(text: str) -> str:
 def page(results: dict[str, Any]) -> str:
     """The page of the documentation."""
     head = HEAD.format(commands="\n".join(results["commands"]))
+    head += f"\n\n{results['note']}" if "note" in results else ""
     return f"{head}\n\n## Modules\n\n{table(results)}\n\n## Survivors\n\n{survivors(results)}\n"
 
 

@@ -71,7 +71,7 @@ def test_what_the_page_of_related_ideas_reads_from_the_table() -> None:
         rows = json.loads(picture.text["Description"])
     error = {name: row["error"] for name, row in rows.items()}
     density = {name: row["log_density"] for name, row in rows.items()}
-    one, average, choice, best, early, early_chosen, full, full_chosen, pull, repulsion = rows
+    one, average, choice, best, early, early_chosen, full, full_chosen, pull, repulsion, hds = rows
     assert min(error, key=error.__getitem__) == min(density, key=density.__getitem__) == average
     assert max(density, key=density.__getitem__) == best
     with_the_data = [name for name in rows if density[name] > -3]
@@ -81,4 +81,6 @@ def test_what_the_page_of_related_ideas_reads_from_the_table() -> None:
     assert density[early_chosen] < density[full_chosen]
     assert density[pull] < -4
     assert error[repulsion] > error[one]
+    assert density[best] > density[hds] > density[full] + 0.3  # at a tenth of the evaluations
+    assert 0 < error[one] - error[hds] < 0.15  # a little less
     assert density[repulsion] < density[one]

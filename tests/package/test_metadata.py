@@ -15,7 +15,13 @@ import kds_ref
 
 PROJECT = "kds-ref"
 # where the name that one imports is not the name that one installs
-DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 def requirements(pyproject: dict[str, Any], *extras: str) -> dict[str, Requirement]:
@@ -74,7 +80,7 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
     [
         ("kds_ref", ()),
         ("toy", ("toy",)),
-        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters")),
+        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters", "alternatives")),
     ],
 )
 def test_what_a_package_imports_is_in_its_extra(

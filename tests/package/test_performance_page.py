@@ -59,6 +59,17 @@ def test_the_page_states_what_kds_costs_beside_a_model(root: Path, cost: dict[st
     assert cost["command"] in page
 
 
+def test_the_page_states_what_is_asked_of_a_gpu(root: Path) -> None:
+    pytest.importorskip("diffusers")
+    page = (root / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
+    results = json.loads((root / "tests" / "benchmarks" / "results" / "launches.json").read_text())
+    bench = runpy.run_path(str(root / "tests" / "benchmarks" / "bench_launches.py"))
+    assert bench["table"](results) in page
+    assert results["command"] in page
+    assert all(row["waits"] == 0 for row in results["rows"])
+    assert all(row["launches"] <= 40 for row in results["rows"] if row["what"].startswith("`steer`"))
+
+
 def test_kds_costs_at_most_a_hundredth_and_batches_bound_the_memory(cost: dict[str, Any]) -> None:
     assert all(row["more"] <= 1.0 and row["inside_percent"] <= 1.5 for row in cost["cost"].values())
     assert cost["cost"]["N = 10, 48x48x3"]["inside_percent"] <= 1.0

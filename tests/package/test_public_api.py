@@ -19,7 +19,8 @@ CONTRACT = {
     "patches": ["patchify", "patchify_adjoint", "unpatchify"],
     "modes": ["MergedModes", "ModeSeekingResult", "blurring_mean_shift", "merge_modes", "seek_modes"],
     "ode": ["ProbabilityFlowODE"],
-    "steering": ["KernelDensitySteering", "SteeringInfo", "steer", "steering_strength"],
+    "steering": ["SteeringInfo", "steer"],
+    "strength_schedule": ["KernelDensitySteering", "steering_strength"],
     "selection": ["select_particle"],
     "guidance": ["classifier_free_guidance"],
     "diffusion": [
@@ -47,15 +48,14 @@ NAMES = list(kds_ref.__all__)
 # without an underscore, since other modules of the core use them, but not offered to users
 INTERNAL = {
     "Sampler",
-    "check_patches",
-    "check_shape",
     "get_kernel",
     "log_profile",
     "log_slope",
     "log_volume",
-    "patch_counts",
-    "rule_bandwidth",
+    "noise_to_signal",
+    "own_weighted_shift",
     "plain_shift",
+    "rule_bandwidth",
     "shift_and_effective_particles",
     "weighted_shift",
 }

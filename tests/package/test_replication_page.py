@@ -33,7 +33,7 @@ def test_every_study_was_run_that_the_bundled_models_can_run() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_report_is_that_of_its_rows(name: str) -> None:
-    render = pytest.importorskip("real.bench.report", exc_type=ImportError).render
+    render = pytest.importorskip("real.bench.markdown", exc_type=ImportError).render
     report = REPORTS[name]
     assert render(report) == (FOLDER / name / "report.md").read_text(encoding="utf-8")
     assert (FOLDER / name / f"{name}.png").stat().st_size > 10_000

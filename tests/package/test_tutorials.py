@@ -13,7 +13,7 @@ pytest.importorskip("scipy", reason="comes with the extra toy")
 plt = pytest.importorskip("matplotlib.pyplot", reason="comes with the extra toy")
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
-TUTORIALS = sorted(FOLDER.glob("[0-9]_*.py"))
+TUTORIALS = sorted(FOLDER.glob("[0-9]*_*.py"))
 
 
 def refuse(*arguments: Any, **options: Any) -> NoReturn:

@@ -15,11 +15,13 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 import real  # noqa: E402
-from real.api import inpaint, open_model, super_resolve  # noqa: E402
+from real.api import inpaint, inpainting_restorer, open_model, super_resolve  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box, grow_to_cells  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.models import pipeline as pipelines  # noqa: E402
+from real.models.base import LoadOptions  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.restorers.base import Restoration, restore  # noqa: E402
 from real.restorers.latent import LatentSuperResolution  # noqa: E402
@@ -69,7 +71,7 @@ def test_it_is_exported_lazily() -> None:
 
 def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarray, tmp_path: Path) -> None:
     settings = replace(SETTINGS, steps=2)
-    expected = restore(LatentSuperResolution(low, tiny), settings)
+    expected = restore(LatentSuperResolution(low, open_model(tiny_folder)), settings)
     Image.fromarray(low).save(tmp_path / "low.png")
     for picture in (low, Image.fromarray(low), tmp_path / "low.png"):
         result = super_resolve(picture, model=tiny_folder, settings=settings)
@@ -84,9 +86,9 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
     assert seen == [2, 1] * 2 + [1] * 2  # three particles, then the plain first one
     assert np.abs(split.image.astype(int) - expected.image).max() <= 1
     for wrong in (low.astype(float), low[..., :2]):
-        with pytest.raises(ValueError, match="low: got"):
+        with pytest.raises(ValueError, match=r"low must be .*got"):
             super_resolve(wrong, model=tiny)
-    with pytest.raises(TypeError, match="low: got a int"):
+    with pytest.raises(TypeError, match=r"low must be a file, .*got a int"):
         super_resolve(3, model=tiny)
     for option in ({"prompt": "a"}, {"noise_level": 3}):
         with pytest.raises(ValueError, match=next(iter(option))):
@@ -94,7 +96,13 @@ def test_ldm_sr_is_what_restore_does(tiny: Any, tiny_folder: Path, low: np.ndarr
 
 
 def of_diffusers(
-    kind: str, folder: Path, sampler: str, steered: dict[str, Any] | None, count: int, **inputs: Any
+    kind: str,
+    folder: Path,
+    sampler: str,
+    steered: dict[str, Any] | None,
+    count: int,
+    shown: np.ndarray,
+    **inputs: Any,
 ) -> Any:
     """The pipeline of diffusers as its users run it: all pictures, latents of all rows, the scheduler's state."""
     with warnings.catch_warnings():
@@ -107,9 +115,8 @@ def of_diffusers(
         if steered:
             pipe.scheduler = steer_scheduler(pipe.scheduler, num_particles=count, **steered)
         with torch.no_grad():
-            images = pipe(
-                **inputs, num_inference_steps=STEPS, generator=particle_generators(count), output_type="np"
-            ).images
+            noise = particle_generators(count, seed=photo_seed(0, shown))
+            images = pipe(**inputs, num_inference_steps=STEPS, generator=noise, output_type="np").images
     return images, getattr(pipe.scheduler, "kds", None)
 
 
@@ -132,7 +139,7 @@ def test_the_x4_upscaler_is_diffusers_pipeline_steered(
     for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 3.0}), (1, None)):
         texts = {name: [text] * count for name, text in guided.items()}
         inputs = {**texts, **rows, "image": repeat_for_particles(image, count)}
-        images, state = of_diffusers(kind, upscaler_folder, sampler, steered, count, **inputs)
+        images, state = of_diffusers(kind, upscaler_folder, sampler, steered, count, low, **inputs)
         if state is None:
             assert np.array_equal(result.plain, pixels(images[0]))
             continue
@@ -160,9 +167,10 @@ def test_inpainting_is_diffusers_pipeline_steered(
         "width": 80,
     }
     kind = "StableDiffusionInpaintPipeline"
+    shown = np.where(mask[..., None], np.uint8(128), photo)
     for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 3.0}), (1, None)):
         images, state = of_diffusers(
-            kind, inpainter_folder, sampler, steered, count, **inputs, num_images_per_prompt=count
+            kind, inpainter_folder, sampler, steered, count, shown, **inputs, num_images_per_prompt=count
         )
         if state is None:
             assert np.array_equal(result.plain, pixels(images[0]))
@@ -186,8 +194,9 @@ def test_known_pixels_stay_and_hidden_ones_have_no_say(inpainter: Any, small: np
     assert not np.array_equal(loose.image[~hole], small[~hole])
     grown = grow_to_cells(np.pad(hole, ((0, 1), (0, 0))), 2)[:31]
     assert grown.sum() > hole.sum()
-    same = inpaint(small, grown, model=inpainter, settings=SETTINGS)  # the model sees whole cells
-    assert torch.equal(same.particles.latents, result.particles.latents)
+    same = inpainting_restorer(small, grown, inpainter)  # the model sees whole cells
+    same.shown = np.where(hole[..., None], np.uint8(128), small)  # of which the noise is
+    assert torch.equal(same.sample(SETTINGS).latents, result.particles.latents)
     prompted = inpaint(small, hole, model=inpainter, settings=SETTINGS, prompt="a dog")
     assert not np.array_equal(prompted.image, result.image)
 
@@ -244,11 +253,11 @@ def test_memory_options_reach_the_pipeline(inpainter_folder: Path, monkeypatch: 
     model = open_model(inpainter_folder, task="inpaint", vae_tiling=True)
     assert model.pipe.vae.use_tiling
     assert model.pipe.vae.use_slicing
-    with pytest.raises(UserError, match=r"--cpu-offload.*--device"):
+    with pytest.raises(UserError, match=r"cpu_offload: .*`device`"):
         open_model(inpainter_folder, task="inpaint", device="cpu", cpu_offload=True)
     monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None if name == "accelerate" else name)
     with pytest.raises(UserError, match="pip install accelerate"):
-        pipelines.check_packages("cuda", cpu_offload=True)
+        pipelines.check_packages(LoadOptions(device="cuda", cpu_offload=True))
     monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"kds-ref\[pipelines\]"):
         open_model(inpainter_folder, task="inpaint")
@@ -262,7 +271,7 @@ def test_pickles_need_their_option(inpainter_folder: Path, tmp_path: Path, photo
 
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
-    with pytest.raises(UserError, match="--pickled-weights"):
+    with pytest.raises(UserError, match="`pickled_weights=True`"):
         open_model(folder, task="inpaint")
     with pytest.warns(UserWarning, match="can run code"):
         model = open_model(folder, task="inpaint", pickled_weights=True)
@@ -285,19 +294,23 @@ def test_what_does_not_fit_is_refused(
     upscaler: Any, inpainter: Any, tiny: Any, low: np.ndarray, small: np.ndarray, hole: np.ndarray
 ) -> None:
     for options, named in (
-        ({"settings": replace(SETTINGS, guidance=0.5)}, "guidance: got 0.5"),
+        ({"settings": replace(SETTINGS, guidance=0.5)}, "guidance must be at least 1"),
         ({"settings": SETTINGS, "negative_prompt": "dog"}, "negative_prompt"),
-        ({"settings": SETTINGS, "noise_level": 351}, "noise_level: got 351.* 0 to 350"),
+        ({"settings": SETTINGS, "noise_level": 351}, "noise_level must be .* 0 to 350, got 351"),
         ({"settings": SETTINGS, "noise_level": -1}, "noise_level"),
     ):
         with pytest.raises(ValueError, match=named):
             super_resolve(low, model=upscaler, **options)
-    with pytest.raises(ValueError, match="does inpainting"):
+    with pytest.raises(ValueError, match=r"model: .* for the task 'inpaint'"):
         super_resolve(low, model=inpainter)
     for wrong in (upscaler, tiny):
-        with pytest.raises(ValueError, match="does super-resolution"):
+        with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
             inpaint(small, hole, model=wrong)
-    for mask, named in ((hole[:5], "mask: got"), (hole.astype(int), "mask: got"), (~hole & hole, "no pixel")):
+    for mask, named in (
+        (hole[:5], "mask must have"),
+        (hole.astype(int), "mask must be bool"),
+        (~hole & hole, "no pixel"),
+    ):
         with pytest.raises(ValueError, match=named):
             inpaint(small, mask, model=inpainter)
     with pytest.raises(ValueError, match="task"):
@@ -305,9 +318,9 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(ValueError, match="max_batch"):
         open_model(None, max_batch=0)
     for option in ("vae_tiling", "cpu_offload"):
-        with pytest.raises(UserError, match=f"--{option.replace('_', '-')}"):
+        with pytest.raises(UserError, match=f"^{option}"):
             open_model(None, **{option: True})
-    with pytest.raises(UserError, match="--device"):
+    with pytest.raises(UserError, match=r"^device"):
         open_model(None, device="abacus")
 
 

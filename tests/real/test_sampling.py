@@ -8,12 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.degradations.simple import Degradation  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.sampling import initial_noise, sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
-SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=20.0)  # untrained: latents are far apart
+SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=80.0)  # untrained: latents are far apart
 
 
 @pytest.fixture
@@ -68,12 +69,12 @@ def test_a_particle_does_not_depend_on_its_companions(tiny: LatentModel, low: np
     condition = padded_condition(low, tiny)
     settings = replace(SETTINGS, sampler=sampler)
     ensemble = sample(tiny, condition, settings, steered=False)
-    alone = sample(tiny, condition, settings, steered=False, particles=[2])
+    alone = sample(tiny, condition, settings, steered=False, indices=[2])
     batches = sample(tiny, condition, settings, steered=False, max_batch=1)
     assert torch.allclose(alone.latents[0], ensemble.latents[2], rtol=1e-4, atol=1e-3)
     assert torch.allclose(batches.latents, ensemble.latents, rtol=1e-4, atol=1e-3)
-    with pytest.raises(ValueError, match="particles"):
-        sample(tiny, condition, settings, particles=[2])
+    with pytest.raises(ValueError, match="indices"):
+        sample(tiny, condition, settings, indices=[2])
 
 
 def test_guidance_moves_away_from_the_null_condition(tiny: LatentModel, low: np.ndarray) -> None:
@@ -108,9 +109,10 @@ def test_unsteered_ddim_is_the_pipeline_of_diffusers(
     monkeypatch.setattr(module, "randn_tensor", lambda *args, **options: noise.clone())
     pipeline = LDMSuperResolutionPipeline.from_pretrained(tiny_folder)
     pipeline.set_progress_bar_config(disable=True)
+    # Of a trailing grid diffusers steps to t - T // S, which is the next timestep only where S divides T.
     with torch.no_grad():
-        theirs = pipeline(condition.expand(3, -1, -1, -1), num_inference_steps=7, eta=0.0, output_type="np").images
-    ours = sample(tiny, condition, replace(SETTINGS, steps=7), steered=False)
+        theirs = pipeline(condition.expand(3, -1, -1, -1), num_inference_steps=8, eta=0.0, output_type="np").images
+    ours = sample(tiny, condition, replace(SETTINGS, steps=8), steered=False)
     for i in range(3):
         image = decode(tiny, ours.latents[i], height=theirs.shape[1], width=theirs.shape[2])
         assert np.abs(image / 255 - theirs[i]).max() < 0.5 / 255 + 1e-3
@@ -134,3 +136,20 @@ def test_unsteered_ddim_is_the_pipeline_of_diffusers(
 def test_bad_settings(option: dict[str, object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Settings(**option)
+
+
+def test_a_noise_to_signal_ratio_is_a_cutoff_of_the_models_schedule(tiny: LatentModel, low: np.ndarray) -> None:
+    condition = padded_condition(low, tiny)
+    alpha_bar = np.asarray(tiny.schedule.alphas_cumprod)
+    ratio = np.sqrt((1 - alpha_bar) / alpha_bar)
+    by_time = sample(tiny, condition, replace(SETTINGS, cutoff=0.5))
+    by_noise = sample(tiny, condition, replace(SETTINGS, cutoff_nsr=float(ratio[500])))
+    assert torch.equal(by_noise.latents, by_time.latents)
+    assert by_noise.trace == by_time.trace
+    assert replace(SETTINGS, cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
+    assert replace(SETTINGS, cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
+    for wrong in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(UserError, match="must be a positive finite number"):
+            replace(SETTINGS, cutoff_nsr=wrong)
+    with pytest.raises(UserError, match="must be at most the model's largest"):
+        sample(tiny, condition, replace(SETTINGS, cutoff_nsr=1e6))

@@ -159,28 +159,25 @@ class _Functions(TorchFunctionMode):
         """`Tensor.to`, `cpu` and `cuda`: the device is ours to change, the rest torch's."""
         x, *rest = args
         asked = [*rest, *kwargs.values(), *([name] if name != "to" else [])]
-        to_cuda = any(_is_cuda(a) or isinstance(a, CudaTensor) for a in asked)
-        to_cpu = any(_is_device(a) and torch.device(a).type == "cpu" for a in asked) or any(
-            isinstance(a, torch.Tensor) and not isinstance(a, CudaTensor) for a in asked
-        )
-        left = [a.dtype if isinstance(a, torch.Tensor) else a for a in rest if not _is_device(a)]
-        options = {key: value for key, value in kwargs.items() if key != "device"}
-        moves = to_cuda if not isinstance(x, CudaTensor) else to_cpu
-        if not (to_cuda or to_cpu):
+        places = [a for a in asked if _is_device(a) or isinstance(a, torch.Tensor)]
+        on_cuda = [isinstance(a, CudaTensor) or _is_cuda(a) for a in places]
+        if not on_cuda or not (on_cuda[0] or isinstance(x, CudaTensor)):
             return func(*args, **kwargs)
 
-        if moves and isinstance(x, CudaTensor):
-            if not options.pop("non_blocking", False):
+        flags = [*(a for a in rest if isinstance(a, bool)), False, False]
+        dtype = next((getattr(a, "dtype", a) for a in asked if isinstance(a, torch.dtype | torch.Tensor)), x.dtype)
+        form = {"copy": flags[1], "memory_format": torch.preserve_format, **kwargs}
+        form = {key: form[key] for key in ("copy", "memory_format")}
+        if on_cuda[0] and isinstance(x, CudaTensor):
+            return x.to(dtype, **form)
+        if isinstance(x, CudaTensor):
+            if not kwargs.get("non_blocking", flags[0]):
                 self.fake.counts.waits[f"copy to cpu {_line()}"] += 1
-            x = self.fake.download(x)
-        elif moves:
-            options.pop("non_blocking", None)
-            x = x.to(*left, **options) if left or options else x  # torch, too, converts on the CPU
-            self.fake.counts.uploads[f"copy {_line()}"] += 1
-            if x.dtype == torch.float64:
-                self.fake.counts.float64[f"copy {_line()}"] += 1
-            return self.fake.upload(x)
-        return x.to(*left, **options) if left or options else x
+            return self.fake.download(x).to(dtype, **form)
+        self.fake.counts.uploads[f"copy {_line()}"] += 1
+        if dtype == torch.float64:
+            self.fake.counts.float64[f"copy {_line()}"] += 1
+        return self.fake.upload(x.to(dtype, **form))  # torch, too, converts on the CPU
 
 
 class _Operations(TorchDispatchMode):

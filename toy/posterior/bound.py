@@ -20,7 +20,7 @@ from toy.posterior.methods import Method, Steering, run
 from toy.posterior.scores import gelbrich_distance, sliced_distance
 
 ENSEMBLES = 64  # of each posterior of the mixture
-POSTERIORS = 16
+POSTERIORS = 8
 DIRECTIONS = 64
 REFERENCE = 100  # exact samples for each answer that is compared with them
 GAMMAS = (0.0, 0.25, 0.5, 0.75)

@@ -213,7 +213,9 @@ def _counts(ax: Axes, average: dict[str, Any]) -> None:
     ax.set(xlabel="particles N", ylabel="PSNR against the truth, dB", xscale="log")
     ax.set_xticks([2, 5, 10, 20], labels=["2", "5", "10", "20"])
     ax.minorticks_off()
-    ax.legend(fontsize=8)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.4 * (high - low), high)  # room for the legend
+    ax.legend(fontsize=8, loc="lower right", ncols=2)
     ax.set_title("by the number of particles", fontsize=10)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from toy.mixture import Array
-from toy.posterior.answers import answers, choose
+from toy.posterior.answers import answers, choose, shrink
 from toy.posterior.batch import PosteriorBatch
 from toy.posterior.conditioning import condition_many
 from toy.posterior.degradations import Degradation
@@ -103,7 +103,8 @@ def choosing_line(measured: Measured, method: Method) -> dict[str, Any]:
 
     Returns:
         The mean expected error of a random particle and of the average; for each number of places that of the chosen
-        one, and the part of the way from random to average that choosing goes, with its interval.
+        one and of the point halfway from it to the average, their log densities, and the part of the way from random
+        to average that choosing goes, with its interval.
     """
     posterior, particles = measured.posterior, run(method, measured.posterior, measured.noise)
     random = _expected_error(particles, posterior)
@@ -111,10 +112,21 @@ def choosing_line(measured: Measured, method: Method) -> dict[str, Any]:
     rows = []
     for group in (one for one in GROUPS if len(particles) >= 4 * one):
         kept = len(particles) - len(particles) % group
-        chosen = _expected_error(choose(particles[:kept], group=group), posterior.take(slice(kept)))
+        part, best = posterior.take(slice(kept)), choose(particles[:kept], group=group)
+        between = shrink(particles[:kept], best, 0.5)
+        chosen, halfway = _expected_error(best, part), _expected_error(between, part)
         block = max(group, PLACES)  # what was chosen together, or lies in one crop, is one repetition
         gains = [(random[:kept] - other).reshape(-1, block).mean(1) for other in (chosen, average[:kept])]
-        rows.append({"places": group, "chosen": float(chosen.mean()), "part_of_the_way": ratio_of_means(*gains)})
+        density = {"chosen": best, "halfway": between}
+        rows.append(
+            {
+                "places": group,
+                "chosen": float(chosen.mean()),
+                "halfway": float(halfway.mean()),
+                "log_density": {name: float(part.log_density(x).mean()) for name, x in density.items()},
+                "part_of_the_way": ratio_of_means(*gains),
+            }
+        )
     return {"random": float(random.mean()), "average": float(average.mean()), "rows": rows}
 
 

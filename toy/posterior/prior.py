@@ -114,7 +114,7 @@ def read_prior(content: bytes) -> PatchPrior:
             weights, means, triangles = (stored[n].astype(np.float64) for n in ("weights", "means", "triangles"))
             offset, scale = stored["units"].tolist()
             source = json.loads(stored["source"].tobytes())
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:  # no file of NumPy, or another one
         raise ValueError("content must be a prior that `python -m toy prior` wrote") from error
     return PatchPrior(GaussianMixture(weights / weights.sum(), means, _full(triangles)), offset, scale, source)
 

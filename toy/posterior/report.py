@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from toy.posterior.degradations import degradations
-from toy.posterior.scores import psnr, psnr_gain, summarise
+from toy.posterior.scores import psnr, psnr_gain, ratio_of_means, summarise
 
 DIGITS = 5
 TABLE = (  # what the command prints, of 4x averaging
@@ -53,7 +53,8 @@ def summarise_line(line: dict[str, Any], baseline: dict[str, Any], scale: float)
 
     Returns:
         evaluations; answers -> score -> mean, low, high, PSNR by the truth and by the whole posterior, gains over a
-        random plain particle; ensemble -> score -> mean, low, high.
+        random plain particle; ensemble -> score -> mean, low, high: energy_distance and outside as in
+        `ensemble_scores`, and spread, the squared distance of two particles over that of a particle and the truth.
     """
     reference = {score: np.array(values) for score, values in baseline["answers"]["random"].items()}
     found: dict[str, Any] = {"evaluations": line.get("evaluations", 0), "answers": {}}
@@ -65,7 +66,11 @@ def summarise_line(line: dict[str, Any], baseline: dict[str, Any], scale: float)
             rows[f"psnr_{of}"] = psnr(rows[score]["mean"], scale)
             rows[f"psnr_gain_{of}"] = psnr_gain(values[score], reference[score])
         found["answers"][name] = rows
-    found["ensemble"] = {score: summarise(np.array(values)) for score, values in line["ensemble"].items()}
+    ensemble = {score: np.array(values) for score, values in line["ensemble"].items()}
+    if ensemble:
+        found["ensemble"] = {score: summarise(ensemble[score]) for score in ("energy_distance", "outside")}
+        # A ratio of means: the mean of ratios is not 1 for exact samples.
+        found["ensemble"]["spread"] = ratio_of_means(ensemble["within"], ensemble["to_posterior"])
     return found
 
 

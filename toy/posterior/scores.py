@@ -51,8 +51,9 @@ def ensemble_scores(particles: Array, posterior: PosteriorBatch, truth: Array, e
     Returns:
         energy_distance: 2 E|x - y| - E|x - x'| - E|y - y'| between particles and exact samples, unbiased for
             independent ones: 0 on average if they have the posterior's law. Over sqrt(d).
-        spread: mean squared distance of two particles over that of a particle and a draw from the posterior; 1 if
-            calibrated, smaller if the ensemble is too sure.
+        within: mean squared distance of two particles.
+        to_posterior: that of a particle and a draw from the posterior. Equal to `within` on average if calibrated,
+            larger if the ensemble is too sure.
         outside: part of the truth's values that lie outside the range of the particles; 2 / (N + 1) if calibrated.
     """
     x, dimension = particles.astype(np.float64), posterior.dimension
@@ -62,7 +63,8 @@ def ensemble_scores(particles: Array, posterior: PosteriorBatch, truth: Array, e
     outside = (truth < x.min(1)) | (truth > x.max(1))
     return {
         "energy_distance": energy / math.sqrt(dimension),
-        "spread": within / (to_mean + posterior.total_variance()),
+        "within": within,
+        "to_posterior": to_mean + posterior.total_variance(),
         "outside": outside.mean(-1),
     }
 

@@ -73,5 +73,5 @@ def test_the_condition_reaches_the_model_and_its_weights_are_found(
 def test_wrong_options_are_found_at_once(deepinv: ModuleType, problem: Any, model: torch.nn.Module) -> None:
     from real.adapters.deepinv import KDSDenoiser
 
-    with pytest.raises(ValueError, match="strength is 2"):
+    with pytest.raises(ValueError, match="strength must be finite"):
         KDSDenoiser(model, problem.kds(strength=2.0))

@@ -57,7 +57,7 @@ def test_extra_arguments_reach_the_model(problem: Any, model: Any, start: torch.
 
 
 def test_wrong_options_are_found_at_once(problem: Any, model: Any) -> None:
-    with pytest.raises(ValueError, match="strength is 2"):
+    with pytest.raises(ValueError, match="strength must be finite"):
         kds_model(model, problem.kds(strength=2.0))
 
 

@@ -94,13 +94,13 @@ def test_large_photos_go_through_it_in_tiles(spandrel: Any, tmp_path: Path, monk
 def test_what_is_no_such_network_is_refused(
     spandrel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens_file: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"--cleaner: spandrel cannot make .* known by these keys.*--cleaned"):
+    with pytest.raises(UserError, match=r"cleaner: spandrel cannot make .* known by these keys.*`cleaned`"):
         load_cleaner(tokens_file)
     monkeypatch.setattr(Network, "input_channels", 1)
     with pytest.raises(UserError, match="no network from RGB to RGB"):
         load_cleaner(weights(tmp_path, 4))
     (tmp_path / "a.pth").touch()
-    with pytest.raises(UserError, match=r"is a pickle.*--pickled-weights"):
+    with pytest.raises(UserError, match=r"is a pickle.*`pickled_weights=True`"):
         load_cleaner(tmp_path / "a.pth")
 
 
@@ -108,7 +108,7 @@ def test_without_spandrel_or_its_torchvision_the_error_says_what_else_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(UserError, match=r"spandrel cannot be imported; pip install .*kds-ref\[cleaner\].* --cleaned"):
+    with pytest.raises(UserError, match=r"spandrel cannot be imported; pip install .*kds-ref\[cleaner\].* `cleaned`"):
         load_cleaner(weights(tmp_path, 4))
     monkeypatch.delitem(sys.modules, "spandrel")
     (tmp_path / "spandrel.py").write_text("import torchvision\n")

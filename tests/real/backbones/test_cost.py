@@ -60,8 +60,8 @@ def test_it_measures_plain_and_steered(family: str, dtype: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--side", "100"], "--side: got 100"),
-        (["--channels", "20"], "--channels: got 20"),
+        (["--side", "100"], "--side must be a multiple of 64 pixels, got 100"),
+        (["--channels", "20"], "--channels must be a multiple of 32, got 20"),
         (["--device", "x"], "--device"),
     ],
 )

@@ -170,17 +170,17 @@ def test_a_study_scores_what_sr_restores(photos: Path, parts: Any, known: Any, t
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["sr", "{low}", "--model", "diffbir"], "--cleaner, --cleaned: DiffBIR works on a cleaned photo"),
+        (["sr", "{low}", "--model", "diffbir"], "--cleaner: DiffBIR works on a cleaned photo"),
         (["sr", "{low}", "--model", "seesr"], "--tags: not given"),
         (["sr", "{low}", "--model", "seesr", "--tags", ""], "--image-tokens: not given"),
         (["sr", "{low}", "--tags", "a"], "--tags: it belongs to --model seesr"),
-        (["sr", "{low}", "--model", "{photos}", "--base", "x"], "--base: it belongs to --model diffbir or seesr"),
+        (["sr", "{low}", "--model", "{photos}", "--base", "x"], "--base: it belongs to --model diffbir or --model"),
         (["sr", "{low}", "--model", "seesr", "--cleaner", "x"], "--cleaner: it belongs to --model diffbir"),
         (["sr", "{low}", "{diffbir}", "--cleaned", "none.png"], "--cleaned: there is no file or folder 'none.png'"),
         (["sr", "{low}", "{diffbir}", "--cleaned", "{tokens}"], "--cleaned: "),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}"], "--cleaned: it has 16 x 16 pixels; give 64 x 64"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}"], "--cleaned must have the result's 64 x 64 pixels"),
         (["sr", "{low}", "{diffbir}", "--cleaned", "{photos}"], "has no 0.bmp|.jpeg"),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}", "--cleaner", "x.pth"], "both are given"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}", "--cleaner", "x.pth"], "--cleaned is given, and"),
         (["sr", "{truth}", "--degrade", "{diffbir}", "--cleaned", "{truth}"], "--cleaned: with --degrade"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "none.safetensors"], "--cleaner: the file 'none.safetensors'"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "a/b/c.pth"], "--cleaner: 'c.pth' is a pickle"),
@@ -191,23 +191,23 @@ def test_a_study_scores_what_sr_restores(photos: Path, parts: Any, known: Any, t
         ),
         (["sr", "{low}", "--model", "diffbir", "--cleaner", "bicubic", "--base", "{base}"], "--control: 'v2.pth' is"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--unet", "{tokens}"], "is no name of a UNet"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--tile", "5"], "tile: got 5"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--steps", "3"], "steps: got 3"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--tile", "5"], "--tile must be a multiple of 8"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--steps", "3"], "--steps must keep the official grid"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--start", "end"], "--start"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--noise-level", "3"], "noise_level"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--noise-level", "3"], "--noise-level: "),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--revision", "main"], "--revision: diffbir has"),
         (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{low}"], "is no .safetensors file"),
         (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{control}"], "give one of (1, K, 512)"),
         (["sr", "{low}", "--model", "seesr", "--base", "{base}", "{hints}"], "--seesr: 'CSWRY/SeeSR' is neither"),
         (["sr", "{low}", "--model", "seesr", "--base", "{base}", "--seesr", "{base}", "{hints}"], "--seesr: "),
         (["sr", "{low}", "--model", "ldm-sr"], "'CompVis/ldm-super-resolution-4x-openimages' is neither a folder"),
-        (["evaluate", "--photos", "{photos}", "--model", "diffbir"], "diffbir is for `sr` and `bench`"),
-        (["inpaint", "{truth}", "--center-box", "0.3", "--model", "diffbir"], "diffbir is for `sr`"),
+        (["evaluate", "--photos", "{photos}", "--model", "diffbir"], "diffbir is for the commands sr and bench"),
+        (["inpaint", "{truth}", "--center-box", "0.3", "--model", "diffbir"], "diffbir is for 'sr'"),
         (["bench", "table1", "--photos", "{photos}", "{diffbir}", "--cleaned", "{photos}"], "--cleaned: it goes with"),
         (["bench", "table1", "--pairs", "{photos}", "--prompt", "a"], "--prompt: it belongs to"),
         (["bench", "table1", "--pairs", "{photos}", "--dataset", "RealSR"], "--dataset: the paper's table has no"),
         (["bench", "table1", "--pairs", "{photos}", "--vae-tiling"], "--vae-tiling"),
-        (["bench", "table1", "--pairs", "{photos}", "--model", "diffbir"], "--cleaner, --cleaned"),
+        (["bench", "table1", "--pairs", "{photos}", "--model", "diffbir"], "--cleaner: DiffBIR"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(
@@ -268,7 +268,7 @@ def test_image_tokens_are_one_finite_tensor(tmp_path: Path, tokens_file: Path) -
         {"a": tokens * float("nan")},
     ):
         save_file({name: value.clone().contiguous() for name, value in content.items()}, tmp_path / "other.safetensors")
-        with pytest.raises(UserError, match="--image-tokens"):
+        with pytest.raises(UserError, match="image_tokens"):
             read_image_tokens(tmp_path / "other.safetensors")
     save_file({"a": tokens[0].half().contiguous()}, tmp_path / "plain.safetensors")
     assert read_image_tokens(tmp_path / "plain.safetensors").dtype == torch.float32
@@ -278,7 +278,7 @@ def test_tags_are_a_text_or_a_folder(photos: Path) -> None:
     for text in ("a cat, a hat", "", "word, " * 100):
         assert HintPlaces(tags=text).read(["0"]).tags == text
     assert HintPlaces(tags=str(photos / "tags")).read(["none", "1"]).tags == "a hat, a dog"
-    with pytest.raises(UserError, match=r"--tags: .* has no 7\.txt"):
+    with pytest.raises(UserError, match=r"tags: .* has no 7\.txt"):
         HintPlaces(tags=str(photos / "tags")).read(["7"])
 
 

@@ -151,7 +151,7 @@ def test_a_steered_step_is_the_mathematics_of_the_core(denoiser: Denoiser) -> No
 def test_options_reach_the_network(diffbir_denoiser: Denoiser) -> None:
     start, p = start_of(diffbir_denoiser), diffbir_denoiser
     half = replace(p, control_scale=0.5, guidance=1.0)(start[:1], 601)
-    inputs = {"text": p.text, "condition": p.condition}
+    inputs = {"text": p.prompt_embeds, "condition": p.condition}
     assert torch.equal(half, evaluate(p.unet, p.controlnet, start[:1], 601, control_scale=0.5, **inputs))
     constant = replace(p, rescale=False, guidance=rescaled_guidance(4.0, 301))
     assert torch.equal(p(start, 301), constant(start, 301))
@@ -188,7 +188,7 @@ def test_the_networks_compute_in_their_own_precision(diffbir_denoiser: Denoiser)
 @torch.no_grad()
 def test_what_does_not_fit_the_latents_is_refused(diffbir_denoiser: Denoiser) -> None:
     start = start_of(diffbir_denoiser)
-    with pytest.raises(ValueError, match=r"condition: got .* no multiple of the latents' 8 x 4"):
+    with pytest.raises(ValueError, match="condition must have a multiple of the latents' 8 x 4"):
         diffbir_denoiser(start[..., :4], 601)
-    with pytest.raises(ValueError, match="text: got 2 rows for 3 latents"):
+    with pytest.raises(ValueError, match=r"prompt_embeds must have one row, .* 3 latents, got 2"):
         replace(diffbir_denoiser, prompt_embeds=diffbir_denoiser.prompt_embeds.repeat(2, 1, 1))(start, 601)

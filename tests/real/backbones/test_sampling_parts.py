@@ -59,7 +59,13 @@ def test_ddim_runs_through_the_official_trajectory(
     seen: list[Any] = []
     sample(
         lambda x, t: guided(
-            predict, x, t, prompt_embeds=g["in_c_txt"], negative_prompt_embeds=g["in_uc_txt"], guidance=guidance, rescale=rescale
+            predict,
+            x,
+            t,
+            prompt_embeds=g["in_c_txt"],
+            negative_prompt_embeds=g["in_uc_txt"],
+            guidance=guidance,
+            rescale=rescale,
         ),
         g["in_x_T"],
         scheduler,
@@ -87,17 +93,17 @@ def test_where_the_steps_divide_the_training_steps_both_grids_are_one() -> None:
 
 @pytest.mark.parametrize("steps", [3, 9, 27, 1000])
 def test_a_grid_beyond_the_last_timestep_is_refused(steps: int) -> None:
-    with pytest.raises(ValueError, match=f"steps: got {steps}, which takes the official grid to timestep 1000"):
+    with pytest.raises(ValueError, match=f"steps must .*got {steps}, which reaches 1000"):
         DiffBIRDDIMScheduler(**ddim_options()).set_timesteps(steps)
 
 
 def test_bad_numbers_and_versions_are_refused() -> None:
     for steps in (0, 1001, 2.0, True):
-        with pytest.raises(ValueError, match="steps: got"):
+        with pytest.raises(ValueError, match="steps must be"):
             diffbir_timesteps(steps)
-    with pytest.raises(ValueError, match="version: got 'v3'"):
+    with pytest.raises(ValueError, match=r"version must be .*got 'v3'"):
         ddim_options("v3")
-    with pytest.raises(ValueError, match="t: got 1001"):
+    with pytest.raises(ValueError, match=r"t must be .*got 1001"):
         rescaled_guidance(4.0, 1001)
 
 
@@ -115,7 +121,7 @@ def test_without_a_weight_the_network_is_asked_once() -> None:
         asked.append(len(x))
         return x * text[..., None]
 
-    options = {"text": text, "negative": torch.zeros(2, 1, 1)}
+    options = {"prompt_embeds": text, "negative_prompt_embeds": torch.zeros(2, 1, 1)}
     assert guided(predict, x, 500, guidance=3.0, **options).tolist() == (3.0 * x).tolist()
     guided(predict, x, 500, guidance=1.0, **options)
     guided(predict, x, 500, guidance=1.0, rescale=True, **options)
@@ -123,7 +129,7 @@ def test_without_a_weight_the_network_is_asked_once() -> None:
     guided(predict, x, 500, guidance=3.0, prompt_embeds=text)
     assert asked == [4, 2, 2, 2, 2]
     for wrong in (0.5, float("nan")):
-        with pytest.raises(ValueError, match="guidance: got"):
+        with pytest.raises(ValueError, match="guidance must be"):
             guided(predict, x, 500, guidance=wrong, **options)
 
 
@@ -144,9 +150,9 @@ def test_the_start_is_the_noised_condition(of_diffbir: Any, version: str) -> Non
 
 def test_an_unknown_start_or_a_missing_condition_is_refused() -> None:
     noise, scheduler = torch.zeros(1, 4, 2, 2), diffusers.DDIMScheduler(**ddim_options())
-    with pytest.raises(ValueError, match="start: got 'lr'; known: noise, condition"):
+    with pytest.raises(ValueError, match="kind must be one of noise, condition, got 'lr'"):
         start_latents("lr", noise, scheduler)
-    with pytest.raises(ValueError, match="condition: got None"):
+    with pytest.raises(ValueError, match=r"condition must be .*got None"):
         start_latents("condition", noise, scheduler)
 
 
@@ -173,7 +179,7 @@ def test_tiles_and_their_blend_are_the_official_ones(of_diffbir: Any) -> None:
 
 @pytest.mark.parametrize(("tile", "stride"), [(0, 1), (4, 0), (4, 5)])
 def test_tiles_that_leave_gaps_are_refused(tile: int, stride: int) -> None:
-    with pytest.raises(ValueError, match="tile, stride: got"):
+    with pytest.raises(ValueError, match="tile must be at least 1 and stride"):
         windows(9, 9, tile=tile, stride=stride)
 
 
@@ -182,7 +188,7 @@ def test_colours_are_fixed_as_officially(of_seesr: Any) -> None:
     torch.testing.assert_close(adain_colour(image, reference), of_seesr["adain_out"], atol=5e-6, rtol=0)
     torch.testing.assert_close(wavelet_colour(image, reference), of_seesr["wavelet_out"], atol=5e-6, rtol=0)
     for fix in (adain_colour, wavelet_colour):
-        with pytest.raises(ValueError, match="image, reference: got"):
+        with pytest.raises(ValueError, match="image and reference must both be"):
             fix(image, reference[..., :-1])
 
 

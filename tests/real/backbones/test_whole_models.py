@@ -22,6 +22,7 @@ from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.seeds import photo_seed  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
@@ -89,7 +90,8 @@ def by_hand(
         if steered:
             scheduler = steer_scheduler(scheduler, num_particles=count, bandwidth=6.0)
         scheduler.set_timesteps(STEPS)
-        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in particle_generators(count, seed=2)])
+        generators = particle_generators(count, seed=photo_seed(2, low))
+        noise = torch.stack([torch.randn(latent.shape[1:], generator=g) for g in generators])
         start = add_noise(latent.expand_as(noise), noise, float(scheduler.alphas_cumprod[999]))
         latents = sample(denoiser, start, scheduler)
         images = torch.cat([vae.decode(z[None] / 0.18215).sample / 2 + 0.5 for z in latents])[..., :80]
@@ -178,7 +180,7 @@ def test_settings_reach_the_run(name: str, models: Any, known: Any, low: np.ndar
     assert latents(replace(SETTINGS[name], sampler="dpmpp-2s")).shape == usual.shape
     fewer = latents(replace(SETTINGS[name], particles=2))
     torch.testing.assert_close(fewer, usual[:2], atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match=r"guidance: got 0\.5"):
+    with pytest.raises(ValueError, match=r"guidance must be .*got 0\.5"):
         latents(replace(SETTINGS[name], guidance=0.5))
 
 
@@ -193,7 +195,7 @@ def test_the_time_grid_is_an_option(models: Any, known: Any, low: np.ndarray) ->
         )
         assert len(seen) == steps
         assert seen[-1] == 1
-    with pytest.raises(ValueError, match="steps: got 3"):
+    with pytest.raises(ValueError, match=r"steps must .*got 3"):
         BackboneRestorer(low, models["diffbir"], hints=known["diffbir"]).draw(replace(settings, steps=3))
 
 
@@ -223,7 +225,7 @@ def test_other_sizes(models: Any, known: Any, tokens_file: Path) -> None:
             quick = Settings(particles=1, steps=1)
             for one in (model, larger):
                 restorer = BackboneRestorer(small, one, hints=hints[name])
-                assert min(restorer.seen.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
+                assert min(restorer.colour_reference.shape[-2:]) >= one.recipe.process_size // 8 * 8 - 8
                 assert restorer.draw(quick, steered=False).images[0].shape == size
 
 
@@ -247,22 +249,22 @@ def test_defaults_are_the_authors(models: Any) -> None:
 
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:
     for name, hints, options, error, named in (
-        ("diffbir", None, {}, UserError, "--cleaner, --cleaned: DiffBIR works on a cleaned photo"),
-        ("diffbir", known["seesr"], {}, UserError, "--cleaner, --cleaned"),
-        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "--tags: diffbir takes none"),
-        ("diffbir", Hints(cleaned=low), {}, UserError, "--cleaned: it has 20 x 16 pixels; give 80 x 64"),
-        ("seesr", None, {}, UserError, "--tags: not given"),
-        ("seesr", Hints(tags=""), {}, UserError, "--image-tokens: not given"),
-        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "--cleaned: seesr takes none"),
+        ("diffbir", None, {}, UserError, "cleaner: DiffBIR works on a cleaned photo"),
+        ("diffbir", known["seesr"], {}, UserError, "^cleaner: "),
+        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags: diffbir takes none"),
+        ("diffbir", Hints(cleaned=low), {}, UserError, "cleaned must have the result's 80 x 64 pixels, got 20 x 16"),
+        ("seesr", None, {}, UserError, "tags: not given"),
+        ("seesr", Hints(tags=""), {}, UserError, "image_tokens: not given"),
+        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "cleaned: seesr takes none"),
         ("seesr", known["seesr"], {"noise_level": 3}, ValueError, "noise_level"),
         ("seesr", known["seesr"], {"negative_prompt": "a", "settings": Settings()}, ValueError, "negative_prompt"),
     ):
         with pytest.raises(error, match=named):
             super_resolve(low, model=models[name], hints=hints, **options)
     for options, error, named in (
-        ({"revision": "main"}, UserError, "--revision: diffbir has several parts"),
-        ({"cpu_offload": True}, UserError, "--cpu-offload"),
-        ({"task": "inpaint"}, UserError, "diffbir is for `sr`"),
+        ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
+        ({"cpu_offload": True}, UserError, "cpu_offload: it is for pipelines"),
+        ({"task": "inpaint"}, UserError, "diffbir is for 'sr'"),
         ({"dtype": "int8"}, ValueError, "dtype"),
     ):
         with pytest.raises(error, match=named):
@@ -288,9 +290,9 @@ def test_a_base_that_does_not_fit_is_refused(
     recipes: Any, seesr_base: Path, diffbir_base: Path, tmp_path: Path
 ) -> None:
     for name, base, named in (
-        ("diffbir", seesr_base, r"--base: .* has no unet/config\.json"),
-        ("seesr", diffbir_base, "--base: .* has 16 numbers a text token, the UNet takes 24"),
-        ("seesr", tmp_path, r"--base: .* has no scheduler"),
+        ("diffbir", seesr_base, r"base: .* has no unet/config\.json"),
+        ("seesr", diffbir_base, "base: .* has 16 numbers a text token, the UNet takes 24"),
+        ("seesr", tmp_path, r"base: .* has no scheduler"),
     ):
         with pytest.raises(UserError, match=named):
             open_model(name, recipe=replace(recipes[name], base=str(base)))
@@ -300,7 +302,7 @@ def test_the_unet_may_be_a_checkpoint_in_its_original_names(
     recipes: Any, models: Any, diffbir_files: Any, official: Any
 ) -> None:
     recipe = replace(recipes["diffbir"], unet=str(diffbir_files[0]), weights=str(diffbir_files[1]))
-    with pytest.raises(UserError, match=r"--control: .* is a pickle.* --pickled-weights"):
+    with pytest.raises(UserError, match=r"control: .* is a pickle.* `pickled_weights=True`"):
         open_model("diffbir", recipe=recipe)
     with pytest.warns(UserWarning, match="can run code") as said:
         model = open_model("diffbir", recipe=recipe, pickled_weights=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 torch = pytest.importorskip("torch")
-from real import open_model
+from real import open_model  # noqa: E402
 from real.api import inpaint  # noqa: E402
 from real.bench import measure as measuring  # noqa: E402
 from real.bench import runner  # noqa: E402
@@ -22,15 +22,15 @@ from real.bench.photos import find_photos, load  # noqa: E402
 from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import Task  # noqa: E402
+from real.bench.task import StudyTask  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
-from real.restorers import latent as latent_problem  # noqa: E402
-from real.restorers.super_resolution import bicubic  # noqa: E402
+from real.restorers import latent as latent_restorer  # noqa: E402
+from real.restorers.compare import bicubic  # noqa: E402
 from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -57,11 +57,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path) -> Task:
+def task_of(name: str, photos: Path) -> StudyTask:
     study = STUDIES[name]
     small = {"steps": [2], "bandwidth": [20.0], "particles": [3]} | SMALL.get(name, {})
     grid = fill_grid(study, small)
-    return Task(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
+    return StudyTask(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
 
 
 @pytest.fixture(scope="session")
@@ -255,7 +255,7 @@ def test_all_lines_start_from_the_same_noise(
         conditions.append(condition)
         return particles
 
-    monkeypatch.setattr(latent_problem, "sample", spy)
+    monkeypatch.setattr(latent_restorer, "sample", spy)
     task = replace(task_of("fig6", photos), limit=1)
     run_study(task, tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h

@@ -23,17 +23,18 @@ from real.api import (  # noqa: E402
     super_resolution_restorer,
     super_resolve,
 )
-from real.bench.ensembles import Ensemble  # noqa: E402
+from real.bench.ensembles import ScoredEnsemble  # noqa: E402
 from real.bench.measure import _draw  # noqa: E402
 from real.bench.outcomes import evaluations_of  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
-from real.bench.plan import Run, fill_grid  # noqa: E402
+from real.bench.plan import StudyRun, fill_grid  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import Task, check_model, text_of  # noqa: E402
+from real.bench.task import StudyTask, check_model, text_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
+from real.images.seeds import degradation_rng, photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.plugin import choosing_callback, particle_generators  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
@@ -105,7 +106,7 @@ def of_the_pipeline(restorer: Any, settings: Settings, *, steered: bool, which: 
             **hooks,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
-            generator=particle_generators(count, seed=settings.seed),
+            generator=particle_generators(count, seed=photo_seed(settings.seed, restorer.shown)),
             output_type="np",
         ).images
     unchoose_early(model.unet)
@@ -189,13 +190,13 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
     restorer, chosen = make(kind), set()
     for seed in range(4):
         settings = replace(SETTINGS, sampler=sampler, bandwidth=20.0, cutoff=0.6, seed=seed)
-        whole = _draw(Run("kds", settings, "simple"), photo, restorer, distortion, None)
+        whole = _draw(StudyRun("kds", settings, "simple"), photo, restorer, distortion, None)
         early = restorer.sample(replace(settings, early_choice=True))
         assert whole.early_choice(N) == early.chosen
         assert 0 < whole.until_cutoff < STEPS
-        assert early.evaluations == evaluations_of(Run("kds", settings, "simple"), "early", whole.until_cutoff)
+        assert early.evaluations == evaluations_of(StudyRun("kds", settings, "simple"), "early", whole.until_cutoff)
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
-        plain = _draw(Run("plain", settings, "simple"), photo, restorer, distortion, None)
+        plain = _draw(StudyRun("plain", settings, "simple"), photo, restorer, distortion, None)
         assert (plain.until_cutoff, plain.early_choice(N) in range(N)) == (whole.until_cutoff, True)
         chosen.add(early.chosen)
     assert len(chosen) > 1  # of several seeds: not always the same one
@@ -205,7 +206,7 @@ def test_without_steering_the_state_at_the_cutoff_is_the_plain_prediction(make: 
     restorer, states = make("inpainter"), []
     settings = replace(SETTINGS, bandwidth=20.0)
     restorer.sample(settings, steered=False, progress=states.append)
-    ensemble: Ensemble = _draw(Run("plain", settings, "simple"), photo, restorer, distortion, None)
+    ensemble: ScoredEnsemble = _draw(StudyRun("plain", settings, "simple"), photo, restorer, distortion, None)
     last = [state for state in states if state.t >= 300][-1]
     assert ensemble.until_cutoff == last.num_model_evaluations == 2  # t = 751, 501, 251 and 1
     assert torch.equal(ensemble.at_cutoff, last.x0_pred)
@@ -224,7 +225,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path, **changes: Any) -> Task:
+def task_of(name: str, photos: Path, **changes: Any) -> StudyTask:
     small = {"steps": [2], "bandwidth": [20.0], "particles": [2]}
     small |= {
         "table4": {"particles": [1, 2]},
@@ -233,7 +234,7 @@ def task_of(name: str, photos: Path, **changes: Any) -> Task:
     }.get(name, {})
     own = {key: changes.pop(key) for key in ("guidance", "cutoff") if key in changes}
     grid = fill_grid(STUDIES[name], {**small, **own})
-    return Task(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
+    return StudyTask(name, STUDIES[name], grid, Settings(), find_photos(photos), crop=64, **changes)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -277,7 +278,7 @@ def test_super_resolution_studies_run_with_the_upscaler(
         reports[name] = run_study(task_of(name, photos, limit=1, **text), model, tmp_path / name)
     lines = {name: {line["key"]: line for line in report["lines"]} for name, report in reports.items()}
     truth = truth_of(photos, "0.png")
-    low = Degradation()(truth, np.random.default_rng([0, 0]))
+    low = Degradation()(truth, degradation_rng(0, truth))
     settings = Settings(particles=2, steps=2, bandwidth=20.0)
     expected = distortion(super_resolve(low, model=model, settings=settings).image, truth)["psnr_rgb"]
     assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected)
@@ -328,13 +329,13 @@ def test_guidance_needs_something_to_guide_by(models: Callable[..., Any], photos
 @pytest.mark.parametrize(
     ("kind", "changes", "error", "named"),
     [
-        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "--guidance: got 0.5"),
-        ("upscaler", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it acts through guidance alone"),
-        ("upscaler", {"noise_level": 351}, ValueError, "noise_level: got 351"),
-        ("inpainter", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
-        ("tiny", {"prompt": "a cat"}, UserError, "--prompt: it belongs to models that read text"),
-        ("tiny", {"negative_prompt": "dog"}, UserError, "--negative-prompt: it belongs to"),
-        ("tiny", {"noise_level": 20}, UserError, "--noise-level: it belongs to the x4 upscaler"),
+        ("upscaler", {"guidance": [2.0, 0.5]}, UserError, "guidance must be at least 1"),
+        ("upscaler", {"negative_prompt": "dog"}, UserError, "negative_prompt: it acts through guidance alone"),
+        ("upscaler", {"noise_level": 351}, UserError, "noise_level must be .*got 351"),
+        ("inpainter", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
+        ("tiny", {"prompt": "a cat"}, UserError, "prompt: it belongs to models that read text"),
+        ("tiny", {"negative_prompt": "dog"}, UserError, "negative_prompt: it belongs to"),
+        ("tiny", {"noise_level": 20}, UserError, "noise_level: it belongs to the x4 upscaler"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -418,7 +419,7 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
         (["table1", "--model", "{upscaler}", "--noise-level", "400"], "noise_level: got 400"),
-        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance: got 0.5"),
+        (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),
     ],

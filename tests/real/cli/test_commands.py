@@ -17,8 +17,9 @@ from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
 from real.images.photos import center_crop
+from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
-from real.restorers.super_resolution import bicubic
+from real.restorers.compare import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
 
@@ -57,7 +58,7 @@ def test_the_degradation_is_chosen_and_recorded(
     name: str, tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path
 ) -> None:
     degradation = PRESETS[name] if name in PRESETS else Degradation()
-    low = degradation(photo, np.random.default_rng(0))
+    low = degradation(photo, degradation_rng(0, photo))
     options = ["--degrade", "--degradation", name, "--output", tmp_path, "--model", tiny_folder]
     assert run("sr", photo_file, *options, *QUICK) == 0
     result = json.loads((tmp_path / "result.json").read_text())
@@ -98,7 +99,7 @@ def test_degrade_scores_every_method(
     tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from real.metrics.distortion import distortion
-    from real.restorers.super_resolution import METHODS
+    from real.restorers.compare import METHODS
 
     assert run("sr", photo_file, "--degrade", "--output", tmp_path, "--model", tiny_folder, *QUICK) == 0
     scores = json.loads((tmp_path / "result.json").read_text())["scores"]
@@ -117,11 +118,11 @@ def bad_arguments() -> list[tuple[list[str], str]]:
         (["sr", "{photo}", "--model", "no/such-model-anywhere-123"], "--model"),
         (["sr", "{photo}", "--particles", "0"], "--particles"),
         (["sr", "{photo}", "--particles", "many"], "--particles"),
-        (["sr", "{photo}", "--bandwidth", "0"], "bandwidth"),
-        (["sr", "{photo}", "--bandwidth", "guess"], "bandwidth"),
-        (["sr", "{photo}", "--kernel", "heavy"], "kernel"),
-        (["sr", "{photo}", "--strength", "nan"], "strength"),
-        (["sr", "{photo}", "--steps", "2000"], "steps"),
+        (["sr", "{photo}", "--bandwidth", "0"], "--bandwidth must be"),
+        (["sr", "{photo}", "--bandwidth", "guess"], "--bandwidth must be"),
+        (["sr", "{photo}", "--kernel", "heavy"], "--kernel must be"),
+        (["sr", "{photo}", "--strength", "nan"], "--strength must be"),
+        (["sr", "{photo}", "--steps", "2000"], "--steps must be a whole number from 1 to 1000, got 2000"),
         (["sr", "{photo}", "--device", "abacus"], "--device"),
         (["sr", "{photo}", "--sampler", "euler"], "--sampler"),
         (["sr", "{photo}", "--output", "{text}"], "--output"),

@@ -54,7 +54,7 @@ def test_cmyk_is_converted(tmp_path: Path, photo: np.ndarray) -> None:
 def test_unreadable_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"IMAGE: .*broken\.png"):
+    with pytest.raises(UserError, match=r"image: .*broken\.png"):
         load_photo(path)
 
 

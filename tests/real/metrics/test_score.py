@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
 from real.bench import sets  # noqa: E402
-from real.bench.metrics import METRICS as REPORTED  # noqa: E402
+from real.bench.metrics import REPORTED  # noqa: E402
 from real.bench.sets import SetFeatures, set_scores  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402

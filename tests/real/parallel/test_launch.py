@@ -80,7 +80,10 @@ def test_a_process_that_dies_is_an_error_on_the_others(run_all: Any, tmp_path: P
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 20 s"]), ("fails", ["rank 1 of 2: --photo"])],
+    [
+        ("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 20 s"]),
+        ("fails", ["IMAGE: it cannot be read (rank 1 of 2)"]),
+    ],
 )
 def test_what_goes_wrong_in_one_process_is_one_message(what: str, words: list[str], run_all: Any) -> None:
     ((status, text),) = run_all([[*TORCHRUN, LOST, what]])
@@ -94,7 +97,7 @@ def test_what_goes_wrong_in_one_process_is_one_message(what: str, words: list[st
     ("arguments", "words"),
     [
         (["sr", "nothing.png"], ["of 2", "nothing.png"]),
-        (["sr", "{photo}", "--particles", "3"], ["--particles: 3", "2 processes"]),
+        (["sr", "{photo}", "--particles", "3"], ["--particles must be", "2 processes", "got 3"]),
         (["sr", "{photo}", "--steps", "many"], ["--steps"]),
         (["evaluate", "--photos", "."], ["evaluate runs in one process, and 2 were started"]),
     ],

@@ -13,7 +13,7 @@ from real.images.photos import sample_photo
 from real.priors import __main__ as command
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import KNOWN, MEASUREMENTS
-from real.priors.report import summarise, tables
+from real.priors.report import page, summarise, tables
 from real.priors.study import PriorSettings, measure, photo_tensor, rows_of, sample, to_pixels
 
 SETTINGS = PriorSettings(particles=3, steps=3, crop=32)
@@ -151,14 +151,14 @@ def test_the_command_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["measurements"]["noise"]["photos"] == 2
     assert report["command"].startswith("python -m real.priors --photos")
-    assert (tmp_path / "out" / "report.md").read_text() == tables(report)
+    assert (tmp_path / "out" / "report.md").read_text() == page(report)
     assert command.main([*arguments, "--steps", "3"]) == 2  # rows of other settings are kept
 
 
 @pytest.mark.parametrize("wrong", [["--particles", "1"], ["--crop", "18"], ["--crop", "8"], ["--steps", "0"]])
 def test_wrong_options_are_one_line(wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--output", str(tmp_path / "out"), *wrong]) == 2
-    assert capsys.readouterr().err.startswith(f"real.priors: error: {wrong[0]}: got {wrong[1]}; give")
+    assert capsys.readouterr().err.startswith(f"real.priors: error: {wrong[0]} must be")
 
 
 def test_the_picture_needs_no_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 from real.degradations.simple import Degradation  # noqa: E402
+from real.errors import UserError  # noqa: E402
 from real.models.regression import RegressionNetwork, load_regression, regress  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
-from real.train.latents import Batches, Pair, draw_timesteps, encode_photos  # noqa: E402
-from real.train.loop import Run, RunSettings  # noqa: E402
+from real.train.latents import Batches, EncodedPhoto, draw_timesteps, encode_photos  # noqa: E402
+from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
@@ -68,7 +69,7 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
     record = json.loads((tmp_path / "model" / "training.json").read_text())
     assert record["unet"]["command"] == "u"
     assert record["autoencoder"]["settings"]["codes"] == 16
-    with pytest.raises(FileExistsError, match="output"):
+    with pytest.raises(UserError, match="output"):
         export_model(tmp_path / "a", tmp_path / "u", tmp_path / "model")
     for wrong in (0.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="bandwidth: got"):
@@ -264,7 +265,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], t
         for attempt in range(2 if interrupted else 1):
             torch.manual_seed(0)
             model = torch.nn.Conv2d(3, 3, 3, padding=1)
-            run = Run(model, folder, settings(12), {"test": 1})
+            run = TrainingRun(model, folder, settings(12), {"test": 1})
             sampler = CropSampler(photos, size=16, rng=run.rng)
 
             def loss(run=run, sampler=sampler, model=model, kill=interrupted and attempt == 0):
@@ -286,13 +287,13 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], t
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     model = torch.nn.Conv2d(3, 3, 3)
-    Run(model, tmp_path, settings(12), {"channels": 8}).save()
+    TrainingRun(model, tmp_path, settings(12), {"channels": 8}).save()
     with pytest.raises(ValueError, match=r"other settings \(channels\)"):
-        Run(model, tmp_path, settings(12), {"channels": 16})
+        TrainingRun(model, tmp_path, settings(12), {"channels": 16})
 
 
 def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
-    pairs = [Pair(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
+    pairs = [EncodedPhoto(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
     task = SuperResolutionTask(Degradation())
     task.prepare(pairs, None, Path(), settings(10), 8)
     batches, others = (Batches(pairs, task, crop=8, batch=4) for _ in range(2))
@@ -340,7 +341,7 @@ def test_an_inpainting_crop_holds_its_hole_and_knows_nothing_of_what_is_in_it(
     inside[top:bottom, left:right] = 255 - inside[top:bottom, left:right]
     other = InpaintingTask(holes=2)
     (tmp_path / "other").mkdir()
-    other.prepare([Pair(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
+    other.prepare([EncodedPhoto(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
     assert np.array_equal(other._holes[0][0].latents, known)
     again = InpaintingTask(holes=2)
     again.prepare(pairs, None, tmp_path, settings(1), 12)  # from the folder: nothing is encoded again

@@ -23,7 +23,7 @@ def steps(ranks: Ranks, go_wrong: str) -> None:
             if go_wrong == "stalls":
                 time.sleep(600)
             if go_wrong == "fails":
-                raise UserError("--photo: it cannot be read")
+                raise UserError("it cannot be read", argument="image")
         ranks.gather("x0_pred", torch.zeros(2, 3), 0)
 
 

@@ -1,0 +1,56 @@
+"""Rows of a folder: damaged files are named, and a folder without rows takes any settings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+from real.errors import UserError
+from real.records.journal import Rows
+
+ROW = {"photo": "a", "run": "x"}
+
+
+def test_a_folder_without_rows_takes_other_settings(tmp_path: Path) -> None:
+    Rows(tmp_path, {"seed": 1})  # a run that failed before its first row
+    Rows(tmp_path, {"seed": 2}).add(ROW)
+    assert json.loads((tmp_path / "settings.json").read_text(encoding="utf-8")) == {"seed": 2}
+    with pytest.raises(UserError, match="seed was 2 and is 3"):
+        Rows(tmp_path, {"seed": 3})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", b"[1]"])
+def test_damaged_settings_are_named(tmp_path: Path, content: bytes) -> None:
+    Rows(tmp_path, {"seed": 1}).add(ROW)
+    (tmp_path / "settings.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"settings\.json' must be a JSON object.*give another folder"):
+        Rows(tmp_path, {"seed": 1})
+    (tmp_path / "rows.jsonl").write_bytes(b"")
+    assert len(Rows(tmp_path, {"seed": 1})) == 0
+
+
+def test_rows_that_are_no_text_are_named(tmp_path: Path) -> None:
+    Rows(tmp_path, {"seed": 1}).add(ROW)
+    with (tmp_path / "rows.jsonl").open("ab") as file:
+        file.write(b'{"photo": "\xff", "run": "y"}\n')
+    with pytest.raises(UserError, match=r"line 2 of .*rows\.jsonl"):
+        Rows(tmp_path, {"seed": 1})
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, {"seed": 1})
+    rows.add({**ROW, "psnr": float("inf"), "more": [float("nan"), {"x": -float("inf")}]})
+    assert rows["a", "x"]["psnr"] is None
+    line = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
+    assert json.loads(line, parse_constant=pytest.fail) == {**ROW, "psnr": None, "more": [None, {"x": None}]}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, {"seed": 1})
+    rows.path.unlink()
+    rows.path.symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"cannot write '.*rows\.jsonl' \(No space left on device\); make room"):
+        rows.add(ROW)
+    assert ("a", "x") not in rows
