@@ -119,7 +119,7 @@ def test_a_comparison_scores_what_an_early_choice_would_have_given(
 def test_an_evaluation_leaves_out_what_was_not_sampled() -> None:
     scores = {name: {"psnr_rgb": 20.0, "ssim_rgb": 0.5, "psnr_y": 21.0, "ssim_y": 0.6} for name in METHODS}
     dropped = {"kds_mean", "kds_worst", "kds_average", "kds_early"}
-    rows = [{"scores": {name: s for name, s in scores.items() if name not in dropped}}]
+    rows = [{"photo": "a.png", "scores": {name: s for name, s in scores.items() if name not in dropped}}]
     summary = summarise(rows, replace(SETTINGS, early_choice=True))
     assert {("kds_choice", "ddim_mean"), ("kds_choice", "ddim_choice")} <= {(p["a"], p["b"]) for p in summary["pairs"]}
     assert not dropped & {name for pair in summary["pairs"] for name in (pair["a"], pair["b"])}
