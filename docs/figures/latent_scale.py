@@ -32,7 +32,7 @@ def numbers() -> dict[str, dict[str, float]]:
     paper = ratios(1.0)[CUTOFF]
     return {
         f"{scale:g}": {
-            "ratio at 300": round(float(ratios(scale)[CUTOFF]), 4),
+            "ratio at 300": round(float(ratios(scale)[CUTOFF]), 3),
             "same noise as": int(np.searchsorted(ratios(1.0), ratios(scale)[CUTOFF])),
             "equal cut-off": int(np.searchsorted(ratios(scale), paper)),
         }

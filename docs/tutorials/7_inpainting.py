@@ -23,7 +23,7 @@ from real.sampling import initial_noise
 
 N, T = 10, 1000
 PURPLE, GREEN = "#6a2c91", "#2fae48"
-model = open_model(task="inpaint")
+model = open_model(task="inpaint", dtype="float32")
 
 # %%
 # ## What the denoiser is told

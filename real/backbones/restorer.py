@@ -229,13 +229,15 @@ def _with_tags(prompt: str, tags: str | None) -> str:
     return ", ,".join(part for part in (tags, prompt) if part)
 
 
-DIFFBIR, SEESR = (
-    ModelFamily(
+def _family(name: str) -> ModelFamily:
+    return ModelFamily(
         name=name,
         task="sr",
         what=RECIPES[name].paper,
         restorer=BackboneRestorer,
         options={"prompt": None, "negative_prompt": None, "hints": None},
     )
-    for name in ("diffbir", "seesr")
-)
+
+
+DIFFBIR = _family("diffbir")
+SEESR = _family("seesr")

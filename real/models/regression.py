@@ -72,10 +72,11 @@ def _convolution(inputs: int, outputs: int) -> torch.nn.Conv2d:
 
 
 def save_regression(model: RegressionNetwork, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors` in the model's precision."""
+    """Write `config.json`, and `model.safetensors` in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", model.config)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
 
 
 def load_regression(folder: Path = BUNDLED_REGRESSION, *, device: str | torch.device = "cpu") -> RegressionNetwork:

@@ -15,7 +15,8 @@ from diffusers.hooks import HookRegistry, ModelHook
 
 __all__ = ["EARLY", "SHARED", "SPLIT", "batch_size", "map_tensors", "part_of", "register", "remove"]
 
-SPLIT, EARLY = "kds_split_batches", "kds_choose_early"
+SPLIT = "kds_split_batches"
+EARLY = "kds_choose_early"
 SHARED = ("img_ids", "txt_ids", "image_rotary_emb")  # arguments of diffusers' networks that belong to all rows
 
 

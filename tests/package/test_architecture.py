@@ -34,6 +34,7 @@ ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real.backbones.__main__": "cli",
     "real.priors.__main__": "cli",
     "real.train.__main__": "cli",
+    "real.train.parsers": "cli",
     "real.early_choice": "sampling",
 }
 NARROW = {  # rooms that may use fewer than all below them; the plug-in can be taken out and used alone

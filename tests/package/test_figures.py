@@ -47,7 +47,8 @@ def test_the_figure_is_drawn_from_the_numbers(script: dict[str, Any], measured: 
     figure = script["draw"](measured)
     drawn = {round(float(y), 3) for ax in figure.axes for line in ax.lines for y in line.get_ydata()}
     plt.close(figure)
-    shown = [v for place, v in leaves(measured).items() if "/effective/" in place or place.endswith("/log_density")]
+    ends = ("/log_density", "/ratio at 300")
+    shown = [v for place, v in leaves(measured).items() if "/effective/" in place or place.endswith(ends)]
     assert shown
     assert {round(value, 3) for value in shown} <= drawn
 

@@ -76,13 +76,3 @@ def test_kds_costs_at_most_a_hundredth_and_batches_bound_the_memory(cost: dict[s
     mib = {(row["particles"], row["max_batch"]): row["mib"] for row in cost["memory"]}
     assert mib[64, 8] < 1.5 * mib[8, 8]
     assert mib[64, 64] > 3 * mib[64, 8]
-
-
-@pytest.mark.parametrize("page", ["docs/how-to/settings.md", "real/weights/sr/README.md"])
-def test_pages_state_how_much_detail_samples_have(root: Path, page: str) -> None:
-    pytest.importorskip("diffusers")
-    results = json.loads((root / "tests" / "benchmarks" / "results" / "steps.json").read_text())
-    lines = runpy.run_path(str(root / "tests" / "benchmarks" / "bench_steps.py"))["table"](results).splitlines()
-    stated = {line.strip() for line in (root / page).read_text(encoding="utf-8").splitlines()}
-    assert set(lines) <= stated
-    assert results["command"].startswith("python tests/benchmarks/bench_steps.py")

@@ -248,6 +248,7 @@ def test_damaged_rows_are_refused(tmp_path: Path) -> None:
         (tmp_path / "rows.jsonl").write_text('{"photo": "a", "run": "x"}\n' + damage)
         with pytest.raises(UserError, match="line 2"):
             Rows(tmp_path, {"seed": 1})
+    (tmp_path / "rows.jsonl").write_text('{"photo": "a", "run": "x"}\n')
     (tmp_path / "settings.json").unlink()
     with pytest.raises(UserError, match=r"no settings\.json"):
         Rows(tmp_path, {"seed": 1})

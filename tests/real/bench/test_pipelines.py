@@ -376,7 +376,7 @@ def test_a_photo_that_the_safety_checker_blacks_out_is_left_out(
     report = run_study(task_of("table3", photos), model, tmp_path)
     assert report["photos"] == 1
     (why,) = report["left_out"].items()
-    assert why == ("0.png", "the safety checker that belongs to this model blacked a picture out")
+    assert why == ("0.png", "its safety checker blacked a picture out")
     assert [row["photo"] for row in rows_of(tmp_path)] == ["0.png"] + ["1.png"] * 4
     monkeypatch.undo()
     assert run_study(task_of("table3", photos), model, tmp_path)["photos"] == 2  # without it the rest is drawn
@@ -413,12 +413,12 @@ def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["table3", "--model", "{upscaler}"], "for `sr`"),
-        (["table1", "--model", "{inpainter}"], "for `inpaint`"),
+        (["table3", "--model", "{upscaler}"], "is the x4 upscaler"),
+        (["table1", "--model", "{inpainter}"], "is Stable Diffusion inpainting"),
         (["table1", "--prompt", "a cat"], "--prompt: it belongs to"),
         (["table1", "--noise-level", "3"], "--noise-level: it belongs to"),
         (["table3", "--model", "{inpainter}", "--negative-prompt", "dog"], "--negative-prompt: it acts through"),
-        (["table1", "--model", "{upscaler}", "--noise-level", "400"], "noise_level: got 400"),
+        (["table1", "--model", "{upscaler}", "--noise-level", "400"], "--noise-level must be a whole number"),
         (["table6", "--model", "{upscaler}", "--guidance", "0.5", "2"], "--guidance must be at least 1"),
         (["table3", "--model", "{inpainter}", "--device", "cpu", "--cpu-offload"], "--cpu-offload"),
         (["table1", "--cpu-offload"], "--cpu-offload"),

@@ -21,7 +21,8 @@ from real.plugin import particle_generators, repeat_for_particles, steer_schedul
 from real.sampling import Particles, sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
-N, STEPS = 3, 7
+# 8 divides 1000: with other numbers diffusers' DDIM steps to t - 1000 // steps, which its trailing grid does not hold
+N, STEPS = 3, 8
 SOLVER = {"solver_order": 2, "algorithm_type": "dpmsolver++", "lower_order_final": True, "final_sigmas_type": "zero"}
 
 
@@ -41,7 +42,7 @@ def pipeline() -> Any:
 def lows() -> list[np.ndarray]:
     """Two low-resolution photos, 24 x 24."""
     photo = sample_photo()
-    return [np.ascontiguousarray(photo[y : y + 96 : 4, x : x + 96 : 4]) for y, x in ((32, 32), (100, 60))]
+    return [np.ascontiguousarray(photo[y : y + 96 : 4, x : x + 96 : 4]) for y, x in ((32, 32), (90, 60))]
 
 
 def ours(model: LatentModel, low: np.ndarray, sampler: str, seed: int = 0, **options: Any) -> Particles:

@@ -6,6 +6,8 @@ what the model predicts; it shares no line with `real.plugin.coefficients`.
 
 import copy
 import importlib
+import importlib.machinery
+import importlib.util
 import math
 import pkgutil
 import sys
@@ -43,6 +45,7 @@ def scheduler_classes() -> dict[str, type]:
     """Every class of the installed diffusers that is a scheduler."""
     if importlib.util.find_spec("torchsde") is None:
         fake = types.ModuleType("torchsde")
+        fake.__spec__ = importlib.machinery.ModuleSpec("torchsde", loader=None)  # so that it is found the next time
         fake.BrownianInterval = fake.BrownianTree = Brownian
         sys.modules["torchsde"] = fake
     found: dict[str, type] = {}

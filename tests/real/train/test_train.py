@@ -454,7 +454,8 @@ def test_a_regression_network_learns_and_is_read_again(photos: list[np.ndarray],
     low = photos[0][:16, :20]
     again = load_regression(tmp_path / "regression")
     assert regress(again, low).shape == (64, 80, 3)
-    assert np.array_equal(regress(again, low), regress(model.eval(), low))
+    difference = regress(again, low).astype(int) - regress(model.eval(), low)
+    assert np.abs(difference).max() <= 1  # half precision on the disk
     with pytest.raises(FileNotFoundError, match="no regression network"):
         load_regression(tmp_path)
 

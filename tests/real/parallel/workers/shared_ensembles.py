@@ -228,7 +228,7 @@ def mismatches(rank: int, folder: str) -> dict[str, str]:
         "settings seed": lambda: sample(model, conditions(1), replace(SETTINGS, seed=other), ranks=ranks),
         "condition": lambda: sample(model, conditions(1)[..., : 8 - 2 * one], SETTINGS, ranks=ranks),
         "particles": lambda: sample(model, conditions(1), replace(SETTINGS, particles=3), ranks=ranks),
-        "part": lambda: sample(model, conditions(1), SETTINGS, steered=False, particles=[0], ranks=ranks),
+        "part": lambda: sample(model, conditions(1), SETTINGS, steered=False, indices=[0], ranks=ranks),
         "not a number": lambda: stepping(scheduler(), 2, 3, rank, scale=(1.0, float("nan"))[rank]),
         "not a group": lambda: Ranks("world"),
     }
