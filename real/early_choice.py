@@ -1,4 +1,4 @@
-"""Early choice: behind the steering window only one particle goes on.
+"""Early choice: after the steering window only one particle goes on.
 
 Once the window is closed the particles no longer see each other and only one will be decoded. KDS Eq. 9 (v1) is
 applied to the clean latents that the last steered evaluation predicts, and the network runs on that particle alone.
@@ -27,12 +27,12 @@ def in_window(t: float, num_train_timesteps: int, *, cutoff: float) -> bool:
 
 
 class EarlyChoice:
-    """The choice of one run, made at its first evaluation behind the window.
+    """The choice of one run, made at its first evaluation after the window.
 
     Args:
         num_train_timesteps: T of the schedule.
         cutoff: t/T down to which (inclusive) the window is open; at 0 it never closes and nothing is chosen early.
-        ranks: Processes that share the ensemble. All of them choose, by the whole ensemble; behind the window the one
+        ranks: Processes that share the ensemble. All of them choose, by the whole ensemble; after the window the one
             whose particle it is goes on, and the others have nothing to do.
 
     Attributes:
@@ -63,13 +63,13 @@ class EarlyChoice:
         return int(select_particle(whole))
 
     def denoiser(self, denoise: Denoiser) -> Denoiser:
-        """A denoiser that runs `denoise` on the chosen particle alone behind the window.
+        """A denoiser that runs `denoise` on the chosen particle alone after the window.
 
         Raises:
             UserError: From the denoiser, if no evaluation lies inside the window.
         """
 
-        def denoise_who_goes_on(x_t: torch.Tensor, t: int) -> torch.Tensor:
+        def denoise_the_chosen(x_t: torch.Tensor, t: int) -> torch.Tensor:
             if in_window(t, self._total, cutoff=self._cutoff):
                 self.rows += len(x_t) * (1 if self._ranks is None else self._ranks.size)
                 return denoise(x_t, t)
@@ -78,10 +78,12 @@ class EarlyChoice:
                 raise UserError(why, argument="early_choice")
             if self.chosen is None:
                 self.chosen = self._nearest(self._x0)
+
+            # The network runs where the chosen particle is; its prediction stands in for all others.
             self.rows += 1
             own = self.chosen if self._ranks is None else self.chosen - self._ranks.rank * len(x_t)
             if not 0 <= own < len(x_t):
                 return torch.zeros_like(x_t)
             return denoise(x_t[own : own + 1], t).expand_as(x_t)
 
-        return denoise_who_goes_on
+        return denoise_the_chosen

@@ -58,7 +58,7 @@ def test_it_is_the_early_choice_of_the_studies(
     assert differs  # of several seeds: not always the first particle
 
 
-def test_the_network_sees_one_particle_behind_the_window(tiny: LatentModel, low: np.ndarray) -> None:
+def test_the_network_sees_one_particle_after_the_window(tiny: LatentModel, low: np.ndarray) -> None:
     seen = []
     hook = tiny.unet.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     result = sample(tiny, padded_condition(low, tiny), replace(SETTINGS, early_choice=True))

@@ -424,7 +424,7 @@ MOVES = {"view", "expand", "clone", "slice", "select", "permute", "unsqueeze", "
 
 
 class Arithmetic(TorchDispatchMode):
-    """Notes the dtypes of results as large as a sample, on one device."""
+    """Notes the dtypes of results as large as a sample, on one device; of size 0 also those of copies."""
 
     def __init__(self, size: int, device: str = "cpu") -> None:
         super().__init__()
@@ -432,7 +432,8 @@ class Arithmetic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        computed = isinstance(out, torch.Tensor) and func._schema.name.split("::")[1] not in MOVES
+        name = func._schema.name.split("::")[1]
+        computed = isinstance(out, torch.Tensor) and (name not in MOVES or (name == "_to_copy" and self.size == 0))
         if computed and out.numel() >= self.size and out.is_floating_point() and out.device.type == self.device:
             self.dtypes.add(out.dtype)
         return out
