@@ -436,7 +436,7 @@ def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pyt
         "--model",
         str(tiny_folder),
     ]
-    options += ["--particles", "2", "--steps", "2", "--cutoff", "0", "--output"]
+    options += ["--particles", "2", "--steps", "2", "--cutoff", "0", "--threads", "1", "--output"]
     killed, rows = tmp_path / "killed", tmp_path / "killed" / "rows.jsonl"
     process = subprocess.Popen(
         [sys.executable, "-m", "real", *options, str(killed)],
