@@ -8,9 +8,9 @@ lists: what is gained, and what is lost. Before each result there is a question.
 Write your answer down before you read on: a guess that turns out wrong teaches
 more than a number that one has only read.
 
-![One steered step in six pictures: 50 noisy points; the clean points that the model predicts for them; their kernel
-density; their mean-shift vectors; the predictions after a part of the shift; the points of the next noise
-level](../../assets/one_step.png){ .figure }
+![One steered step in six columns, from left to right: a small photo; noisy particles; the clean estimate of each; the
+values of all particles at one place with their density and mean shifts; the steered estimates; the particles of the
+next noise level](../../assets/one_step.png){ .figure }
 """
 
 import matplotlib.pyplot as plt
