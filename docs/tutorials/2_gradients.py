@@ -394,19 +394,22 @@ assert np.allclose(
 #
 # Guess first, then run. Each solution continues the page's own code.
 #
-# **1.** Check 2 held for \(\delta = 0.3\) and \(\delta = 1\). What about
-# \(\delta = 2\), with a single particle?
+# **1.** Check 2 held for \(\delta = 0.3\) and \(\delta = 1\). Up to which \(\delta\) does
+# it hold? Think of a single particle first.
 #
 # ??? success "Solution"
-#     The point jumps to its mirror image, which has the same density: this is the end
-#     of what the proof allows. With more than one particle it may go down.
+#     Up to 2. With one particle the point then jumps to its mirror image, which has the
+#     same density. With more, the lower bound of the proof is a parabola around
+#     \(x + \mathbf m\), and \(x + 2 \mathbf m\) is where it has the same height again.
+#     So 3.3 shifts, mistake 2, are beyond what is safe.
 #
 #     ```python
 #     mirror, single = np.array([[0.4, 0.0]]), np.zeros((1, 2))
 #     jumped = mirror + 2.0 * kds_ref.mean_shift(mirror, single, bandwidth=h)
 #     assert np.allclose(jumped, -mirror)
-#     twice = kds_ref.log_density(points + 2.0 * shift, particles, bandwidth=h)
-#     assert (twice < before).any()
+#     for strength, safe in ((2.0, True), (2.2, False)):
+#         after = kds_ref.log_density(points + strength * shift, particles, bandwidth=h)
+#         assert (after > before - 1e-9).all() == safe
 #     ```
 #
 # **2.** Which of the four checks would have found which of the five mistakes?
