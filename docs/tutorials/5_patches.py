@@ -302,7 +302,7 @@ assert z[lines == 1.0].mean() > 0.95
 # left, or less?
 #
 # ??? success "Solution"
-#     Less: most pixels now get the mean of four patches that were shifted on their own,
+#     A little less: most pixels now get the mean of four patches that were shifted on their own,
 #     and these do not err alike.
 #
 #     ```python
