@@ -161,10 +161,12 @@ def steering(device: torch.device, sizes: Sizes) -> Rows:
             x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, DTYPES[dtype])
             copy = timer.each(x.clone)
             seconds = timer.each(partial(steer, x))
+
             before = torch.cuda.memory_allocated(device) if device.type == "cuda" else None
             with PeakMemory(device) as memory:
                 steer(x)
             peak = None if before is None or memory.gigabytes is None else 1e9 * memory.gigabytes - before
+
             yield {
                 "shape": list(shape),
                 "dtype": dtype,

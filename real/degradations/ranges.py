@@ -63,6 +63,7 @@ class Stage:
             "betag": (1e-3, 100.0),
             "betap": (1e-3, 100.0),
         }
+
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
@@ -71,9 +72,11 @@ class Stage:
                 raise UserError(
                     f"got ({low}, {high}); it needs low <= 1 <= high, since either side is drawn", argument=name
                 )
+
         for name in ("gaussian", "grey", "blur", "sinc"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"got {getattr(self, name)}; give a probability in [0, 1]", argument=name)
+
         if len(self.resize) != 3 or min(self.resize) < 0.0 or not math.isclose(sum(self.resize), 1.0):
             raise UserError(f"got {self.resize}; give three probabilities of sum 1", argument="resize")
         if self.largest_kernel < SMALLEST_KERNEL or self.largest_kernel % 2 == 0:

@@ -103,13 +103,16 @@ class SecondOrderDegradation:
         """
         check_truth(truth)
         height, width = truth.shape[0] // SCALE, truth.shape[1] // SCALE
+
         image = truth.astype(np.float64) / 255.0
         image = _blurred(image, draw.first.kernel)
         image = _resized(image, _scaled(truth.shape[0], truth.shape[1], draw.first.scale), draw.first.resample)
         image = _jpeg(_noisy(image, draw.first), draw.first.jpeg)
+
         image = _blurred(image, draw.second.kernel)
         image = _resized(image, _scaled(height, width, draw.second.scale), draw.second.resample)
         image = _noisy(image, draw.second)
+
         if draw.sinc_first:
             image = _resized(image, (height, width), draw.final_resample)
             image = _jpeg(_blurred(image, draw.final_kernel), draw.second.jpeg)
@@ -125,6 +128,7 @@ def _draw_stage(stage: Stage, rng: np.random.Generator) -> StageDraw:
     scale = (rng.uniform(1.0, high), rng.uniform(low, 1.0), 1.0)[int(rng.choice(3, p=stage.resize))]
     resample = FILTERS[int(rng.integers(3))]
     gaussian = bool(rng.random() < stage.gaussian)
+
     return StageDraw(
         kernel,
         scale=float(scale),

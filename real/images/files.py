@@ -34,12 +34,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
+
         try:
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
     except OSError as error:
         raise no_room(path, error) from error
     except RuntimeError as error:

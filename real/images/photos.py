@@ -64,6 +64,7 @@ def read_picture(
     """
     path = Path(path)
     data = _bytes_of(path, argument)
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -81,6 +82,7 @@ def read_picture(
         text = str(error).replace(str(path), "").strip() or type(error).__name__
         message = f"{str(path)!r} is not an image that can be read ({text[:160]})"
         raise UserError(message, argument=argument) from error
+
     _check_size(path, *size, argument, largest)
     return pixels
 

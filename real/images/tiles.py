@@ -72,10 +72,12 @@ def map_tiles(
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
         return function(x)
+
     total: torch.Tensor | None = None
     weights = torch.zeros(scale * height, scale * width, dtype=x.dtype, device=x.device)
     rows, columns = (fitted_tile(side, tile, overlap, multiple=multiple) for side in (height, width))
     weight = scale_ramp(rows, overlap, scale, x)[:, None] * scale_ramp(columns, overlap, scale, x)[None, :]
+
     for top in tile_starts(height, rows, min(overlap, rows - 1)):
         for left in tile_starts(width, columns, min(overlap, columns - 1)):
             result = function(x[..., top : top + rows, left : left + columns])
@@ -84,6 +86,7 @@ def map_tiles(
             place = (slice(scale * top, scale * (top + rows)), slice(scale * left, scale * (left + columns)))
             total[(..., *place)] += result * weight
             weights[place] += weight
+
     assert total is not None
     return total / weights
 

@@ -106,17 +106,21 @@ def train_autoencoder(
         x = tensor(truths)
         low = tensor(np.stack([degradation(truth, run.rng) for truth in truths]))
         share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
+
         with autocast(run_settings):
             with torch.set_grad_enabled(not quantised):
                 z = parted(model.encode(joined(x))) if mosaic(x) else model.encode(x)
                 predicted = model.predictor(low).float()
+
                 latents = torch.cat([z, model.mixed(z, predicted, share)])
                 if quantised:
                     latents = model.vq.quantize(latents)[0]
                 else:
                     noise = torch.randn(z.shape, generator=run.generator).to(z)
                     latents[: len(z)] += settings.latent_noise * noise
+
             y = parted(model.decode(joined(latents))) if mosaic(latents) else model.decode(latents)
+
         errors = (y.float() - torch.cat([x, x[: settings.mixed]])).square().mean((1, 2, 3))
         loss = errors[: len(x)].mean() + settings.mixed_weight * errors[len(x) :].sum() / max(1, settings.mixed)
         if not quantised:
@@ -165,13 +169,16 @@ def _fit_codebook(
             with autocast(run_settings):
                 z = model.encode(images())
             latents.append(z.permute(0, 2, 3, 1).reshape(-1, 3).cpu().numpy())
+
     data = np.concatenate(latents)[:needed].astype(np.float64)
     rng = np.random.default_rng(run_settings.seed)
     start = data[rng.choice(len(data), settings.codes, replace=False)]
     codes, _ = scipy.cluster.vq.kmeans2(data, start, iter=12, minit="matrix", missing="warn")
+
     with torch.no_grad():
         model.vq.quantize.embedding.weight.copy_(torch.from_numpy(codes))
         model.quantised.fill_(1)
+
     model.train()
 
 

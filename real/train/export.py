@@ -42,12 +42,14 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
+
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()
     network.save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     write_json(output / "training.json", stages)
+
     restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
     write_json(output / "kds.json", named | restores)

@@ -94,6 +94,7 @@ class NormalisedVQModel(torch.nn.Module):
             sample_size=settings.crop,
             scaling_factor=1.0,
         )
+
         self.norm = Whitening(3)
         self.predictor = _predictor(64)
         self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it

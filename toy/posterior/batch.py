@@ -56,9 +56,12 @@ class PosteriorBatch:
             raise ValueError(f"covariances must have shape {expected}, got {self.covariances.shape}")
         if not np.allclose(np.exp(self.log_weights).sum(1), 1.0):
             raise ValueError("log_weights must be those of weights that sum to 1; subtract their logsumexp")
+
+        # One diagonalisation serves all cases and noise levels, as they share the covariances.
         variances, axes = np.linalg.eigh(self.covariances)
         if not (variances > 0).all():
             raise ValueError(f"covariances must be positive definite, got eigenvalue {variances.min():.3g}")
+
         object.__setattr__(self, "log_weights", np.maximum(self.log_weights, NO_WEIGHT))
         object.__setattr__(self, "_variances", variances)
         object.__setattr__(self, "_axes", np.ascontiguousarray(axes.transpose(1, 0, 2).reshape(dimension, -1)))
