@@ -193,7 +193,8 @@ def _noise_level(sigma: float | Array) -> float:
         low, high = (float(xp.min(sigma)), float(xp.max(sigma))) if 0 not in sigma.shape else (math.inf, -math.inf)
     except TypeError as error:  # jax.jit
         raise TypeError(
-            "sigma must be a Python number where a compiler hides the values of arrays: it decides whether to steer"
+            "sigma must be a Python number where a compiler hides the values of arrays, got an array; it decides "
+            "whether to steer"
         ) from error
     if not low <= high <= low + 1e-6 * abs(low):
         raise ValueError(

@@ -150,9 +150,9 @@ def _noise(
     noise = initial_noise(settings.particles, height, width, seed=settings.seed)
     if indices is not None:
         if steered:
-            raise ValueError("indices must be None with steering, which needs the whole ensemble; give steered=False")
+            raise ValueError(f"indices must be None with steering, got {indices}; it needs the whole ensemble")
         if ranks is not None:
-            raise ValueError("indices must be None with ranks, which draw the whole ensemble; give one of the two")
+            raise ValueError(f"indices must be None with ranks, got {indices}; they draw the whole ensemble")
         return noise[list(indices)]
     if ranks is None:
         return noise

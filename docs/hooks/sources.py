@@ -26,10 +26,10 @@ def linked(markdown: str, page: str) -> set[str]:
 
 
 def lines_of(source: str) -> dict[str, int]:
-    """Line of each function and class of a module, by its qualified name.
+    r"""Line of each function and class of a module, by its qualified name.
 
     Example:
-        >>> lines_of("class A:\\n    def f(self):\\n        pass\\n")
+        >>> lines_of("class A:\n    def f(self):\n        pass\n")
         {'A': 1, 'A.f': 2}
     """
     found: dict[str, int] = {}

@@ -19,7 +19,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     One tile, starting at 0, if the length fits into it.
     """
     if not 0 <= overlap < tile:
-        raise ValueError(f"overlap: got {overlap}; it must be at least 0 and less than the tile's {tile} pixels")
+        raise ValueError(f"overlap must be at least 0 and less than the tile's {tile} pixels, got {overlap}")
     if length <= tile:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))

@@ -62,7 +62,7 @@ def _meet(group: Any, stage: str, x: torch.Tensor | None = None) -> None:
     check_ready()
     shape = () if x is None else tuple(x.shape)
     if len(shape) > _MOST_AXES:
-        raise ValueError(f"{stage} has shape {shape}; at most {_MOST_AXES} axes can be exchanged")
+        raise ValueError(f"{stage} must have at most {_MOST_AXES} axes to be exchanged, got shape {shape}")
 
     # Fixed in length, so that processes which disagree can still exchange it, and learn that they do.
     kind = hashlib.blake2b(b"" if x is None else str(x.dtype).encode(), digest_size=4).digest()

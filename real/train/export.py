@@ -38,7 +38,7 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         UserError: A stage has not finished, `output` holds something already, or the bandwidth is out of range.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
+        raise UserError(f"must be a positive finite number, got {bandwidth}", argument="bandwidth")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")

@@ -36,9 +36,10 @@ class AutoencoderSettings:
         """Refuse what cannot be trained."""
         for count in self.channels:
             if count < 1 or count % self.groups:
-                raise UserError(f"got {self.channels}; give positive multiples of {self.groups}", argument="channels")
+                why = f"must be positive multiples of {self.groups}, got {self.channels}"
+                raise UserError(why, argument="channels")
         if self.mixed_weight < 0.0:
-            raise UserError(f"got {self.mixed_weight}; give a number from 0", argument="mixed_weight")
+            raise UserError(f"must be a number of at least 0, got {self.mixed_weight}", argument="mixed_weight")
 
 
 class Whitening(torch.nn.Module):
