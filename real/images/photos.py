@@ -17,7 +17,6 @@ from real.images.pixels import to_rgb
 
 __all__ = [
     "LARGEST_SIDE",
-    "SMALLEST_SIDE",
     "SUFFIXES",
     "center_crop",
     "load_photo",
@@ -105,7 +104,7 @@ def _bytes_of(path: Path, argument: str) -> bytes:
 def _check_size(path: Path, width: int, height: int, argument: str, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
-            f"{str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}",
+            f"must have sides of {SMALLEST_SIDE} to {largest} pixels, got {str(path)!r} of {width} x {height}",
             argument=argument,
         )
 

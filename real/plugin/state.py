@@ -19,7 +19,7 @@ from real.plugin.layout import LAYOUTS, Layout, check_axes
 from real.plugin.particles import check_num_particles, seeds_of
 from real.plugin.sharing import gather_rows
 
-__all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
+__all__ = ["Choice", "SteeringState", "StepRecord"]
 
 CUTOFF_SCALES = ("timestep", "noise", "step")
 HAND_ON = ("all", "chosen")
