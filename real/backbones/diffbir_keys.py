@@ -49,7 +49,7 @@ def unet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: int = 2
         The same tensors by diffusers' name.
 
     Raises:
-        UserError: A name is none of a UNet's.
+        UserError: A name does not belong to a UNet.
     """
     inside = {name[len(UNET_PREFIX) :]: value for name, value in state.items() if name.startswith(UNET_PREFIX)}
     return {_rename(name, layers_per_block): value for name, value in (inside or state).items()}
@@ -66,7 +66,7 @@ def controlnet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: i
         Tensors by the names of `real.backbones.diffbir.build_controlnet`.
 
     Raises:
-        UserError: A name is none of a control net's, or the first convolution has an odd number of channels.
+        UserError: A name does not belong to a control net, or the first convolution has an odd number of channels.
     """
     renamed = {_rename(name, layers_per_block): value for name, value in state.items()}
     first = renamed.get("conv_in.weight")

@@ -93,7 +93,7 @@ def check_crop(crop: int | None) -> None:
 
 
 def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Callable[[Photo], str]) -> None:
-    """Refuse photos that are other ones than those of the rows with their names.
+    """Refuse photos that differ from those of the rows with their names.
 
     Args:
         photos: The photos.
