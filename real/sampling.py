@@ -60,6 +60,7 @@ class Particles:
 def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
     """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
     noise = torch.empty(num_particles, channels, height, width, dtype=torch.float32, device="cpu")
+    # A generator for each particle, on the CPU: the noise is the same on all machines, whatever N is.
     for i in range(num_particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
         noise[i].normal_(generator=torch.Generator("cpu").manual_seed(state % 2**63))

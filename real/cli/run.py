@@ -73,6 +73,7 @@ def run_command(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
+    # Warnings name arguments, too, and a user needs no file and line.
     plain = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {_in_options(str(message))}\n"
 

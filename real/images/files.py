@@ -31,6 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         UserError: The system refuses, since the disk is full or the folder cannot be written to.
     """
     try:
+        # In the same folder, since a file is renamed in one go only within a file system.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)

@@ -75,6 +75,7 @@ def map_tiles(
 
     total: torch.Tensor | None = None
     weights = torch.zeros(scale * height, scale * width, dtype=x.dtype, device=x.device)
+    # Tiles of one size, spread evenly, so that no strip at the end is thin.
     rows, columns = (fitted_tile(side, tile, overlap, multiple=multiple) for side in (height, width))
     weight = scale_ramp(rows, overlap, scale, x)[:, None] * scale_ramp(columns, overlap, scale, x)[None, :]
 

@@ -144,6 +144,7 @@ def steer_scheduler(
             "no step is known to be the last: use kds.select() afterwards"
         )
 
+    # A warning and no error: models of pixels want the clipping.
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
         warnings.warn(

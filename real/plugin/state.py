@@ -156,6 +156,7 @@ class SteeringState:
     @property
     def trace(self) -> list[StepRecord]:
         """One `StepRecord` a call of `step` since `set_timesteps`; numbers are brought from the device here."""
+        # All in one transfer: each number by itself would wait for the device.
         waiting = [value for record in self._records for value in record if isinstance(value, torch.Tensor)]
         if waiting:
             numbers = iter(torch.stack(waiting).tolist())

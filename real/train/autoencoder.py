@@ -90,6 +90,7 @@ def train_autoencoder(
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
     run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
+    # Two phases: noise stands in for quantisation up to `switch`, then the codebook is fitted and used.
     switch = int(run_settings.steps * settings.quantised_from)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -104,14 +105,18 @@ def train_autoencoder(
     def loss_of_batch(*, quantised: bool) -> tuple[torch.Tensor, int]:
         truths = sampler.draw(settings.batch)
         x = tensor(truths)
+        # What can be predicted of the latents is predicted from this; the term `predictability` asks for more of it.
         low = tensor(np.stack([degradation(truth, run.rng) for truth in truths]))
         share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
 
         with autocast(run_settings):
             with torch.set_grad_enabled(not quantised):
+                # In a mosaic the normalisations see four photos at once, so that no brightness can travel through their
+                # means.
                 z = parted(model.encode(joined(x))) if mosaic(x) else model.encode(x)
                 predicted = model.predictor(low).float()
 
+                # The mixed ones are like samples of a diffusion model, whose detail is invented.
                 latents = torch.cat([z, model.mixed(z, predicted, share)])
                 if quantised:
                     latents = model.vq.quantize(latents)[0]
@@ -131,6 +136,7 @@ def train_autoencoder(
     model.train()
     if run.step < switch:
         run.train(partial(loss_of_batch, quantised=False), until=switch)
+    # A run that is resumed after the switch has its codebook already.
     if not int(model.quantised):
         model.load_state_dict(run.ema.state_dict())
         _fit_codebook(model, images, settings, run_settings)
@@ -138,6 +144,7 @@ def train_autoencoder(
         run.save()
     _freeze_encoder(model)
     run.train(partial(loss_of_batch, quantised=True))
+    # What is kept is the average over steps, with the whitening inside its last convolution.
     averaged = run.ema
     assert isinstance(averaged, NormalisedVQModel)
     vqvae = averaged.folded()

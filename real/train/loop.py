@@ -66,6 +66,7 @@ class TrainingRun:
         self.identity = identity
         self.ema = copy.deepcopy(model).requires_grad_(False)
 
+        # Both generators are in the checkpoint: a run that was killed draws what it would have drawn.
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         hidden, rest = split_parameters(model)
@@ -111,6 +112,7 @@ class TrainingRun:
             samples += size
             bar.update()
 
+            # Speed is that of the interval, so that a pause between two runs does not count.
             if self.step % settings.log_every == 0 or self.step == end:
                 elapsed = time.perf_counter() - start
                 self.seconds += elapsed
@@ -147,6 +149,7 @@ class TrainingRun:
         write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _update_ema(self) -> None:
+        # A short memory at first: the random weights of the start must not stay in the average.
         decay = min(self.settings.ema_decay, self.step / (self.step + 10))
         with torch.no_grad():
             for average, value in zip(self.ema.state_dict().values(), self.model.state_dict().values(), strict=True):

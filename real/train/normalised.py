@@ -64,6 +64,7 @@ class Whitening(torch.nn.Module):
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) float32 -> the same shape, whitened."""
+        # (C, B H W): the statistics are over the batch and all places.
         rows = h.transpose(0, 1).flatten(1)
         mean, covariance = self.mean, self.covariance
         if self.training:
