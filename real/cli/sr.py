@@ -85,7 +85,9 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     record["processes"] = 1 if ranks is None else ranks.size
 
     with common.StepBar(2 * settings.steps) as bar:
-        restorer = super_resolution_restorer(low, model, **text, hints=hints, ranks=ranks)
+        restorer = super_resolution_restorer(
+            low, model, **text, hints=hints, colour_fix=options.colour_fix, ranks=ranks
+        )
         if truth is None:
             restored = restore(restorer, settings, progress=bar)
         else:

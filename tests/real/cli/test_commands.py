@@ -16,6 +16,7 @@ from real.__main__ import main
 from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
+from real.images.colour import fix_colours
 from real.images.photos import center_crop
 from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
@@ -82,6 +83,31 @@ def test_kernel_and_bandwidth_rule_are_recorded(tmp_path: Path, photo_file: Path
     assert run("sr", photo_file, *options, *QUICK) == 0
     settings = json.loads((tmp_path / "result.json").read_text())["settings"]
     assert (settings["kernel"], settings["bandwidth"]) == ("laplacian", "scott")
+
+
+def test_the_result_takes_the_colours_of_the_input(
+    tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path
+) -> None:
+    options = ["--model", tiny_folder, *QUICK]
+    for fix in ("none", "wavelet"):
+        assert run("sr", photo_file, "--output", tmp_path / fix, "--colour-fix", fix, *options) == 0
+        assert json.loads((tmp_path / fix / "result.json").read_text())["colour_fix"] == fix
+    plain, fixed = (pixels(tmp_path / fix / "restored.png") for fix in ("none", "wavelet"))
+    assert np.array_equal(fixed, fix_colours(plain, photo, "wavelet"))
+    assert not np.array_equal(fixed, plain)
+
+
+def test_evaluate_judges_results_with_their_colours_fixed(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    means = {}
+    for fix in ("none", "adain"):
+        options = ["--photos", photo_file.parent, "--crop", 64, "--colour-fix", fix, "--model", tiny_folder, *QUICK]
+        assert run("evaluate", *options, "--output", tmp_path / fix / "out") == 0
+        report = json.loads((tmp_path / fix / "out" / "evaluation.json").read_text())
+        assert report["colour_fix"] == fix
+        means[fix] = {name: m["psnr_rgb"]["mean"] for name, m in report["variants"][0]["methods"].items()}
+    assert means["none"]["bicubic"] == means["adain"]["bicubic"]
+    # The tiny model knows nothing of colours, the input does.
+    assert all(means["adain"][name] > means["none"][name] + 1 for name in ("ddim_one", "kds_choice"))
 
 
 def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
