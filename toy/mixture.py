@@ -2,8 +2,7 @@
 
 Under the forward process (KDS Eq. 3 (v1)) a component N(mu, Sigma) becomes N(sqrt(ab) mu, ab Sigma + (1 - ab)
 I) with the same weight, so that nothing here is learned or approximated. Each covariance is diagonalised
-once; the noised one has the same axes and the variances ab lambda + (1 - ab). `experiment` calls this; it
-needs no model.
+once; the noised one has the same axes and the variances ab lambda + (1 - ab).
 """
 
 from __future__ import annotations
