@@ -1,7 +1,8 @@
 """The slide: density and particles at t/T = 1, 0.5, 0; DDIM above, DDIM + KDS below (the paper's Fig. 2).
 
 One row per run, one column per snapshot, and at the right each row's numbers over all seeds. The filled
-contours are the exact noised density p_t, the law that unsteered samples follow. Nothing here opens a window or changes matplotlib's global settings.
+contours are the exact noised density p_t, the law that unsteered samples follow. Nothing here opens
+a window or changes matplotlib's global settings.
 """
 
 from __future__ import annotations
