@@ -44,6 +44,7 @@ class QualityRun:
         score: Of an image against the truth.
         regression: The network that guesses the photo at once.
         features: Of sets of images.
+        colour_fix: How samples take the colours of the input (`real.images.colour`).
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class QualityRun:
         score: Score,
         regression: RegressionNetwork,
         features: SetFeatures,
+        colour_fix: str = "none",
     ) -> None:
         self.model, self.settings, self.score = model, settings, score
-        self.regression, self.features = regression, features
+        self.regression, self.features, self.colour_fix = regression, features, colour_fix
 
     def row(self, look: str, truth: np.ndarray, low: np.ndarray, drawn: Drawn | None = None) -> dict[str, Any]:
         """What one of `LOOKS` finds on a photo.
@@ -74,14 +76,17 @@ class QualityRun:
             return self._clean(truth)
         return self._grey(truth)
 
+    def _restorer(self, low: np.ndarray) -> LatentSuperResolution:
+        return LatentSuperResolution(low, self.model, colour_fix=self.colour_fix)
+
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
         spacing = self.settings.spacing if sampler == "ddim" else None
         settings = replace(self.settings, sampler=sampler, spacing=spacing)
-        return LatentSuperResolution(low, self.model).draw(settings, steered=False, which="all")
+        return self._restorer(low).draw(settings, steered=False, which="all")
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
         guess = regress(self.regression, low)
-        decoded = LatentSuperResolution(low, self.model).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
+        decoded = self._restorer(low).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
         images = {
             "bicubic": bicubic(low),
             "mmse": guess,
@@ -161,9 +166,11 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
     """The section of a report, from the rows of every look."""
     plain, clean = rows["plain"], rows["clean"]
     samplers = {"ddim": plain, "dpmpp-2s": rows["dpmpp-2s"]}
+
     boxes = {
         name: float(np.sqrt(np.mean([row["colour"][name]["boxes"] for row in plain]))) for name in plain[0]["colour"]
     }
+
     return {
         "photos": len(plain),
         "scores": _means(plain),
@@ -225,13 +232,16 @@ def quality_table(quality: Mapping[str, Any]) -> str:
         numbers = [f"{metric} {_number(score['mean'], '.4g')}" for metric, score in scores.items()]
         numbers += [f"{key} {value:.1f}" for key, value in quality["sets"].get(name, {}).items()]
         lines.append(f"{name:15}{'  '.join(numbers)}")
+
     for name, gain in quality["gains"].items():
         error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
         lines.append(f"{name}: {_number(gain['mean'], '+.2f')} +- {error} dB")
+
     for sampler, found in quality["calibration"].items():
         pairs = [(found[space]["ratio"], found[space]["standard_error"], space) for space in ("latents", "pixels")]
         ratios = ", ".join(f"{ratio:.2f} +- {error:.2f} in {space}" for ratio, error, space in pairs)
         lines.append(f"distance between samples over distance to the truth, {sampler}: {ratios}")
+
     colour = quality["colour"]
     casts = ", ".join(f"{name} {cast['mean']:.2f}" for name, cast in colour["cast"].items())
     boxes = ", ".join(f"{name} {error:.2f}" for name, error in colour["boxes"].items())
