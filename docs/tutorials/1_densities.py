@@ -7,7 +7,7 @@ samples themselves, and a step that climbs it. You need NumPy and a little
 calculus. Before each result there is a question: write your answer down before you
 read on.
 
-![A density with two hills; arrows on it point to the hilltops](images/1_densities_2.png){ .figure }
+![A density with two hills; arrows on it point to the hilltops](images/1_densities_2.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ runs them on implementations that get it wrong. You need [page 1](1_densities.md
 and the chain rule.
 
 ![Arrows over a density with two hills: they point uphill everywhere and vanish at the hilltops and at the pass between
-them](images/2_gradients_1.png){ .figure }
+them](images/2_gradients_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ to step, and one cannot tell its errors from the method's. Here the data is a
 mixture of three Gaussians in the plane, so everything that the network would have
 to learn is a formula. You need NumPy and [page 1](1_densities.md).
 
-![The ways of 80 particles from noise to three modes of data](images/3_diffusion_3.png){ .figure }
+![The ways of 80 particles from noise to three modes of data](images/3_diffusion_3.webp){ .figure }
 """
 
 from itertools import pairwise

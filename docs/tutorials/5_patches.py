@@ -6,7 +6,7 @@ kernel density of ten points in thousands of dimensions knows nothing. The paper
 answer is to cut the images into patches and to steer each place on its own. This
 page shows the problem, the answer, and its price.
 
-![A noisy picture with a bright line, and the same after ten steps with three patch sizes](images/5_patches_4.png){
+![A noisy picture with a bright line, and the same after ten steps with three patch sizes](images/5_patches_4.webp){
 .figure }
 """
 

@@ -9,7 +9,7 @@ averaging are worth there. Each time, predict before you read on: write the numb
 down. You need [page 4](4_steering.md); [page 5](5_patches.md) helps.
 
 ![A prior with three modes, the likelihood of a measurement, and their product, a posterior with two
-modes](images/5b_posteriors_1.png){ .figure }
+modes](images/5b_posteriors_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

@@ -8,7 +8,7 @@ package and run without a network. You see ten particles of one photo, where the
 disagree, what steering does about it, and how one of them is chosen.
 
 ![A small photo, its enlargement by interpolation, three restorations and the
-truth](images/6_super_resolution_1.png){ .figure }
+truth](images/6_super_resolution_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ in where a texture lies, but in what is there at all. You see how a denoiser is 
 of a hole, where ten particles disagree, and what a consensus of them can and cannot
 be.
 
-![A photo with a hole, four fillings, and the truth](images/7_inpainting_2.png){ .figure }
+![A photo with a hole, four fillings, and the truth](images/7_inpainting_2.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

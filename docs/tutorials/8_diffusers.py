@@ -7,7 +7,7 @@ are tiny and random, so that everything runs offline in seconds: the numbers are
 real, the pictures would mean nothing. You need the extra `real` (torch and
 diffusers).
 
-![Effective particles step by step, for two bandwidths and the median rule](images/8_diffusers_1.png){ .figure }
+![Effective particles step by step, for two bandwidths and the median rule](images/8_diffusers_1.webp){ .figure }
 """
 
 import warnings

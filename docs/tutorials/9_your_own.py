@@ -8,7 +8,7 @@ function. So a new idea is a function of yours, and no line of `kds_ref` has to
 change. This page writes one of each, and the test that each needs.
 
 ![The toy steered with two bandwidth rules: between the modes with one, on them with the
-other](images/9_your_own_2.png){ .figure }
+other](images/9_your_own_2.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt

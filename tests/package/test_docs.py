@@ -13,7 +13,7 @@ import kds_ref
 
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = sorted(page for page in DOCS.rglob("*.md") if DOCS / "generated" not in page.parents)
 BLOCKS = [  # page, line of the block's first line of code, code
     (page, text[: match.start(3)].count("\n") + 1, textwrap.dedent(match.group(3)))
     for page in PAGES
