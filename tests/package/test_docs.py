@@ -18,6 +18,7 @@ MARK = "PAPER-GAP"
 COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
     "real.cli",
+    "real.app.__main__",
     "real.backbones.__main__",
     "real.priors.__main__",
     "real.train.__main__",
