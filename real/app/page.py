@@ -17,7 +17,7 @@ from real.images.photos import sample_photo
 from real.models.base import Model
 from real.settings import SAMPLERS, Settings
 
-__all__ = ["build_page", "numbers", "status", "update"]
+__all__ = ["Stops", "build_page", "numbers", "restore", "status", "update"]
 
 HEAD = """\
 # Kernel Density Steering on your photo
@@ -119,33 +119,31 @@ def build_page(open_for: Callable[[str], Model]) -> gr.Blocks:
                 shown = _outputs()
         shown["particles"] = gr.Gallery(label="All particles", format="png", columns=5, elem_id="particles")
 
-        def restore(request: gr.Request, *values: Any) -> Iterator[Updates]:  # gradio fills the first in
+        def clicked(request: gr.Request, *values: Any) -> Iterator[Updates]:  # gradio fills the first in
             given = dict(zip(asked, values, strict=True))
-            for updates in _restore(given, open_for, stops.start(request.session_hash)):
+            for updates in restore(given, open_for, stops.start(request.session_hash)):
                 yield {shown[name]: value for name, value in updates.items()}
 
         private: dict[str, Any] = {"api_visibility": "private"}
-        start.click(restore, list(asked.values()), list(shown.values()), show_progress="hidden", **private)
+        start.click(clicked, list(asked.values()), list(shown.values()), show_progress="hidden", **private)
         stop.click(stops.stop, queue=False, **private)
         sample.click(lambda: Image.fromarray(sample_photo()), outputs=asked["editor"], queue=False, **private)
         page.unload(stops.stop)
     return page
 
 
-def _restore(
+def restore(
     given: dict[str, Any], open_for: Callable[[str], Model], stop: threading.Event
 ) -> Iterator[dict[str, Any]]:
-    """Updates by the name of the place, one a step."""
+    """Updates by the name of the place, one a step.
+
+    Args:
+        given: What the user set, by the name of the place.
+        open_for: See `build_page`.
+        stop: Ends the run when it is set.
+    """
     try:
-        settings = Settings(
-            particles=int(given["particles"]),
-            bandwidth=given["bandwidth"] or None,
-            strength=given["strength"],
-            cutoff=given["cutoff"],
-            sampler=given["sampler"],
-            steps=int(given["steps"]),
-            seed=int(given["seed"] or 0),
-        )
+        settings = _settings(given)
         job = make_job(given["editor"], given["task"], settings, truth=given["truth"], side=int(given["side"]))
         yield {"status": status("The model is being loaded.")}
         model = open_for(job.task)
@@ -156,8 +154,24 @@ def _restore(
                 return
             yield {"status": status(f"{size}: {message.done} of {message.total}", message)}
         yield {"status": status("Stopped.")}
-    except (UserError, TypeError) as error:
+    except UserError as error:
         yield {"status": status(f"This does not work: {error}")}
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    """The settings; a number that the method does not take is an error of the user."""
+    try:
+        return Settings(
+            particles=int(given["particles"]),
+            bandwidth=given["bandwidth"] or None,
+            strength=given["strength"],
+            cutoff=given["cutoff"],
+            sampler=given["sampler"],
+            steps=int(given["steps"]),
+            seed=int(given["seed"] or 0),
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
 
 
 def _inputs() -> dict[str, Any]:
@@ -189,7 +203,7 @@ def _inputs() -> dict[str, Any]:
         places["sampler"] = gr.Radio(list(SAMPLERS), value=SAMPLERS[0], label="sampler")
         places["seed"] = gr.Number(label="seed", value=0, precision=0, minimum=0)
         places["side"] = gr.Slider(
-            LEAST_SIDE, MOST_SIDE, value=64, step=8, label="longest side of the small photo (with a hole: four times that)"
+            LEAST_SIDE, MOST_SIDE, value=64, step=8, label="longest side of the small photo (with a hole: 4 x that)"
         )
     return places
 

@@ -31,6 +31,7 @@ ROOMS = (
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
     "real.__main__": "cli",
+    "real.alternatives.__main__": "cli",
     "real.app.__main__": "cli",
     "real.backbones.__main__": "cli",
     "real.priors.__main__": "cli",
