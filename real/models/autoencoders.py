@@ -19,7 +19,7 @@ AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
 
 def autoencoder_class(config: Mapping[str, Any], *, argument: str) -> Any:
-    """diffusers' class of an autoencoder, by its configuration; a plain AutoencoderKL where that names none.
+    """The class of an autoencoder in diffusers, by its configuration; a plain AutoencoderKL where that names none.
 
     Args:
         config: Content of the autoencoder's config.json.
