@@ -34,7 +34,7 @@ from real.images.files import write_json
 from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
-from real.models.regression import load_regression
+from real.models.regression import RegressionNetwork, load_regression, regress
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, weights_digest
 from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
@@ -94,11 +94,14 @@ def evaluate_folder(
     identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
+    # The regression network knows the one-stage degradation; for photos degraded otherwise it is no baseline.
+    regression = load_regression(device=model.device)
     judge = None
     if quality:
         features = SetFeatures(["fid-lite0"], device=str(model.device))
-        judge = QualityRun(model, settings, score, load_regression(device=model.device), features, colour_fix)
+        judge = QualityRun(model, settings, score, regression, features, colour_fix)
     run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "colour_fix": colour_fix}
+    run["regression"] = regression if degradation == Degradation() else None
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
@@ -143,6 +146,7 @@ def _measure(
     score: Score,
     judge: QualityRun | None,
     colour_fix: str,
+    regression: RegressionNetwork | None,
 ) -> dict[str, str]:
     """Add the rows that are missing; return the photos that cannot be used, and why."""
     looks = LOOKS if judge else ()
@@ -165,9 +169,10 @@ def _measure(
                 rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
             if not missing:
                 continue
-            plain = plain_comparison(
-                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
-            )
+            baselines = {"bicubic": bicubic(low)}
+            if regression is not None:
+                baselines["mmse"] = regress(regression, low)
+            plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
                 result = compare(restorer, truth, variant, plain=plain, score=score)

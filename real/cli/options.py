@@ -7,7 +7,6 @@ import math
 import os
 from pathlib import Path
 
-from real.images.colour import COLOUR_FIXES
 from real.settings import SPACINGS
 
 __all__ = [
@@ -189,7 +188,7 @@ def add_colour_fix(parser: argparse.ArgumentParser) -> None:
     """--colour-fix."""
     parser.add_argument(
         "--colour-fix",
-        choices=COLOUR_FIXES,
+        choices=("none", "wavelet", "adain"),
         help="how results take the colours of the low-resolution photo: its low frequencies (wavelet), its mean and "
         "spread (adain), or not (none); default: as the authors do, diffbir wavelet, seesr adain, others none",
     )

@@ -76,6 +76,7 @@ def add_sr(commands: Any) -> None:
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
+    _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")

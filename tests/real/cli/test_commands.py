@@ -20,6 +20,7 @@ from real.images.colour import fix_colours
 from real.images.photos import center_crop
 from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
+from real.models.regression import load_regression, regress
 from real.restorers.compare import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
@@ -133,6 +134,9 @@ def test_degrade_scores_every_method(
     restored = pixels(tmp_path / "restored.png")
     assert scores["kds_choice"]["psnr_rgb"] == pytest.approx(distortion(restored, photo)["psnr_rgb"], abs=1e-3)
     assert scores["ddim_worst"]["psnr_rgb"] <= scores["ddim_mean"]["psnr_rgb"]
+    low = Degradation()(photo, degradation_rng(0, photo))
+    guess = distortion(regress(load_regression(), low), photo)
+    assert scores["mmse"]["psnr_rgb"] == pytest.approx(guess["psnr_rgb"], abs=1e-4)
     assert "kds_choice" in capsys.readouterr().out
 
 
@@ -151,6 +155,8 @@ def bad_arguments() -> list[tuple[list[str], str]]:
         (["sr", "{photo}", "--steps", "2000"], "--steps must be a whole number from 1 to 1000, got 2000"),
         (["sr", "{photo}", "--device", "abacus"], "--device"),
         (["sr", "{photo}", "--sampler", "euler"], "--sampler"),
+        (["sr", "{photo}", "--metrics", "lpips-hed"], "--metrics: they compare with the truth"),
+        (["sr", "{photo}", "--degrade", "--metrics", "ssim"], "--metrics must be of lpips-hed"),
         (["sr", "{photo}", "--output", "{text}"], "--output"),
         (["evaluate", "--photos", "{nowhere}"], "--photos"),
         (["paint"], "paint"),
