@@ -43,6 +43,7 @@ EMPTY = [
     (main, ["sr", "", "--output", "o"]),
     (main, ["inpaint", "s.png", "--mask", "", "--output", "o"]),
     (main, ["evaluate", "--photos", "", "--output", "o"]),
+    (main, ["gpu-check", "--output", ""]),
     *((main, ["bench", "table1", option, ""]) for option in ("--output", "--photos", "--pairs")),
     (backbones, ["--output", ""]),
     *((priors, [option, ""]) for option in ("--photos", "--output")),
