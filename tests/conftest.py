@@ -15,5 +15,6 @@ for name, examples in (("kds-ref", 30), ("quick", 4)):  # quick: for the thousan
     )
 settings.load_profile("kds-ref")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side, each with a thread for every core, wait for each other
+# Before torch is loaded: processes side by side, each with a thread for every core, would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -115,7 +115,7 @@ def test_runs_of_the_bundled_model(dtype: str, options: dict[str, Any], fake: An
     ],
 )
 def test_runs_of_small_backbones(dtype: str, family: str, early: bool, fake: Any) -> None:
-    """The loop of `real.backbones`, steered, whole or in micro-batches: waits and uploads do not grow with the steps."""
+    """The loop of `real.backbones`, steered, also in micro-batches: waits and uploads do not grow with the steps."""
     kind = DTYPES[dtype]
     torch.manual_seed(0)
     unet, controlnet = (network.to(kind) for network in full_size(family, channels=32))
