@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from real.alternatives.named import FILLERS, UPSCALERS
@@ -218,8 +217,8 @@ def add_bench(commands: Any) -> None:
 def add_gpu_check(commands: Any) -> None:
     """`gpu-check`."""
     parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", type=given, default="auto", help="cuda, cuda:1, cpu or auto (default)")
     parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
     parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 
