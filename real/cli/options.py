@@ -55,10 +55,11 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     )
 
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
-    group.add_argument(
+    cutoff = group.add_mutually_exclusive_group()
+    cutoff.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
     )
-    group.add_argument(
+    cutoff.add_argument(
         "--cutoff-nsr",
         type=float,
         metavar="R",
