@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
+from real.alternatives.named import FILLERS, UPSCALERS
 from real.cli.options import (
     add_backbones,
     add_colour_fix,
@@ -26,6 +28,7 @@ Restore a low-resolution photo four times as large. Written to the output folder
 
   restored.png     the restored photo
   comparison.png   low resolution, bicubic, the plain sampler and KDS side by side (and the truth, with --degrade)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and, with --degrade, every score)
 
 With --degrade the photo is the truth: it is blurred, reduced by four, made noisy and compressed, then restored, and
@@ -36,6 +39,7 @@ Paint a part of a photo. Written to the output folder:
 
   restored.png     the photo with the part painted
   comparison.png   the photo without the part, the plain sampler and KDS side by side (and the truth, if it is known)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and every score, if the truth is known)
 
 With --mask the photo is damaged where the mask is light, and the truth is unknown. With --center-box a part of a whole
@@ -79,6 +83,7 @@ def add_sr(commands: Any) -> None:
     _add_metrics(parser)
 
     add_degradation(parser)
+    _add_compare(parser, UPSCALERS)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
@@ -119,7 +124,7 @@ def add_inpaint(commands: Any) -> None:
         action="store_false",
         help="leave the known pixels as the autoencoder makes them, instead of putting them back",
     )
-
+    _add_compare(parser, FILLERS)
     add_method(parser, seed_of="the noise")
     add_memory(
         add_model(
@@ -222,6 +227,18 @@ def _add(commands: Any, name: str, what: str, description: str) -> argparse.Argu
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=description, formatter_class=raw)
     return parser
+
+
+def _add_compare(parser: argparse.ArgumentParser, alternatives: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        choices=alternatives,
+        default=(),
+        metavar="NAME",
+        help="show beside it what one could use instead, and write NAME.png: "
+        + "; ".join(f"{name}, {what}" for name, what in alternatives.items()),
+    )
 
 
 def _add_noise_level(group: argparse._ArgumentGroup) -> None:

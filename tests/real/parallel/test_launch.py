@@ -50,7 +50,7 @@ def test_two_processes_write_what_one_writes(
     ((status, text),) = run_all([[*TORCHRUN, "-m", "real", *options, "--output", tmp_path / "two"]])
     assert status == 0, text
     one, two = tmp_path / "one", tmp_path / "two"
-    assert {p.name for p in two.iterdir()} == {"restored.png", "comparison.png", "result.json"}
+    assert {p.name for p in two.iterdir()} == {"restored.png", "comparison.png", "spread.png", "result.json"}
     assert np.abs(pixels(two / "restored.png") - pixels(one / "restored.png")).mean() < 0.05  # of 255
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert [result["processes"] for result in results] == [1, 2]
