@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         restoration: Task = SuperResolutionTask(degradation)
         unet = UNetSettings(**task)
         if options.stage == "inpainting":
-            restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
+            restoration = InpaintingTask(holes=options.holes)
             unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import diffusers
 
 from real.errors import UserError
 from real.images.files import write_json
 from real.train.record import read_record, short
+from real.train.tasks import TRAINED_HOLE
 from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["export_model"]
@@ -48,7 +50,9 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
     network.save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     write_json(output / "training.json", stages)
-    restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
+    restores: dict[str, Any] = {"task": "inpainting", "hole": TRAINED_HOLE}
+    if network.config.in_channels == SUPER_RESOLUTION_CHANNELS:
+        restores = {"scale": 4}
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
     write_json(output / "kds.json", named | restores)
     if "scale" in restores:

@@ -17,7 +17,7 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
-  inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
+  inpainting    the denoiser for inpainting, conditioned on the photo with its hole filled smoothly and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
   regression    a network that guesses the photo at once, for comparison
   export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
@@ -133,14 +133,12 @@ def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of 
 
 def _add_holes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
-    parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
     parser.add_argument(
-        "--sides",
-        type=float,
-        nargs=2,
-        default=(0.25, 0.75),
-        metavar=("LOW", "HIGH"),
-        help="range of a box's sides, as shares of the crop's (default 0.25 0.75)",
+        "--holes",
+        type=int,
+        default=3,
+        help="holes that are drawn a photo, of which every third is a box, the others strokes, scratches, text and "
+        "speckles by turns (default %(default)s)",
     )
 
 
