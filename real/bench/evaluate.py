@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -33,7 +34,7 @@ from real.images.files import write_json
 from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
-from real.models.regression import load_regression
+from real.models.regression import RegressionNetwork, load_regression, regress
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, weights_digest
 from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
@@ -56,6 +57,7 @@ def evaluate_folder(
     bandwidths: Sequence[float | str] | None,
     metrics: Sequence[str] = (),
     quality: bool = False,
+    colour_fix: str = "none",
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -77,6 +79,7 @@ def evaluate_folder(
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
         quality: Judge the plain samples as well (`real.bench.quality`).
+        colour_fix: How results take the colours of the input (`real.images.colour`).
         command: For the record.
 
     Raises:
@@ -88,21 +91,25 @@ def evaluate_folder(
     found = find_photos(photos)[:limit]
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
     identity |= {"degradation": asdict(degradation)}
-    identity |= {"metrics": sorted(metrics), "quality": quality}
+    identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
+    # The regression network knows the one-stage degradation; for photos degraded otherwise it is no baseline.
+    regression = load_regression(device=model.device)
     judge = None
     if quality:
         features = SetFeatures(["fid-lite0"], device=str(model.device))
-        judge = QualityRun(model, settings, score, load_regression(device=model.device), features)
+        judge = QualityRun(model, settings, score, regression, features, colour_fix)
+    run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "colour_fix": colour_fix}
+    run["regression"] = regression if degradation == Degradation() else None
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
-        left_out = _measure(rows, found, variants, model, settings, degradation, crop=crop, score=score, judge=judge)
+        left_out = _measure(rows, found, variants, model, settings, degradation, **run)
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
-    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    report |= {"degradation": asdict(degradation), "colour_fix": colour_fix, "methods": METHODS, "variants": summaries}
     tables = [table(s) for s in summaries]
     if judge is not None:
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
@@ -138,6 +145,8 @@ def _measure(
     crop: int | None,
     score: Score,
     judge: QualityRun | None,
+    colour_fix: str,
+    regression: RegressionNetwork | None,
 ) -> dict[str, str]:
     """Add the rows that are missing; return the photos that cannot be used, and why."""
     looks = LOOKS if judge else ()
@@ -153,16 +162,17 @@ def _measure(
                 continue
             known = {"photo": photo.name, "digest": digest_of([photo.truth])}
             low = degradation(truth, degradation_rng(settings.seed, truth))
-            restorer = LatentSuperResolution(low, model)
+            restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
             drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
             for look in unseen:
                 assert judge is not None
                 rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
             if not missing:
                 continue
-            plain = plain_comparison(
-                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
-            )
+            baselines = {"bicubic": bicubic(low)}
+            if regression is not None:
+                baselines["mmse"] = regress(regression, low)
+            plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
             autoencoder = score(reconstruct(model, truth), truth)
             for variant in missing:
                 result = compare(restorer, truth, variant, plain=plain, score=score)

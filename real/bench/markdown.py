@@ -51,8 +51,8 @@ def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Where sampling starts and on which timesteps, which results hang on."""
     return (
         f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
-        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
-        f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
+        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colour fix "
+        f'{recipe["colour_fix"]}, negative prompt "{recipe["negative_prompt"]}".'
     )
 
 

@@ -12,6 +12,7 @@ from real.settings import SPACINGS
 __all__ = [
     "BACKBONE_OPTIONS",
     "add_backbones",
+    "add_colour_fix",
     "add_degradation",
     "add_memory",
     "add_method",
@@ -136,7 +137,6 @@ BACKBONE_OPTIONS = {
     "start": ("diffbir", "seesr"),
     "time_grid": ("diffbir", "seesr"),
     "last_alpha": ("diffbir", "seesr"),
-    "colours": ("diffbir", "seesr"),
     "control_scale": ("diffbir", "seesr"),
     "tile": ("diffbir", "seesr"),
     "process_size": ("diffbir", "seesr"),
@@ -174,15 +174,22 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         choices=("first", "one"),
         help="both: DDIM ends on the noise level of timestep 0, as the authors' (default), or on none, as the paper's",
     )
-    group.add_argument(
-        "--colours", choices=("wavelet", "adain", "none"), help="both: after the input's (diffbir wavelet, seesr adain)"
-    )
     group.add_argument("--control-scale", type=float, metavar="F", help="both: factor of the controls (1)")
     group.add_argument(
         "--tile", type=int, metavar="T", help="both: side of the tiles in latent pixels (64, 96; 0: never in tiles)"
     )
     group.add_argument(
         "--process-size", type=whole, metavar="PX", help="both: restore smaller photos at this shorter side (512)"
+    )
+
+
+def add_colour_fix(parser: argparse.ArgumentParser) -> None:
+    """--colour-fix."""
+    parser.add_argument(
+        "--colour-fix",
+        choices=("none", "wavelet", "adain"),
+        help="how results take the colours of the low-resolution photo: its low frequencies (wavelet), its mean and "
+        "spread (adain), or not (none); default: as the authors do, diffbir wavelet, seesr adain, others none",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from real.cli.options import (
     add_backbones,
+    add_colour_fix,
     add_degradation,
     add_memory,
     add_method,
@@ -75,7 +76,9 @@ def add_sr(commands: Any) -> None:
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
+    _add_metrics(parser)
     add_degradation(parser)
+    add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
         add_model(
@@ -144,6 +147,7 @@ def add_evaluate(commands: Any) -> None:
     )
     _add_metrics(parser)
     add_degradation(parser)
+    add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_model(parser, what=LDM_SR)
 
@@ -178,6 +182,7 @@ def add_bench(commands: Any) -> None:
         ("--degradation", str, "NAME", "simple, real-esrgan or stable-sr"),
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
+    add_colour_fix(parser)
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))

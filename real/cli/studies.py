@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from real.backbones.recipes import RECIPES
 from real.bench.evaluate import evaluate_folder, variants_of
 from real.bench.photos import check_crop, left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
@@ -48,6 +49,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         bandwidths=options.bandwidths,
         metrics=options.metrics,
         quality=options.quality,
+        colour_fix=options.colour_fix or "none",
         command=common.command_line(arguments),
     )
     say(summary)
@@ -60,6 +62,8 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         say(list_studies())
         return 0
 
+    if options.colour_fix is not None and options.model not in RECIPES:
+        raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     model = common.model_of(options, task=task.study.task)

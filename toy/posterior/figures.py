@@ -65,7 +65,7 @@ def draw_plane(found: dict[str, dict[str, Any]]) -> Figure:
             ax.scatter(*average.T, s=34, c=INK, marker="x", linewidths=1.4, zorder=4)
             error, density = (lines[line]["answers"]["random"][s]["mean"] for s in ("error_over_least", "log_density"))
             ax.set_xlabel(f"error {error:.2f}, log p {density:.2f}", fontsize=9)
-            if row is axes[0]:
+            if ax.get_subplotspec().is_first_row():
                 ax.set_title(title, fontsize=11, color=INK)
         row[0].set_ylabel(name, fontsize=12, color=INK)
     figure.suptitle(
