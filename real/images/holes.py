@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from real.errors import UserError
 
-__all__ = ["HOLES", "LARGEST", "draw_hole"]
+__all__ = ["HOLES", "LARGEST", "draw_box", "draw_hole"]
 
 LARGEST = 0.5  # of the photo's area
 SMALLEST_SIDE = 16
@@ -42,6 +42,22 @@ def draw_hole(kind: str, height: int, width: int, rng: np.random.Generator) -> n
         mask = np.asarray(picture) > 0
         if 0 < mask.mean() <= LARGEST:
             return mask
+
+
+def draw_box(height: int, width: int, area: float, rng: np.random.Generator) -> np.ndarray:
+    """A box with the proportions of the photo at a random place: bool (height, width), True inside.
+
+    Args:
+        height: Of the photo.
+        width: Likewise.
+        area: Share of the photo's area, above 0 and below 1.
+        rng: Source of the place.
+    """
+    rows, columns = (max(1, round(np.sqrt(area) * side)) for side in (height, width))
+    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    mask = np.zeros((height, width), dtype=bool)
+    mask[top : top + rows, left : left + columns] = True
+    return mask
 
 
 def _box(draw: ImageDraw.ImageDraw, height: int, width: int, rng: np.random.Generator) -> None:
