@@ -38,9 +38,9 @@ def evaluate_inpainting(
 ) -> str:
     """Judge the plain samples of an inpainting model on every photo of a folder; return a table for the terminal.
 
-    Writes into `folder`: `rows.jsonl` (one row a photo and run, appended as they are made; an interrupted evaluation goes
-    on from there), `evaluation.json` (settings and the section `quality`), `ranks.png`, and `sheet-KIND.png` for each kind
-    of hole: the hole, a sample and the truth of the first 24 photos.
+    Writes into `folder`: `rows.jsonl` (one row a photo and run, appended as they are made; an interrupted evaluation
+    goes on from there), `evaluation.json` (settings and the section `quality`), `ranks.png`, and `sheet-KIND.png` for
+    each kind of hole: the hole, a sample and the truth of the first 24 photos.
 
     Args:
         photos: Folder of truth photos.

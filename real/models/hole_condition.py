@@ -1,7 +1,7 @@
 """What a denoiser in the shape of the latent diffusion paper's inpainting model is told of a photo with a hole.
 
-Three channels are the latents of the photo with something in its hole, the fourth is the hole on their grid. Two readings
-of that have the same shape, so `kds.json` names the one that a model was trained with:
+Three channels are the latents of the photo with something in its hole, the fourth is the hole on their grid. Two
+readings of that have the same shape, so `kds.json` names the one that a model was trained with:
 
 - "grey", where it names none: mid-grey in the hole, and a latent pixel counts as hidden if any of its pixels is;
 - "smooth", what `real.train` trains: the hole filled smoothly, and the hidden share of every latent pixel. So thin

@@ -101,7 +101,7 @@ def drawn(truth: np.ndarray, mask: np.ndarray, encoded: np.ndarray, *, spread: f
     rng = np.random.default_rng(2)
     mean = truth + 12.0 * rng.standard_normal(truth.shape)
     images = [mean + spread * 12.0 * rng.standard_normal(truth.shape) for _ in range(10)]
-    images = [np.where(mask[..., None], image, 99.0 * i).clip(0, 255).astype(np.uint8) for i, image in enumerate(images)]
+    images = [np.where(mask[..., None], x, 25.0 * i).clip(0, 255).astype(np.uint8) for i, x in enumerate(images)]
     middle = encoded + rng.standard_normal(encoded.shape)
     latents = middle + spread * rng.standard_normal((10, *encoded.shape))
     cells = mask.reshape(16, 4, 20, 4).any((1, 3))

@@ -29,7 +29,7 @@ def test_a_hole_is_mid_grey_and_the_rest_as_it_was(x: "torch.Tensor", mask: np.n
 
 
 def by_loops(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pull-push of one channel: weighted sums of 2 x 2 pixels, a quarter of which count as all; then read bilinearly."""
+    """One channel: weighted sums of 2 x 2 pixels, of which one known one is enough; then read bilinearly."""
     if (weights >= 1).all():
         return values / weights
     height, width = weights.shape

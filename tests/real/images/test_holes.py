@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from real.errors import UserError  # noqa: E402
-from real.images.holes import HOLES, LARGEST, draw_hole  # noqa: E402
+from real.errors import UserError
+from real.images.holes import HOLES, LARGEST, draw_hole
 
 
 def drawn(kind: str, seed: int, *, height: int = 96, width: int = 128) -> np.ndarray:
