@@ -24,7 +24,6 @@ from real.bench.photos import (
     used,
 )
 from real.bench.quality import LOOKS, QualityRun, quality_summary, quality_table
-from real.bench.quality_pictures import save_ranks
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
 from real.bench.summary import summarise, table
@@ -64,7 +63,7 @@ def evaluate_folder(
     """Run the comparison on every photo of a folder; return a table for the terminal.
 
     Writes `rows.jsonl` (one row a photo and variant, appended as they are made; an interrupted evaluation goes on from
-    there), `evaluation.json` (settings, summary) and, with `quality`, `ranks.png` into `folder`.
+    there) and `evaluation.json` (settings, summary) into `folder`.
 
     Photos that cannot be read or are smaller than the crop are left out and named.
 
@@ -116,8 +115,6 @@ def evaluate_folder(
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
         tables.insert(0, quality_table(report["quality"]))
-        calibration = report["quality"]["calibration"]
-        save_ranks(folder / "ranks.png", {sampler: found["ranks"] for sampler, found in calibration.items()})
     write_json(folder / "evaluation.json", report)
     return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
 

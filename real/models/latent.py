@@ -2,7 +2,8 @@
 
 A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same paper's inpainting model: `vqvae/`
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
-super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if
+super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). A folder for
+super-resolution may hold `unet_inpainting/`, too, a second denoiser over the same autoencoder. `kds.json`, if
 present, carries the bandwidth that fits the scale of the model's latents, and what an inpainting model is told of a
 hole. `real.models.families` recognises a model; whole pipelines are in `real.models.pipeline`.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "DTYPES",
     "HOLES",
     "PAPER_BANDWIDTH",
+    "SECOND",
     "LatentModel",
     "explain",
     "kds_bandwidth",
@@ -38,7 +40,9 @@ __all__ = [
 ]
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sr"
-BUNDLED_INPAINTING = Path(__file__).parents[1] / "weights" / "inpainting"
+SECOND = "unet_inpainting"  # folder of a second denoiser, beside `unet` and over the same autoencoder
+# One folder serves both tasks as soon as it holds both denoisers.
+BUNDLED_INPAINTING = BUNDLED if (BUNDLED / SECOND).is_dir() else BUNDLED.parent / "inpainting"
 HOLES = ("grey", "smooth")  # what an inpainting model is told of a hole; the first where kds.json does not say
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
@@ -117,7 +121,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
         with warnings.catch_warnings(), usual_defaults():
             warnings.simplefilter("ignore", UserWarning)  # diffusers warns of how it calls huggingface_hub
             vqvae = VQModel.from_pretrained(source.name, subfolder="vqvae", torch_dtype=torch.float32, **weights)
-            unet = UNet2DModel.from_pretrained(source.name, subfolder="unet", torch_dtype=dtype, **weights)
+            unet = UNet2DModel.from_pretrained(source.name, subfolder=family.denoiser, torch_dtype=dtype, **weights)
             config = DDIMScheduler.load_config(source.name, subfolder="scheduler", **source.options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise explain(source, error) from error

@@ -19,7 +19,7 @@ from real.metrics.distortion import distortion, hole_distortion
 from real.metrics.score import Score
 from real.models.base import ModelFamily
 from real.models.hole_condition import hole_condition
-from real.models.latent import LatentModel, load_latent
+from real.models.latent import SECOND, LatentModel, load_latent
 from real.models.pipeline import PipelineModel, load_pipeline
 from real.restorers.latent import LatentRestorer
 from real.restorers.pipeline import PipelineRestorer
@@ -147,6 +147,7 @@ LDM_INPAINT = ModelFamily(
     latent=True,
     load=load_latent,
     fits=_is_ldm_inpaint,
+    second=SECOND,
     autoencoder="vqvae",
 )
 SD_INPAINT = ModelFamily(

@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage == "export":
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
-        export_model(*folders, bandwidth=options.bandwidth)
+        inpainting = Path(options.inpainting) if options.inpainting else None
+        export_model(*folders, inpainting=inpainting, bandwidth=options.bandwidth)
         return 0
     command = "python -m real.train " + shlex.join(arguments)
     for name in ("steps", "batch", "checkpoint_every", "crop"):

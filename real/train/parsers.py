@@ -20,7 +20,7 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
   inpainting    the denoiser for inpainting, conditioned on the photo with its hole filled smoothly and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
   regression    a network that guesses the photo at once, for comparison
-  export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
+  export        autoencoder and denoisers in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
 """
@@ -81,6 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
+    export.add_argument(
+        "--inpainting", metavar="FOLDER", help="output folder of it, beside that of `unet`: one folder for both tasks"
+    )
     export.add_argument("--output", required=True, metavar="FOLDER", help="new or empty folder for the model")
     export.add_argument(
         "--bandwidth",

@@ -25,7 +25,7 @@ from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
-from real.train.record import short  # noqa: E402
+from real.train.record import denoiser_of, read_record, short  # noqa: E402
 from real.train.regression import RegressionSettings, train_regression  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, _known_part  # noqa: E402
 from real.train.unet import UNetSettings, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
@@ -386,6 +386,30 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"task": "inpainting", "hole": "smooth"}
     assert open_model(tmp_path / "model", task="inpaint").hole == "smooth"
     assert not (tmp_path / "model" / "model_index.json").exists()
+
+    # One folder for both tasks: diffusers finds each network by its folder, the commands by their task.
+    both = tmp_path / "both"
+    arguments = ["export", "--autoencoder", stages[0], "--unet", stages[1], "--inpainting", tmp_path / "i"]
+    assert main([str(word) for word in [*arguments, "--output", both]]) == 0
+    models = [open_model(both, task=task, device="cpu", dtype="float32") for task in ("sr", "inpaint")]
+    assert [model.family for model in models] == ["ldm-sr", "ldm-inpaint"]
+    assert models[1].hole == "smooth"
+    second = UNet2DModel.from_pretrained(both, subfolder="unet_inpainting")
+    for found in (second, models[1].unet):
+        assert all(torch.equal(a, b) for a, b in zip(found.parameters(), network.parameters(), strict=True))
+    pytest.importorskip("transformers")  # diffusers shows this pipeline only beside it
+    from diffusers import LDMSuperResolutionPipeline
+
+    assert set(LDMSuperResolutionPipeline.from_pretrained(both).components) == {"vqvae", "unet", "scheduler"}
+    assert json.loads((both / "training.json").read_text())["unet_inpainting"]["command"] == "i"
+    assert [denoiser_of(both, stage) for stage in ("unet", "inpainting")] == ["unet", "unet_inpainting"]
+    assert read_record(both, "unet_inpainting")["command"] == "i"
+    with pytest.raises(UserError, match="inpainting must hold a denoiser of 7 channels, got one of 6"):
+        export_model(*stages, tmp_path / "wrong", inpainting=stages[1])
+    with pytest.raises(UserError, match="unet must hold a denoiser of 6 channels, got one of 7"):
+        export_model(stages[0], tmp_path / "i", tmp_path / "wrong", inpainting=tmp_path / "i")
+    assert not (tmp_path / "wrong").exists()
+
     start = UNet2DModel.from_config(network.config)
     _take_over(start, first)
     assert torch.equal(start.conv_in.weight[:, :3], first.conv_in.weight[:, :3])
