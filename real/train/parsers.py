@@ -34,6 +34,8 @@ example:
 
   python -m real.train inpainting --photos DIV2K --autoencoder runs/decoder --start-from runs/unet \\
       --output runs/inpainting
+  python -m real.train export --autoencoder runs/decoder --unet runs/unet --inpainting runs/inpainting \\
+      --output my-models
 """
 
 
