@@ -24,6 +24,11 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
 """
+INPAINTING = """\
+Train a denoiser that fills holes: boxes, brush strokes, scratches of 1 to 4 pixels, text and speckles, up to half of
+the photo. It is told the latents of the photo with its hole filled smoothly from around it, and of every latent pixel
+the share that is hidden.
+"""
 EXAMPLES = """\
 example:
   python -m real.train autoencoder --photos DIV2K --output runs/autoencoder
@@ -58,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(unet, steps=12000)
     _add_start_from(unet)
     _add_degradation(unet)
-    inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
+    inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes", description=INPAINTING)
     inpainting.add_argument(
         "--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`"
     )
