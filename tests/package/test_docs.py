@@ -25,6 +25,8 @@ MARK = "PAPER-GAP"
 COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
     "real.cli",
+    "real.alternatives.__main__",
+    "real.app.__main__",
     "real.backbones.__main__",
     "real.priors.__main__",
     "real.train.__main__",
@@ -145,9 +147,12 @@ def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
     parser.parse_args(arguments)
 
 
+COMMAND_MODULES = {"real", "real.alternatives", "real.backbones", "real.priors", "real.train", "toy"}
+
+
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 20
-    assert {line.split()[0] for line in COMMANDS} == {"real", "real.backbones", "real.priors", "real.train", "toy"}
+    assert {line.split()[0] for line in COMMANDS} == COMMAND_MODULES
 
 
 def test_every_name_of_the_notation_page_exists() -> None:
