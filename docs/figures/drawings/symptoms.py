@@ -1,4 +1,4 @@
-"""The pictures of how-to/diagnostics.md: ten particles at one place, with h too small, right, too large, and equal noise.
+"""The pictures of how-to/diagnostics.md: ten particles with h too small, right, too large, and with equal noise.
 
     python docs/figures/drawings/symptoms.py
 
