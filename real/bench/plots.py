@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from real.bench.front_plot import draw_front
 from real.bench.metrics import REPORTED
 from real.bench.plan import Line
 from real.images.files import write_atomically
@@ -104,25 +105,8 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
 
 
 def _front(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Every line as a dot of distortion and perception; each panel adds what a budget allows over the one before."""
-    figure.set_size_inches(10.0, 3.6)
-    budgets = [0] + [budget["evaluations"] for budget in report["budgets"]]
-    groups = {group: i for i, group in enumerate(_groups(report))}
-    distortion, perception = _two_metrics(report, without_truth=True)
-    row = figure.subplots(1, len(budgets) - 1, sharex=True, sharey=True)
-    for axes, low, high in zip(row, budgets[:-1], budgets[1:], strict=True):
-        for line in report["lines"]:
-            if low < line["evaluations"] <= high:
-                i = groups[line["group"]]
-                style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-                axes.plot(_mean(line, perception), _mean(line, distortion), linestyle="", markersize=5, **style)
-        axes.set_title(f"{low + 1} to {high} evaluations", fontsize=8)
-        _label(axes, REPORTED[perception].label, REPORTED[distortion].label if axes is row[0] else "")
-        axes.grid(color="#e4e8ec")
-    for group, i in groups.items():
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        row[0].plot([], [], linestyle="", label=group, **style)
-    figure.legend(loc="outside lower center", ncols=5, fontsize=7)
+    """Distortion against perception; see `real.bench.front_plot`."""
+    draw_front(figure, report, _two_metrics(report, without_truth=True)[1])
 
 
 def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:

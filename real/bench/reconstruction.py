@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from real.bench.photos import check_crop, check_known, digest_of, find_photos, left_out_text, load_truth, used
+from real.bench.loading import check_crop, load_truth
+from real.bench.photos import check_known, digest_of, find_photos, left_out_text, used
 from real.errors import UserError
 from real.images.files import write_json
 from real.metrics.score import make_score
