@@ -26,6 +26,7 @@ from real.settings import Settings
 
 __all__ = ["LatentParts", "hole_filler", "parts_of", "super_resolver", "takes_opponents"]
 
+
 def hole_filler(
     truth: np.ndarray, hole: str, model: Model, *, prompt: str | None = None, negative_prompt: str | None = None
 ) -> Restorer:
@@ -69,9 +70,12 @@ def parts_of(restorer: Restorer, settings: Settings, *, noise_seed: int | None =
     if not isinstance(restorer, LatentRestorer):
         name = type(restorer).__name__
         raise ValueError(f"restorer must have a model in LDM's shape, got {name}, which samples itself")
+
     model, condition = restorer.model, restorer.condition
     height, width = condition.shape[-2:]
+    # As the restorer's own: opponents start from the noise that KDS starts from.
     seed = photo_seed(settings.seed, restorer.shown) if noise_seed is None else noise_seed
+
     predict = denoiser_of(model, condition, settings.guidance, model.max_batch)
     sampler = ddim if settings.sampler == "ddim" else dpm_solver_pp_2s
     return LatentParts(

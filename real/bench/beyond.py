@@ -33,6 +33,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.of("dgs", "dgs", "DGS: density guidance, one particle", replace(base, particles=1)),
         make.of("fixed-noise", "fixed-noise", "one good noise for all photos", replace(base, particles=1)),
     ]
+
     for c in grid.cutoff:
         settings, text = replace(base, cutoff=c), f"KDS to t/T = {c:g}"
         lines += [
@@ -40,6 +41,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
             make.kds(f"kds-{c:g}-choice", f"{text} + choice", settings, "choice"),
             make.kds(f"kds-{c:g}-average", f"{text} + average", settings, "average"),
         ]
+
     lines += [
         make.kds("kds-early", "KDS, chosen at the cut-off", base, "early"),
         make.of("kds-renoise", "kds-renoise", "KDS, then the mean at the cut-off, noised again", base),
@@ -54,6 +56,7 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
         LinePair("plain-choice", "plain", "choosing alone, without steering"),
         LinePair("plain-average", "plain", "averaging alone, without steering"),
     ]
+
     steered = [line for line in lines if line.ensemble.kind == "kds" and line.ending == "random"]
     for line in steered:
         to = f"steering to t/T = {line.ensemble.settings.cutoff:g}"
@@ -64,6 +67,8 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
             LinePair(f"{line.key}-average", "plain-average", f"what {to} adds to averaging"),
             LinePair(f"{line.key}-choice", "plain-average", f"{to} and choosing, against averaging without steering"),
         ]
+
+    # Each opponent once: those that KDS is compared with above are left out.
     known = {pair.b for pair in pairs if pair.a == f"{steered[0].key}-choice"}
     opponents = [line for line in lines if line not in steered and line.key not in (*known, f"{steered[0].key}-choice")]
     return pairs + [

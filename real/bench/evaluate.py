@@ -83,19 +83,23 @@ def evaluate_folder(
     identity |= {"metrics": sorted(metrics), "quality": quality}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
+
     judge = None
     if quality:
         features = SetFeatures(["fid-lite0"], device=str(model.device))
         judge = QualityRun(model, settings, score, load_regression(device=model.device), features)
+
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
         left_out = _measure(rows, found, variants, model, settings, degradation, crop=crop, score=score, judge=judge)
+
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
     tables = [table(s) for s in summaries]
+
     if judge is not None:
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
@@ -137,29 +141,32 @@ def _measure(
     for photo in tqdm(photos, desc="photos", unit="photo"):
         missing = [v for v in variants if (photo.name, _name(v)) not in rows]
         unseen = [look for look in looks if (photo.name, look) not in rows]
-        if missing or unseen:
-            try:
-                truth = load_truth(photo, crop=crop)
-            except UserError as error:
-                left_out[photo.name] = error.message
-                continue
-            known = {"photo": photo.name, "digest": digest_of([photo.truth])}
-            low = degradation(truth, degradation_rng(settings.seed, truth))
-            restorer = LatentSuperResolution(low, model)
-            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
-            for look in unseen:
-                assert judge is not None
-                rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
-            if not missing:
-                continue
-            plain = plain_comparison(
-                restorer, truth, settings, score=score, baselines={"bicubic": bicubic(low)}, drawn=drawn
-            )
-            autoencoder = score(reconstruct(model, truth), truth)
-            for variant in missing:
-                result = compare(restorer, truth, variant, plain=plain, score=score)
-                scores = {**result.scores, "autoencoder": autoencoder}
-                rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
+        if not missing and not unseen:
+            continue
+        try:
+            truth = load_truth(photo, crop=crop)
+        except UserError as error:
+            left_out[photo.name] = error.message
+            continue
+
+        known = {"photo": photo.name, "digest": digest_of([photo.truth])}
+        low = degradation(truth, degradation_rng(settings.seed, truth))
+        restorer = LatentSuperResolution(low, model)
+        # The plain ensemble is drawn once: the judge looks at it, and every variant is compared with it.
+        drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+        for look in unseen:
+            assert judge is not None
+            rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
+        if not missing:
+            continue
+
+        baselines = {"bicubic": bicubic(low)}
+        plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
+        autoencoder = score(reconstruct(model, truth), truth)
+        for variant in missing:
+            result = compare(restorer, truth, variant, plain=plain, score=score)
+            scores = {**result.scores, "autoencoder": autoencoder}
+            rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
     return left_out
 
 

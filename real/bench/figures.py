@@ -12,6 +12,7 @@ from real.settings import Settings
 
 __all__ = ["fig4", "fig4_pairs", "fig6", "fig6_pairs", "fig7", "fig7_pairs"]
 
+
 def fig4(base: Settings, grid: Grid) -> list[Line]:
     """KDS, its worst particle, and the worst plain one."""
     make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)

@@ -98,6 +98,7 @@ def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) ->
     parts = parts_of(restorer, settings)
     n, total = settings.particles, parts.schedule.num_train_timesteps
     noise = parts.noise(n + 1)  # the last is fresh: no particle started from it
+
     result = mean_then_renoise(
         parts.sample,
         parts.denoiser,
@@ -108,6 +109,8 @@ def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) ->
         cutoff=settings.cutoff,
         steering=parts.steering if steered else None,
     )
+
+    # The result counts calls, of all particles at once: n of them up to the cut-off, one after it.
     early = sum(steering_strength(t, total, strength=1.0, cutoff=settings.cutoff) > 0 for t in parts.timesteps)
     return result.x0, _weight(settings) * (n * early + result.num_model_evaluations - early)
 
@@ -133,7 +136,7 @@ def funnel(restorer: Restorer, settings: Settings) -> Drawn:
         step = _Watch(grid, total, settings.cutoff)
         try:
             result = parts.sample(parts.denoiser, x, timesteps=grid, steering=parts.steering, callback=step)
-        except _FewerGoOn:
+        except _FewerGoOn:  # the grid's rest is a sampler's run of its own
             cost += len(x) * step.evaluations
             x, grid = step.survivors(), grid[step.evaluations :]
             continue

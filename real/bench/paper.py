@@ -44,20 +44,24 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
     reader = csv.DictReader(text.splitlines())
     if tuple(reader.fieldnames or ()) != COLUMNS:
         raise ValueError(f"text: got the columns {reader.fieldnames}; it needs {', '.join(COLUMNS)}")
+
     rows: dict[tuple[str, ...], dict[str, float]] = {}
     for number, record in enumerate(reader, start=2):
         if None in record or None in record.values():
             raise ValueError(f"text: line {number} has not {len(COLUMNS)} columns")
+
         try:
             value = float(record["value"])
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
             raise ValueError(f"text: line {number} has the value {record['value']!r}; give a finite number")
+
         values = rows.setdefault(tuple(record[c] for c in KEY), {})
         if record["metric"] in values:
             raise ValueError(f"text: line {number} gives {record['metric']!r} a second time")
         values[record["metric"]] = value
+
     return tuple(PaperRow(dict(zip(KEY, key, strict=True)), values) for key, values in rows.items())
 
 

@@ -25,6 +25,7 @@ INK, GREY = "#22262b", "#8a949e"
 COLOURS = ("#6a2c91", "#2fae48", "#d1495b", "#2c7fb8", "#e0a100", "#22262b", "#7f5539", "#009e9e")
 MARKERS = "osD^vPX*<"  # one more than colours, so that many groups stay apart
 PHOTOS_SHOWN = 3
+PERCEPTION = ("lpips", "lpips_hed", "fid", "fid_lite0")  # of `front`; less is better
 
 
 def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
@@ -32,27 +33,34 @@ def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[
 
     Args:
         path: The PNG.
-        plot: Name in `PLOTS`, or "panels", which shows the pictures in `folder`.
+        plot: Name in `PLOTS`; "front", which draws a plot for each perceptual metric; or "panels", which shows the
+            pictures in `folder`.
         report: Content of `report.json`.
         lines: The study's lines.
         folder: Where `images/` is.
     """
     if plot == "panels":
         _panels(path, report, lines, folder)
-        return
+    elif plot == "front":
+        _fronts(path, report)
+    else:
+        _save(path, report, lambda figure: PLOTS[plot](figure, report))
+
+
+def _save(path: Path, report: Mapping[str, Any], draw: Callable[[Figure], None]) -> None:
+    """One figure under the report's title."""
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GREY}):
         figure = Figure(dpi=150, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
-        PLOTS[plot](figure, report)
+        draw(figure)
         figure.suptitle(f"{report['study']}: {report['title']}", fontsize=10, color=INK, wrap=True)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
-def _two_metrics(report: Mapping[str, Any], *, without_truth: bool = False) -> tuple[str, str]:
+def _two_metrics(report: Mapping[str, Any]) -> tuple[str, str]:
     """PSNR, and the number that stands for perception: LPIPS or LPIPS-HED where it was asked for."""
     known = report["lines"][0]["scores"]
-    second = "blur_effect" if without_truth else "ssim_rgb"
-    return "psnr_rgb", next((name for name in ("lpips", "lpips_hed") if name in known), second)
+    return "psnr_rgb", next((name for name in ("lpips", "lpips_hed") if name in known), "ssim_rgb")
 
 
 def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
@@ -104,9 +112,13 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
     _label(axes, "worst plain particle, PSNR RGB, dB", "KDS, PSNR RGB, dB")
 
 
-def _front(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Distortion against perception; see `real.bench.front_plot`."""
-    draw_front(figure, report, _two_metrics(report, without_truth=True)[1])
+def _fronts(path: Path, report: Mapping[str, Any]) -> None:
+    """Distortion against perception; see `real.bench.front_plot`. Further metrics get files of their own."""
+    known = report["lines"][0]["scores"]
+    metrics = [name for name in PERCEPTION if name in known] or ["blur_effect"]
+    for number, metric in enumerate(metrics):
+        target = path if number == 0 else path.with_stem(f"{path.stem}-{metric.replace('_', '-')}")
+        _save(target, report, lambda figure, metric=metric: draw_front(figure, report, metric))  # type: ignore[misc]
 
 
 def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
@@ -127,7 +139,6 @@ PLOTS: dict[str, Callable[[Figure, Mapping[str, Any]], None]] = {
     "dots": _dots,
     "curves": _curves,
     "scatter": _scatter,
-    "front": _front,
 }
 
 
@@ -136,10 +147,6 @@ def _groups(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     for line in report["lines"]:
         groups.setdefault(line["group"], []).append(line)
     return groups
-
-
-def _mean(line: Mapping[str, Any], metric: str) -> float:
-    return _number(line["scores"][metric]["mean"])
 
 
 def _number(value: float | None) -> float:

@@ -65,6 +65,7 @@ def evaluate_autoencoder(
     left_out: dict[str, str] = {}
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
     identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
+
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
@@ -78,6 +79,7 @@ def evaluate_autoencoder(
                 continue
             row = {"photo": photo.name, "digest": digest_of([photo.truth]), "run": RUN}
             rows.add({**row, "scores": score(reconstruct(model, truth), truth)})
+
     names = used(found, left_out)
     scores = [rows[name, RUN]["scores"] for name in names]
     values = {name: np.array([s[name] for s in scores], dtype=np.float64) for name in scores[0]}
@@ -85,5 +87,6 @@ def evaluate_autoencoder(
     report = {**described, "command": command, "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"not_finite": not_finite({RUN: values}, names), "scores": means}
     write_json(folder / "reconstruction.json", report)
+
     parts = ", ".join(f"{name} {'-' if s['mean'] is None else format(s['mean'], '.4g')}" for name, s in means.items())
     return "\n".join([f"{len(names)} photos, autoencoder alone: {parts}", *filter(None, [left_out_text(left_out)])])

@@ -123,8 +123,9 @@ def _pair(
     pair: LinePair, numbers: Mapping[str, LineNumbers], beside: Mapping[str, Any], seeds: Sequence[int]
 ) -> dict[str, Any]:
     a, b = numbers[pair.a], numbers[pair.b]
-    shared = [metric for metric in a.values if metric in b.values]
-    scores = {metric: paired(a.means[metric], b.means[metric]) for metric in shared}
+    of_a, of_b = a.means, b.means
+    shared = [metric for metric in of_a if metric in of_b]
+    scores = {metric: paired(of_a[metric], of_b[metric]) for metric in shared}
 
     # Photos are crossed with seeds: a difference that one seed's luck made shows here.
     if len(seeds) > 1:
