@@ -9,6 +9,7 @@ page together.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -132,9 +133,7 @@ def verdicts(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) ->
 
 def describe(one: Difference) -> str:
     """Mean and interval."""
-    digits = DIGITS.get(one.metric, 3)
-    ends = "" if one.low is None else f" [{one.low:+.{digits}f}, {one.high:+.{digits}f}]"
-    return f"{LABELS[one.metric]} {one.mean:+.{digits}f}{ends}{UNITS.get(one.metric, '')}"
+    return f"{LABELS[one.metric]} {change({'mean': one.mean, 'low': one.low, 'high': one.high}, one.metric)}"
 
 
 def describe_paper(one: Difference) -> str:
@@ -217,6 +216,58 @@ def budgets(report: Mapping[str, Any]) -> str:
     return table(["evaluations at most", "best PSNR", "best LPIPS-HED (less is better)"], rows)
 
 
+def advice(report: Mapping[str, Any]) -> str:
+    """What to do with little, with some and with much compute: a sentence each, from the lines that are best."""
+    lines = {line["key"]: line for line in report["lines"]}
+    found, sentences = report["budgets"], []
+    for budget in (found[0], found[len(found) // 2], found[-1]):
+        psnr, distance = (lines[budget["best"][metric]] for metric in ("psnr_rgb", "lpips_hed"))
+        values = f"{psnr['scores']['psnr_rgb']['mean']:.2f} dB", f"{distance['scores']['lpips_hed']['mean']:.3f}"
+        start = f"With {budget['evaluations']} evaluations a photo take"
+        if psnr is distance:
+            sentences.append(f"{start} *{psnr['label']}*: no line has more PSNR ({values[0]}) or less LPIPS-HED.")
+        else:
+            both = f"*{psnr['label']}* for PSNR ({values[0]}) and *{distance['label']}* for LPIPS-HED ({values[1]})"
+            sentences.append(f"{start} {both}.")
+    return " ".join(sentences)
+
+
+def cheaper(report: Mapping[str, Any]) -> str:
+    """Whether something at a tenth of the cost of KDS at its largest budget does as well; "" where nothing says so."""
+    most = max(budget["evaluations"] for budget in report["budgets"])
+    labels = {line["key"]: line["label"] for line in report["lines"]}
+    pairs = [pair for pair in report["pairs"] if pair["b"] == f"KDS-{most}" and pair["a"].endswith(f"-{most // 10}")]
+    if not pairs:
+        return ""
+    rows = [
+        [labels[pair["a"]], *(change(pair["scores"][metric], metric) for metric in ("psnr_rgb", "lpips_hed"))]
+        for pair in pairs
+    ]
+    head = ["line", "PSNR", "LPIPS-HED (less is better)"]
+    return f"At {most // 10} evaluations, minus KDS at {most}:\n\n{table(head, rows)}"
+
+
+def change(number: Mapping[str, Any], metric: str) -> str:
+    """A difference with its interval."""
+    digits = DIGITS.get(metric, 3)
+    ends = "" if number["low"] is None else f" [{number['low']:+.{digits}f}, {number['high']:+.{digits}f}]"
+    return f"{number['mean']:+.{digits}f}{ends}{UNITS.get(metric, '')}"
+
+
+def few_steps(report: Mapping[str, Any]) -> str:
+    """PSNR of one sample by its number of evaluations, for each solver."""
+    texts = []
+    for name, old in (("DDIM", "ddim"), ("2S", "dpmpp-2s")):
+        found = [
+            (line["evaluations"], line["scores"]["psnr_rgb"]["mean"])
+            for line in report["lines"]
+            if re.fullmatch(rf"{name}-\d+|plain-{old}-\d+-1", line["key"])
+        ]
+        numbers = ", ".join(f"{psnr:.2f} dB with {evaluations}" for evaluations, psnr in sorted(found))
+        texts.append(f"{'DDIM' if name == 'DDIM' else 'DPM-Solver++ 2S'} has {numbers}")
+    return "; ".join(texts)
+
+
 def commands(reports: Mapping[str, Any]) -> str:
     """How every report was made."""
     return "\n".join(dict.fromkeys(report["command"] for name, report in sorted(reports.items()) if name != "toy"))
@@ -225,6 +276,7 @@ def commands(reports: Mapping[str, Any]) -> str:
 def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str, Any]) -> str:
     """The page."""
     found = verdicts(claims["claims"], reports)
+    counts = ", ".join(f"{number} {name}" for name, number in count(found).items())
     rows = [
         [f"{claim['claim']} ({claim['source']})", f"**{verdict}**", headline(claim, reports)]
         for claim, verdict in zip(claims["claims"], found, strict=True)
@@ -232,16 +284,20 @@ def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str
     compared = [
         one for claim in claims["claims"] for part in claim.get("parts", ()) for one in differences(part, reports)
     ]
+
     return (
         (FOLDER / "page.md.in")
         .read_text(encoding="utf-8")
         .format(
-            counts=", ".join(f"{number} {name}" for name, number in count(found).items()),
+            counts=counts,
             comparisons=sum(one.decides for one in compared),
             claims=table(["claim", "replicates", "number"], rows),
             cards="\n\n".join(card(claim, v, reports) for claim, v in zip(claims["claims"], found, strict=True)),
             questions="\n\n".join(question_card(one, reports) for one in claims["questions"]),
+            advice=advice(reports["front"]),
             budgets=budgets(reports["front"]),
+            cheaper=cheaper(reports["front"]),
+            few_steps=few_steps(reports["front"]),
             commands=commands(reports),
             front=reports["front"]["photos"],
         )

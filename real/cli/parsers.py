@@ -47,9 +47,9 @@ Run the comparison of `sr --degrade` on a folder of photos: same noise with and 
 paired tests. Killed and started again with the same options, it goes on where it was.
 """
 BENCH = """\
-Run one of the paper's studies, or one beyond it, or all, on a folder of photos: same noise in all of its lines, means
-with intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to the
-output folder (of all: into a folder for each study, beside sr/ and inpaint/ with the rows):
+Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its
+lines, means with intervals, paired tests. Killed and started again with the same options, it goes on where it was.
+Written to the output folder (of several: into a folder for each study, beside sr/ and inpaint/ with the rows):
 
   report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
@@ -151,7 +151,7 @@ def add_evaluate(commands: Any) -> None:
 def add_bench(commands: Any) -> None:
     """`bench`."""
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
-    parser.add_argument("study", nargs="?", metavar="NAME", help="of the study, or all")
+    parser.add_argument("study", nargs="*", metavar="NAME", help="of a study, of several, or all")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")

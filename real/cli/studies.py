@@ -57,14 +57,14 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
-    """A study, all of them, or the list of them."""
+    """A study, several, or the list of them."""
     if options.list:
         say(list_studies())
         return 0
 
     requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    if options.study == "all":
+    if len(requests) > 1:
         run_everything(requests, lambda task: common.model_of(options, task=task), folder)
         say(f"{folder / 'index.md'} names the reports of {len(requests)} studies")
         return 0

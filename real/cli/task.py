@@ -23,7 +23,7 @@ NOISE_PHOTOS = 8
 
 
 def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]:
-    """What the options ask for: one study, or all of them, each with the values that are given.
+    """What the options ask for: one study, several, or all of them, each with the values that are given.
 
     Args:
         options: Options of `python -m real bench`, parsed.
@@ -32,26 +32,33 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
-    if options.study != "all":
-        return [request_of(options, command)]
+    names = list(dict.fromkeys(options.study))
+    if names != ["all"]:
+        asked = [request_of(options, name, command) for name in names or [""]]
+        return asked if len(asked) == 1 else [_as_far_as_planned(one) for one in asked]
     if options.pairs is not None or options.degradation is not None:
         name = "pairs" if options.degradation is None else "degradation"
         raise UserError("`bench all` degrades good photos, each study in its way; give `photos` alone", argument=name)
 
     # A model that was named does super-resolution; inpainting has the bundled one.
     names = [name for name in ORDER if options.model is None or STUDIES[name].task == "sr"]
-    asked = [request_of(argparse.Namespace(**{**vars(options), "study": name}), command) for name in names]
-    return [replace(one, limit=min(one.study.photos, one.limit or one.study.photos)) for one in asked]
+    return [_as_far_as_planned(request_of(options, name, command)) for name in names]
 
 
-def request_of(options: argparse.Namespace, command: str) -> StudyRequest:
-    """What the options ask of one study; see `requests_of`."""
-    if options.study not in STUDIES:
+def _as_far_as_planned(request: StudyRequest) -> StudyRequest:
+    """No more photos than the study asks for: one that is named alone takes all that there are."""
+    planned = request.study.photos
+    return replace(request, limit=min(planned, request.limit or planned))
+
+
+def request_of(options: argparse.Namespace, name: str, command: str) -> StudyRequest:
+    """What the options ask of one study, by its name; see `requests_of`."""
+    if name not in STUDIES:
         studies = f"must be the name of a study, one of {', '.join(STUDIES)}, or all"
-        raise UserError(f"{studies}, got {options.study!r}; `list=True` shows them", argument="study")
+        raise UserError(f"{studies}, got {name!r}; `list=True` shows them", argument="study")
 
     recipe = recipe_of(options)
-    study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
+    study = _with_paper(STUDIES[name], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
         raise UserError("not given; name a folder, which is made if it is not there", argument="output")
     check_crop(options.crop)
@@ -75,7 +82,7 @@ def request_of(options: argparse.Namespace, command: str) -> StudyRequest:
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
     return StudyRequest(
-        options.study,
+        name,
         study,
         grid,
         Settings(strength=options.strength),

@@ -29,15 +29,20 @@ def test_every_study_was_run_that_the_bundled_models_can_run() -> None:
 
 
 def values_of(name: str) -> dict[str, set[float]]:
-    """Photos, and the mean PSNR of every ensemble, N and ending of a study's rows."""
-    rows = [json.loads(line) for line in (FOLDER / name / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    means = set()
-    for run in {row["run"] for row in rows}:
-        found = [row["outcomes"] for row in rows if row["run"] == run]
-        for n, outcomes in found[0].items():
-            for outcome in outcomes:
-                means.add(round(sum(one[n][outcome]["psnr_rgb"] for one in found) / len(found), 9))
-    return {"photos": {row["photo"] for row in rows}, "means": means}
+    """Photos, and the mean PSNR of every ensemble, N and ending of a study's rows.
+
+    Rows lie beside the report, or in the store of all studies of its task.
+    """
+    places = [FOLDER / name, *(FOLDER / task for task in ("sr", "inpaint"))]
+    lines = [line for p in places if (p / "rows.jsonl").exists() for line in (p / "rows.jsonl").open(encoding="utf-8")]
+    psnr: dict[tuple[str, str, str], list[float]] = {}
+    photos = set()
+    for row in map(json.loads, lines):
+        photos.add(row["photo"])
+        for n, endings in row.get("outcomes", row.get("scores", {})).items():
+            for ending, scores in endings.items():
+                psnr.setdefault((row.get("ensemble", row["run"]), n, ending), []).append(scores["psnr_rgb"])
+    return {"photos": photos, "means": {round(sum(values) / len(values), 9) for values in psnr.values()}}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -59,9 +64,42 @@ def test_the_table_names_every_table_and_figure_of_the_paper_with_numbers() -> N
 
 
 def test_what_the_page_says_of_the_front() -> None:
-    best = [key for budget in REPORTS["front"]["budgets"] for key in map(budget["best"].get, ("psnr_rgb", "lpips_hed"))]
-    assert len(best) == 8
-    assert all(re.fullmatch(r"plain-[\w-]+-average", key) for key in best)
+    """Three sentences, each of the lines that are best at a budget."""
+    report = REPORTS["front"]
+    text = RENDER["advice"](report)
+    assert text in (FOLDER / "index.md").read_text(encoding="utf-8")
+    assert text.count("evaluations a photo take") == 3
+    for budget in (report["budgets"][0], report["budgets"][-1]):
+        for metric, sign in (("psnr_rgb", 1), ("lpips_hed", -1)):
+            within = [line for line in report["lines"] if 0 < line["evaluations"] <= budget["evaluations"]]
+            best = max(within, key=lambda line: sign * line["scores"][metric]["mean"])  # noqa: B023
+            assert f"*{best['label']}*" in text
+
+
+def front_of(best: tuple[str, str]) -> dict[str, object]:
+    scores = {"psnr_rgb": {"mean": 21.0}, "lpips_hed": {"mean": 0.25}}
+    lines = [{"key": key, "label": f"line {key}", "scores": scores} for key in ("KDS-500", "early-50", "KDS-50")]
+    wide = {"mean": -0.1234, "low": -0.2, "high": -0.05}
+    pairs = [
+        {"a": "early-50", "b": "KDS-500", "scores": {"psnr_rgb": wide, "lpips_hed": {**wide, "low": None}}},
+        {"a": "KDS-50", "b": "early-50", "scores": {}},
+    ]
+    found = {"evaluations": 500, "best": dict(zip(("psnr_rgb", "lpips_hed"), best, strict=True))}
+    return {"lines": lines, "pairs": pairs, "budgets": [{**found, "evaluations": 50}, found]}
+
+
+def test_advice_and_cheaper_forms_by_hand() -> None:
+    same, two = front_of(("early-50", "early-50")), front_of(("KDS-500", "early-50"))
+    assert RENDER["advice"](same).startswith(
+        "With 50 evaluations a photo take *line early-50*: no line has more PSNR (21.00 dB) or less LPIPS-HED. "
+    )
+    assert RENDER["advice"](two).endswith(
+        "With 500 evaluations a photo take *line KDS-500* for PSNR (21.00 dB) and *line early-50* for LPIPS-HED (0.250)."
+    )
+    text = RENDER["cheaper"](same)
+    assert text.startswith("At 50 evaluations, minus KDS at 500:")
+    assert text.endswith("| line early-50 | -0.12 [-0.20, -0.05] dB | -0.123 |")
+    assert RENDER["cheaper"]({**same, "pairs": []}) == ""
 
 
 @pytest.mark.parametrize(("study", "two"), [("table1", {"0", "4"}), ("table3", {"0", "8"})])
@@ -100,14 +138,14 @@ def test_substitutes_change_no_verdict() -> None:
 
 
 def test_what_the_page_says_of_few_steps() -> None:
-    """Few steps have more PSNR with DPM-Solver++ alone."""
-    lines = {line["key"]: line["scores"]["psnr_rgb"]["mean"] for line in REPORTS["front"]["lines"]}
-    page = (FOLDER / "index.md").read_text(encoding="utf-8").replace("\n", " ")
-    numbers = {s: [lines[f"plain-{s}-{steps}-1"] for steps in (5, 10, 25, 50)] for s in ("ddim", "dpmpp-2s")}
-    for found in numbers.values():
-        assert "{:.2f}, {:.2f}, {:.2f} and {:.2f}".format(*found) in page
-    assert numbers["dpmpp-2s"] == sorted(numbers["dpmpp-2s"], reverse=True)
-    assert numbers["ddim"][0] < numbers["ddim"][1] < min(numbers["ddim"][2:])
+    """It names the PSNR of one sample for both solvers, by evaluations: few steps do not win with every one."""
+    text = RENDER["few_steps"](REPORTS["front"])
+    assert text in (FOLDER / "index.md").read_text(encoding="utf-8").replace("\n", " ")
+    for part, solver in zip(text.split("; "), ("DDIM has ", "DPM-Solver++ 2S has "), strict=True):
+        assert part.startswith(solver)
+        cost = [int(found) for found in re.findall(r"dB with (\d+)", part)]
+        assert len(cost) >= 4
+        assert cost == sorted(set(cost))
 
 
 def difference(a: dict[str, str], b: dict[str, str], metric: str) -> float:

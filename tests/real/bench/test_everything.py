@@ -1,5 +1,6 @@
 """`bench all`: every distinct ensemble is drawn once for all studies, in stages, and it goes on where it was."""
 
+import argparse
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.request import StudyRequest  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import ORDER, STUDIES  # noqa: E402
+from real.cli.parsers import add_bench  # noqa: E402
+from real.cli.task import requests_of  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
@@ -66,7 +69,7 @@ def test_each_ensemble_is_drawn_once_and_a_report_is_there_early(
 
     def counted(plan: Any, wanted: Any, truth: np.ndarray, *others: Any, **options: Any) -> Any:
         drawn.append((truth.tobytes().hex()[:64], plan.key))
-        if len(drawn) == 30 and not interrupted:  # the first photo is done
+        if len(drawn) == 6 and not interrupted:  # Table 1 is done with its first photo, `attribution` is not
             interrupted.append(True)
             raise KeyboardInterrupt
         return measure(plan, wanted, truth, *others, **options)
@@ -116,6 +119,24 @@ def test_what_the_command_runs() -> None:
     assert min(least.values()) >= 30
     assert STUDIES["attribution"].grid.seed == (0, 1, 2)
     assert STUDIES["front"].grid.budget == (10, 25, 50, 100, 250, 500)
+
+
+def asked(*arguments: object) -> dict[str, int | None]:
+    """Studies that a command asks for, in its order, and how many photos of each."""
+    parser = argparse.ArgumentParser()
+    add_bench(parser.add_subparsers())
+    options = parser.parse_args(["bench", *map(str, arguments), "--output", "out"])
+    return {request.name: request.limit for request in requests_of(options, "")}
+
+
+def test_several_names_are_as_many_studies_as_far_as_each_is_planned(photos: Path) -> None:
+    assert asked("fig4", "table3", "fig4", "--photos", photos) == {"fig4": 100, "table3": 40}
+    assert asked("front", "table1", "--photos", photos, "--limit", 50) == {"front": 40, "table1": 50}
+    assert asked("table1", "--photos", photos) == {"table1": None}  # alone: all that there are
+    assert list(asked("all", "--photos", photos)) == list(ORDER)
+    assert asked("all", "--photos", photos)["attribution"] == 100
+    of_super_resolution = [name for name in ORDER if STUDIES[name].task == "sr"]
+    assert list(asked("all", "--photos", photos, "--model", "folder")) == of_super_resolution
 
 
 def test_the_command(photos: Path, tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:

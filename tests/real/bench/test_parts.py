@@ -343,6 +343,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
+        (["table1", "table99", "--photos", "{photos}"], "table99"),
         (["--photos", "{photos}"], "NAME must be the name of a study"),
         (["table3", "--photos", "{photos}"], "'inpaint' takes"),
         (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
