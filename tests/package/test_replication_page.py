@@ -72,7 +72,7 @@ def test_what_the_page_says_of_the_front() -> None:
     for budget in (report["budgets"][0], report["budgets"][-1]):
         for metric, sign in (("psnr_rgb", 1), ("lpips_hed", -1)):
             within = [line for line in report["lines"] if 0 < line["evaluations"] <= budget["evaluations"]]
-            best = max(within, key=lambda line: sign * line["scores"][metric]["mean"])  # noqa: B023
+            best = max(within, key=lambda line: sign * line["scores"][metric]["mean"])
             assert f"*{best['label']}*" in text
 
 
@@ -94,7 +94,8 @@ def test_advice_and_cheaper_forms_by_hand() -> None:
         "With 50 evaluations a photo take *line early-50*: no line has more PSNR (21.00 dB) or less LPIPS-HED. "
     )
     assert RENDER["advice"](two).endswith(
-        "With 500 evaluations a photo take *line KDS-500* for PSNR (21.00 dB) and *line early-50* for LPIPS-HED (0.250)."
+        "With 500 evaluations a photo take *line KDS-500* for PSNR (21.00 dB) and *line early-50* for LPIPS-HED "
+        "(0.250)."
     )
     text = RENDER["cheaper"](same)
     assert text.startswith("At 50 evaluations, minus KDS at 500:")
