@@ -47,6 +47,7 @@ def super_resolve(
     negative_prompt: str | None = None,
     noise_level: int | None = None,
     hints: Hints | None = None,
+    colour_fix: str | None = None,
     progress: Progress | None = None,
 ) -> Restoration:
     """Restore a low-resolution photo four times as large with KDS: Algorithm 2 (v1), then the choice of Eq. 9.
@@ -60,6 +61,8 @@ def super_resolve(
         negative_prompt: What to move away from (these too); needs `settings.guidance` above 1.
         noise_level: Timestep of the noise that the photo gets (x4 upscaler only), 0 to 350; 20 by default.
         hints: What else is known of the photo (DiffBIR and SeeSR).
+        colour_fix: How the result takes the colours of the photo: "none", "wavelet" (its low frequencies) or "adain"
+            (its mean and standard deviation); None: as the authors do (DiffBIR wavelet, SeeSR adain, the others none).
         progress: Called after every step of the N particles, then after every step of the plain first one.
 
     Returns:
@@ -83,6 +86,7 @@ def super_resolve(
         negative_prompt=negative_prompt,
         noise_level=noise_level,
         hints=hints,
+        colour_fix=colour_fix,
     )
     return restore(restorer, settings or default_settings(opened), progress=progress)
 
@@ -136,6 +140,7 @@ def super_resolution_restorer(
     negative_prompt: str | None = None,
     noise_level: int | None = None,
     hints: Hints | None = None,
+    colour_fix: str | None = None,
     ranks: Ranks | None = None,
 ) -> Restorer:
     """The restorer of a low-resolution photo, RGB uint8 (h, w, 3), by the family of the model; see `super_resolve`.
@@ -146,7 +151,8 @@ def super_resolution_restorer(
         UserError: The model inpaints, or takes no text, noise or hints; or hints are missing.
     """
     options = {"prompt": prompt, "negative_prompt": negative_prompt, "noise_level": noise_level, "hints": hints}
-    return _restorer((low,), model, task="sr", options={**options, "ranks": ranks})
+    more = {"colour_fix": colour_fix, "ranks": ranks}
+    return _restorer((low,), model, task="sr", options={**options, **more})
 
 
 def inpainting_restorer(
@@ -190,10 +196,12 @@ def as_picture(name: str, value: Any) -> np.ndarray:
             return load_photo(str(value), largest=LARGEST_SIDE)
         except UserError as error:
             raise UserError(error.message, argument=name) from error
+
     if isinstance(value, Image.Image):
         return to_rgb(value)
     if isinstance(value, torch.Tensor):
         return from_tensor(name, value)
+
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"{name} must be a file, a PIL image, a tensor (3, H, W) or RGB uint8 (H, W, 3), got a "

@@ -86,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
     options: list[tuple[str, type, Any, str, str]] = [
         ("--output", str, "toy_output", "FOLDER", "folder for the files, made if missing"),
         ("--seed", int, 0, "SEED", "first seed; ensemble i draws its noise with SEED + i"),
@@ -99,9 +100,12 @@ def build_parser() -> argparse.ArgumentParser:
     ]
     for name, kind, default, metavar, text in options:
         parser.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{text} (%(default)s)")
+
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor table")
     parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
     parser.set_defaults(run=_run)
+
+    # Without a command the toy itself runs.
     add_parsers(parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser))
     return parser
 

@@ -54,6 +54,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     for place in places:  # before the first rename
         if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, f"{place.name} is a folder there")
+
+    # All are written before the first takes its place, so that a full disk leaves the old files together.
     try:
         for temporary, content in zip(places.values(), contents.values(), strict=True):
             with temporary.open("wb") as stream:

@@ -120,23 +120,6 @@ class Numbers:
         """Their log density."""
         return f"{self.results['choosing']['plain']['rows'][0]['log_density'][answer]:.1f}"
 
-    def prototype(self) -> str:
-        """The rows of the prototype's table, every patch its own picture, and what was found here."""
-        rows = ["| | the prototype | here |", "|---|---|---|"]
-        for label, theirs, line, answer in (
-            ("exact posterior mean", 22.51, "exact mean", "mean"),
-            ("plain: random", 20.20, "plain", "random"),
-            ("plain: chosen", 22.09, "plain", "chosen_by_patch"),
-            ("plain: average", 22.20, "plain", "average"),
-            ("KDS, h = 0.3 to 0.3: random", 20.52, "KDS h=0.3 to 0.3", "random"),
-            ("KDS, h = 0.3 to 0.3: chosen", 22.04, "KDS h=0.3 to 0.3", "chosen_by_patch"),
-            ("KDS, h = 0.3 to the end: random", 21.40, "KDS h=0.3 to 0", "random"),
-            ("KDS, h = 1 to the end: random", 22.00, "KDS h=1 to 0", "random"),
-            ("KDS, h = 3 to the end, patch 8: random", 21.95, "KDS h=3 to 0, patch 8", "random"),
-        ):
-            rows.append(f"| {label} | {theirs:.2f} dB | {self.psnr(line, answer)} dB |")
-        return "\n".join(rows)
-
     def bound(self, part: str, *points: tuple[str, str]) -> str:
         """Table of the plane of distortion and perception: error, distance, and the error over the optimum's."""
         least = self.results[part]["exact samples"]["random, 0 of the way from the exact mean"]["error"]

@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 from real.backbones.starts import STARTS
 from real.errors import UserError
+from real.images.colour import COLOUR_FIXES
 
-__all__ = ["COLOURS", "GRIDS", "RECIPES", "Recipe"]
+__all__ = ["GRIDS", "RECIPES", "Recipe"]
 
 GRIDS = ("official", "diffusers")
 LAST_ALPHAS = ("first", "one")
-COLOURS = ("wavelet", "adain", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class Recipe:
             takes diffusers' grid, so there both are one.
         last_alpha: What DDIM's last step ends on: "first" (the authors' code), the noise level of timestep 0; or "one",
             no noise, as the KDS paper's algorithms do.
-        colours: "wavelet", "adain" or "none": how the result takes the colours of the input.
+        colour_fix: "wavelet", "adain" or "none": how the result takes the colours of the input; see
+            `real.images.colour`.
         control_scale: Factor of the controls, at least 0.
         tile: Side in latent pixels: latents of more than tile^2 go through the networks in tiles; None: never.
         overlap: Latent pixels that neighbouring tiles have in common.
@@ -61,7 +62,7 @@ class Recipe:
     start: str = "condition"
     time_grid: str = "official"
     last_alpha: str = "first"
-    colours: str = "wavelet"
+    colour_fix: str = "wavelet"
     control_scale: float = 1.0
     tile: int | None = 64
     overlap: int = 32
@@ -73,7 +74,7 @@ class Recipe:
         Raises:
             UserError: An entry has a value that it does not take.
         """
-        lists = (("start", STARTS), ("time_grid", GRIDS), ("last_alpha", LAST_ALPHAS), ("colours", COLOURS))
+        lists = (("start", STARTS), ("time_grid", GRIDS), ("last_alpha", LAST_ALPHAS), ("colour_fix", COLOUR_FIXES))
         for name, known in lists:
             if getattr(self, name) not in known:
                 _refuse(name, f"one of {', '.join(known)}", repr(getattr(self, name)))
@@ -112,7 +113,7 @@ RECIPES = {
         prompt="clean, high-resolution, 8k",
         negative_prompt="dotted, noise, blur, lowres, smooth",
         guidance=5.5,
-        colours="adain",
+        colour_fix="adain",
         tile=96,
         overlap=4,
     ),

@@ -13,7 +13,6 @@ import torch
 from diffusers import DDIMScheduler
 
 from real.backbones.cleaner import BICUBIC, clean
-from real.backbones.colour import adain_colour, wavelet_colour
 from real.backbones.denoiser import Denoiser
 from real.backbones.grids import DiffBIRDDIMScheduler
 from real.backbones.hints import Hints, check_hints
@@ -33,6 +32,7 @@ from real.backbones.pictures import (
 from real.backbones.recipes import RECIPES
 from real.backbones.starts import start_latents
 from real.errors import UserError
+from real.images.colour import adain_colour, check_colour_fix, wavelet_colour
 from real.images.seeds import photo_seed
 from real.models.base import ModelFamily
 from real.models.pipeline import check_text
@@ -56,9 +56,10 @@ class BackboneRestorer(Restorer):
         hints: What is known of the photo; DiffBIR with a cleaner needs none.
         prompt: What is wanted; None: the recipe's. SeeSR's tags come before it.
         negative_prompt: What to move away from; None: the recipe's. Needs a guidance above 1.
+        colour_fix: How the result takes the colours of the input (`real.images.colour`); None: the recipe's.
 
     Raises:
-        UserError: A hint is missing, belongs to the other model, or does not fit the photo.
+        UserError: A hint is missing, belongs to the other model, or does not fit the photo; there is no such fix.
     """
 
     model: BackboneModel
@@ -71,8 +72,11 @@ class BackboneRestorer(Restorer):
         hints: Hints | None = None,
         prompt: str | None = None,
         negative_prompt: str | None = None,
+        colour_fix: str | None = None,
     ) -> None:
         hints, recipe = hints or Hints(), model.recipe
+        self.colour_fix = recipe.colour_fix if colour_fix is None else colour_fix
+        check_colour_fix(self.colour_fix)
         check_hints(recipe.family, recipe.cleaner, hints)
         self.model, self.shown = model, low
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
@@ -132,6 +136,7 @@ class BackboneRestorer(Restorer):
             if progress is not None:
                 progress(sampler_state(scheduler, t))
 
+        # Both networks see the whole batch, so both must be told which particle goes on.
         early = [model.controlnet, model.unet] if steered and settings.early_choice else []
         for network in early:
             choose_early(network, scheduler)
@@ -153,6 +158,7 @@ class BackboneRestorer(Restorer):
         return {
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
+            "colour_fix": self.colour_fix,
             "timesteps": [int(t) for t in scheduler.timesteps],
             "last_alpha_bar": round(ends, 6),
         }
@@ -164,7 +170,7 @@ class BackboneRestorer(Restorer):
         return (
             f"{recipe.family}: start {recipe.start}, {len(steps)} timesteps from {steps[0]} to {steps[-1]} "
             f"({recipe.time_grid} grid), last alpha_bar {run['last_alpha_bar']:g}, guidance {settings.guidance:g}, "
-            f"colours {recipe.colours}"
+            f"colour fix {self.colour_fix}"
         )
 
     def _denoiser(self, guidance: float) -> Denoiser:
@@ -188,13 +194,13 @@ class BackboneRestorer(Restorer):
         height, width = self.colour_reference.shape[-2:]
         image = decode(self.model.vae, latent, tiling=self.model.vae_tiling)[..., :height, :width]
 
-        colours = self.model.recipe.colours
-        if colours == "wavelet":
+        if self.colour_fix == "wavelet":
             image = wavelet_colour(image, self.colour_reference)
         else:  # SeeSR's authors round to pixels before
             image = image.clamp(0.0, 1.0)
-            image = adain_colour(image, self.colour_reference) if colours == "adain" else image
+            image = adain_colour(image, self.colour_reference) if self.colour_fix == "adain" else image
 
+        # Last, since the colours are compared at the size that the networks worked at.
         image = resize(image, (self.height, self.width)).clamp(0.0, 1.0)
         pixels: np.ndarray = (image[0] * 255.0).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return pixels
@@ -235,7 +241,7 @@ def _family(name: str) -> ModelFamily:
         task="sr",
         what=RECIPES[name].paper,
         restorer=BackboneRestorer,
-        options={"prompt": None, "negative_prompt": None, "hints": None},
+        options={"prompt": None, "negative_prompt": None, "hints": None, "colour_fix": None},
     )
 
 

@@ -120,6 +120,7 @@ def measure_cost(
     """
     side = model.recipe.process_size // 4
     low = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
     tokens = torch.randn(
         1,
         IMAGE_TOKENS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,7 +26,7 @@ from real.images.files import write_json
 from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
-from real.models.regression import load_regression
+from real.models.regression import RegressionNetwork, load_regression, regress
 from real.records.journal import Rows, locked
 from real.records.provenance import describe, weights_digest
 from real.restorers.compare import METHODS, bicubic, compare, plain_comparison
@@ -48,6 +49,7 @@ def evaluate_folder(
     bandwidths: Sequence[float | str] | None,
     metrics: Sequence[str] = (),
     quality: bool = False,
+    colour_fix: str = "none",
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -69,6 +71,7 @@ def evaluate_folder(
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
         quality: Judge the plain samples as well (`real.bench.quality`).
+        colour_fix: How results take the colours of the input (`real.images.colour`).
         command: For the record.
 
     Raises:
@@ -78,32 +81,39 @@ def evaluate_folder(
     variants = variants_of(settings, cutoffs, bandwidths or [settings.bandwidth or model.bandwidth])
     score = make_score(metrics, device=str(model.device))
     found = find_photos(photos)[:limit]
+
+    # What rows depend on. Each variant has rows of its own, and more variants can be added later.
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
     identity |= {"degradation": asdict(degradation)}
-    identity |= {"metrics": sorted(metrics), "quality": quality}
+    identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
 
+    # The regression network knows the one-stage degradation; for photos degraded otherwise it is no baseline.
+    regression = load_regression(device=model.device)
     judge = None
     if quality:
         features = SetFeatures(["fid-lite0"], device=str(model.device))
-        judge = QualityRun(model, settings, score, load_regression(device=model.device), features)
+        judge = QualityRun(model, settings, score, regression, features, colour_fix)
+    run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "colour_fix": colour_fix}
+    run["regression"] = regression if degradation == Degradation() else None
 
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
-        left_out = _measure(rows, found, variants, model, settings, degradation, crop=crop, score=score, judge=judge)
+        left_out = _measure(rows, found, variants, model, settings, degradation, **run)
 
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
-    report |= {"degradation": asdict(degradation), "methods": METHODS, "variants": summaries}
+    report |= {"degradation": asdict(degradation), "colour_fix": colour_fix, "methods": METHODS, "variants": summaries}
     tables = [table(s) for s in summaries]
 
     if judge is not None:
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
         tables.insert(0, quality_table(report["quality"]))
+
     write_json(folder / "evaluation.json", report)
     return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
 
@@ -134,11 +144,14 @@ def _measure(
     crop: int | None,
     score: Score,
     judge: QualityRun | None,
+    colour_fix: str,
+    regression: RegressionNetwork | None,
 ) -> dict[str, str]:
     """Add the rows that are missing; return the photos that cannot be used, and why."""
     looks = LOOKS if judge else ()
     left_out: dict[str, str] = {}
     for photo in tqdm(photos, desc="photos", unit="photo"):
+
         missing = [v for v in variants if (photo.name, _name(v)) not in rows]
         unseen = [look for look in looks if (photo.name, look) not in rows]
         if not missing and not unseen:
@@ -151,8 +164,9 @@ def _measure(
 
         known = {"photo": photo.name, "digest": digest_of([photo.truth])}
         low = degradation(truth, degradation_rng(settings.seed, truth))
-        restorer = LatentSuperResolution(low, model)
-        # The plain ensemble is drawn once: the judge looks at it, and every variant is compared with it.
+        restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
+
+        # One plain ensemble serves the judgement of quality and all variants.
         drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
         for look in unseen:
             assert judge is not None
@@ -161,6 +175,8 @@ def _measure(
             continue
 
         baselines = {"bicubic": bicubic(low)}
+        if regression is not None:
+            baselines["mmse"] = regress(regression, low)
         plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
         autoencoder = score(reconstruct(model, truth), truth)
         for variant in missing:

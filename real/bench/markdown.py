@@ -25,6 +25,7 @@ def render(report: Mapping[str, Any]) -> str:
         parts.append(_backbone(report["backbone"], s))
     if "prompt" in report:
         parts.append(_text(report))
+
     parts.append(f"```text\n{report['command']}\n```")
 
     if report["left_out"]:
@@ -36,6 +37,7 @@ def render(report: Mapping[str, Any]) -> str:
         f"In brackets: Student's interval of the mean over photos ({LEVEL:.0%}). PSNR and SSIM of the paper stand "
         "beside ours in RGB; its models and photos differ, so compare differences."
     )
+
     parts.append("## Lines\n\n" + _lines_table(report["lines"]))
     if report["budgets"]:
         parts.append("## Best at a cost\n\n" + _budget_table(report))
@@ -56,8 +58,8 @@ def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Where sampling starts and on which timesteps, which results hang on."""
     return (
         f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
-        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colours "
-        f'{recipe["colours"]}, negative prompt "{recipe["negative_prompt"]}".'
+        f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colour fix "
+        f'{recipe["colour_fix"]}, negative prompt "{recipe["negative_prompt"]}".'
     )
 
 

@@ -44,6 +44,7 @@ class QualityRun:
         score: Of an image against the truth.
         regression: The network that guesses the photo at once.
         features: Of sets of images.
+        colour_fix: How samples take the colours of the input (`real.images.colour`).
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class QualityRun:
         score: Score,
         regression: RegressionNetwork,
         features: SetFeatures,
+        colour_fix: str = "none",
     ) -> None:
         self.model, self.settings, self.score = model, settings, score
-        self.regression, self.features = regression, features
+        self.regression, self.features, self.colour_fix = regression, features, colour_fix
 
     def row(self, look: str, truth: np.ndarray, low: np.ndarray, drawn: Drawn | None = None) -> dict[str, Any]:
         """What one of `LOOKS` finds on a photo.
@@ -74,14 +76,17 @@ class QualityRun:
             return self._clean(truth)
         return self._grey(truth)
 
+    def _restorer(self, low: np.ndarray) -> LatentSuperResolution:
+        return LatentSuperResolution(low, self.model, colour_fix=self.colour_fix)
+
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
         spacing = self.settings.spacing if sampler == "ddim" else None
         settings = replace(self.settings, sampler=sampler, spacing=spacing)
-        return LatentSuperResolution(low, self.model).draw(settings, steered=False, which="all")
+        return self._restorer(low).draw(settings, steered=False, which="all")
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
         guess = regress(self.regression, low)
-        decoded = LatentSuperResolution(low, self.model).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
+        decoded = self._restorer(low).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
         images = {
             "bicubic": bicubic(low),
             "mmse": guess,
@@ -161,6 +166,7 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
     """The section of a report, from the rows of every look."""
     plain, clean = rows["plain"], rows["clean"]
     samplers = {"ddim": plain, "dpmpp-2s": rows["dpmpp-2s"]}
+
     boxes = {
         name: float(np.sqrt(np.mean([row["colour"][name]["boxes"] for row in plain]))) for name in plain[0]["colour"]
     }

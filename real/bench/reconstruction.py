@@ -63,6 +63,7 @@ def evaluate_autoencoder(
     score = make_score(metrics, device=str(model.device))
     found = find_photos(photos)[:limit]
     left_out: dict[str, str] = {}
+
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
     identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
 
@@ -84,6 +85,7 @@ def evaluate_autoencoder(
     scores = [rows[name, RUN]["scores"] for name in names]
     values = {name: np.array([s[name] for s in scores], dtype=np.float64) for name in scores[0]}
     means = {k: mean_with_error(v) for k, v in values.items()}
+
     report = {**described, "command": command, "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"not_finite": not_finite({RUN: values}, names), "scores": means}
     write_json(folder / "reconstruction.json", report)

@@ -23,6 +23,7 @@ PAIRS = (
     ("kds_choice", "ddim_average", "KDS against the plain average of the ensemble"),
     ("kds_choice", "ddim_halfway", "KDS against the plain choice moved halfway to the ensemble mean"),
     ("kds_choice", "bicubic", "KDS against bicubic interpolation"),
+    ("kds_choice", "mmse", "KDS against the regression network's one guess"),
 )
 
 

@@ -42,7 +42,9 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
         changes["weights"] = weights[0]
     if changes.get("tile") == 0:
         changes["tile"] = None
-    changes |= {name: getattr(options, name) for name in TEXTS if getattr(options, name, None) is not None}
+    for name in (*TEXTS, "colour_fix"):
+        if getattr(options, name, None) is not None:
+            changes[name] = getattr(options, name)
     return replace(recipe, **changes)
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "model_of",
     "model_record",
     "print_scores",
+    "psnr_and",
     "psnr_and_ssim",
     "restoration_panels",
     "restoration_record",
@@ -145,6 +146,14 @@ def restoration_panels(settings: Settings, restored: Restoration) -> list[Panel]
     """The panels of a restoration whose truth is unknown: the plain sampler and KDS."""
     name = settings.sampler.upper()
     return [(name, "one particle", restored.plain), (f"{name} + KDS", f"N = {settings.particles}", restored.image)]
+
+
+def psnr_and(perceptual: str | None, result: Comparison, method: str) -> str:
+    """The line above a panel, with a perceptual metric where there is one, else with SSIM."""
+    if perceptual is None:
+        return psnr_and_ssim(result, method)
+    scores = result.scores[method]
+    return f"{scores['psnr_rgb']:.2f} dB   {perceptual.upper()} {scores[perceptual.replace('-', '_')]:.3f}"
 
 
 def psnr_and_ssim(result: Comparison, method: str, *, prefix: str = "") -> str:

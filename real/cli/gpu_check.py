@@ -61,6 +61,8 @@ def _run_part(name: str, device: torch.device, sizes: Sizes, end: float, record:
     if time.monotonic() >= end:
         record["left_out"][name] = "time was up before it"
         return
+
+    # Rows that are measured stay in the record, whatever ends the part.
     try:
         for row in PARTS[name](device, sizes):
             rows.append(row)

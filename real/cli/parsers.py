@@ -8,6 +8,7 @@ from typing import Any
 
 from real.cli.options import (
     add_backbones,
+    add_colour_fix,
     add_degradation,
     add_memory,
     add_method,
@@ -71,11 +72,15 @@ LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public on
 def add_sr(commands: Any) -> None:
     """`sr`."""
     parser = _add(commands, "sr", "restore a low-resolution photo", SR)
+
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
+    _add_metrics(parser)
+
     add_degradation(parser)
+    add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
         add_model(
@@ -84,6 +89,7 @@ def add_sr(commands: Any) -> None:
             "docs/how-to/backbones.md (default: bundled LDM-SR)",
         )
     )
+
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="x4 upscaler, diffbir, seesr"))
     _add_processes(parser)
@@ -95,6 +101,7 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
+
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--mask",
@@ -106,12 +113,14 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "--box-by", choices=("area", "side"), help="what F is a part of: the area (default), or each side of the photo"
     )
+
     parser.add_argument(
         "--no-paste",
         dest="paste",
         action="store_false",
         help="leave the known pixels as the autoencoder makes them, instead of putting them back",
     )
+
     add_method(parser, seed_of="the noise")
     add_memory(
         add_model(
@@ -128,10 +137,12 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
+
     parser.add_argument(
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     parser.add_argument("--bandwidths", type=bandwidth, nargs="+", metavar="H", help="and at each of these bandwidths")
+
     parser.add_argument(
         "--autoencoder-only",
         action="store_true",
@@ -142,8 +153,10 @@ def add_evaluate(commands: Any) -> None:
         action="store_true",
         help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
     )
+
     _add_metrics(parser)
     add_degradation(parser)
+    add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_model(parser, what=LDM_SR)
 
@@ -153,6 +166,7 @@ def add_bench(commands: Any) -> None:
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
     parser.add_argument("study", nargs="*", metavar="NAME", help="of a study, of several, or all")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
+
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")
     photos.add_argument(
@@ -161,10 +175,12 @@ def add_bench(commands: Any) -> None:
         metavar="FOLDER",
         help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/",
     )
+
     parser.add_argument("--output", type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     _add_metrics(parser)
+
     group = parser.add_argument_group("method", "defaults are those of the study, which are the paper's")
     for option, kind, metavar, what in (
         ("--particles", whole, "N", "sizes of the ensemble"),
@@ -180,6 +196,8 @@ def add_bench(commands: Any) -> None:
         ("--budget", whole, "E", "model evaluations of all particles together, for front"),
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
+    add_colour_fix(parser)
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
         "--noise-photos", type=Path, metavar="FOLDER", help="other photos, on which one noise is picked for all"
@@ -187,6 +205,7 @@ def add_bench(commands: Any) -> None:
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))
+
     group = parser.add_argument_group("the paper's numbers")
     group.add_argument(
         "--dataset",

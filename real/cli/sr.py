@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from real.images.files import write_json
 from real.images.panels import Panel, save_panels
 from real.images.photos import center_crop, load_photo, sample_photo, save_png
 from real.images.seeds import degradation_rng
-from real.metrics.distortion import distortion
+from real.metrics.score import make_score
 from real.models.base import Model
+from real.models.regression import load_regression, regress
 from real.opening import FAMILIES
 from real.parallel.environment import launched_size, refuse
 from real.parallel.launch import device_of_process, launched
@@ -46,8 +48,11 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
         refuse(f"{options.model} runs in one process; start it without torchrun", argument="model")
     if options.degradation is not None and not options.degrade:
         raise UserError("it belongs to `degrade`: IMAGE is the truth; give both or none", argument="degradation")
+    if options.metrics and not options.degrade:
+        raise UserError("they compare with the truth, which `degrade` gives; give both or none", argument="metrics")
     if options.rank_timeout is not None and launched_size() == 1:
         raise UserError("it belongs to several processes, which torchrun starts; leave it out", argument="rank_timeout")
+
     with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
             return _restore(options, arguments)
@@ -76,6 +81,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     truth = center_crop(photo) if options.degrade else None
     low = photo if truth is None else _degraded(options, truth)
     text = {name: getattr(options, name) for name in ("prompt", "negative_prompt", "noise_level")}
+    score = make_score(options.metrics)
     places, hints = _hints(options)
 
     # What can be wrong with options, photo and folder has been found before the model is loaded.
@@ -85,12 +91,14 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     record["processes"] = 1 if ranks is None else ranks.size
 
     with common.StepBar(2 * settings.steps) as bar:
-        restorer = super_resolution_restorer(low, model, **text, hints=hints, ranks=ranks)
+        restorer = super_resolution_restorer(
+            low, model, **text, hints=hints, colour_fix=options.colour_fix, ranks=ranks
+        )
         if truth is None:
             restored = restore(restorer, settings, progress=bar)
         else:
-            run: dict[str, Any] = {"score": distortion, "progress": bar}
-            plain = plain_comparison(restorer, truth, settings, baselines={"bicubic": bicubic(low)}, **run)
+            run: dict[str, Any] = {"score": score, "progress": bar}
+            plain = plain_comparison(restorer, truth, settings, baselines=_baselines(options, low), **run)
             result = compare(restorer, truth, settings, plain=plain, **run)
 
     record |= restorer.describe(settings)
@@ -106,8 +114,9 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     else:
         record["degradation"] = asdict(degradation_of(options))
         write_json(folder / "result.json", record | common.restoration_record(result))
-        _save_comparison(folder, truth, low, result, settings)
-        common.print_scores(result, COLUMNS)
+        _save_comparison(folder, truth, low, result, settings, options.metrics)
+        columns = COLUMNS | {name.replace("-", "_"): name.upper() for name in options.metrics}
+        common.print_scores(result, columns)
     say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
     return 0
 
@@ -154,14 +163,28 @@ def _photo(options: argparse.Namespace) -> np.ndarray:
     return load_photo(options.image, largest=LARGEST_LOW)
 
 
-def _save_comparison(folder: Path, truth: np.ndarray, low: np.ndarray, result: Comparison, settings: Settings) -> None:
+def _baselines(options: argparse.Namespace, low: np.ndarray) -> dict[str, np.ndarray]:
+    """Pictures that need no diffusion model; the regression network knows the one-stage degradation alone."""
+    learned = options.degradation in (None, "simple")
+    return {"bicubic": bicubic(low)} | ({"mmse": regress(load_regression(), low)} if learned else {})
+
+
+def _save_comparison(
+    folder: Path, truth: np.ndarray, low: np.ndarray, result: Comparison, settings: Settings, metrics: Sequence[str]
+) -> None:
     sampler = settings.sampler.upper()
+    perceptual = metrics[0] if metrics else None
+
+    def numbers(method: str) -> str:
+        return common.psnr_and(perceptual, result, method)
+
     panels: list[Panel] = [
         ("low resolution", f"{low.shape[1]} x {low.shape[0]} pixels", low),
-        ("bicubic", common.psnr_and_ssim(result, "bicubic"), result.images["bicubic"]),
-        (f"{sampler}, one particle", common.psnr_and_ssim(result, "ddim_one"), result.images["ddim_one"]),
-        (f"{sampler} + KDS", common.psnr_and_ssim(result, "kds_choice"), result.images["kds_choice"]),
+        ("bicubic", numbers("bicubic"), result.images["bicubic"]),
+        (f"{sampler}, one particle", numbers("ddim_one"), result.images["ddim_one"]),
+        (f"{sampler} + KDS", numbers("kds_choice"), result.images["kds_choice"]),
         ("truth", f"{truth.shape[1]} x {truth.shape[0]} pixels", truth),
     ]
+    scores = "PSNR and SSIM in RGB" if perceptual is None else f"PSNR in RGB, {perceptual.upper()}"
     save_png(folder / "restored.png", result.images["kds_choice"])
-    save_panels(folder / "comparison.png", panels, caption=f"{common.caption(settings)}; PSNR and SSIM in RGB")
+    save_panels(folder / "comparison.png", panels, caption=f"{common.caption(settings)}; {scores}")

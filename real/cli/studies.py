@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from real.backbones.recipes import RECIPES
 from real.bench.evaluate import evaluate_folder, variants_of
 from real.bench.everything import run_everything
 from real.bench.loading import check_crop
@@ -50,6 +51,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         bandwidths=options.bandwidths,
         metrics=options.metrics,
         quality=options.quality,
+        colour_fix=options.colour_fix or "none",
         command=common.command_line(arguments),
     )
     say(summary)
@@ -62,6 +64,8 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         say(list_studies())
         return 0
 
+    if options.colour_fix is not None and options.model not in RECIPES:
+        raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
     requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     if len(requests) > 1:
@@ -85,7 +89,7 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _refuse_ignored(options: argparse.Namespace) -> None:
-    """Options that would change nothing beside another one."""
+    """UserError for options that another one makes meaningless."""
     if options.autoencoder_only:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
             if getattr(options, name):

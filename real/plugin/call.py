@@ -111,5 +111,5 @@ def position_before_the_end(call: Call) -> tuple[int, int]:
 
 
 def given_position(call: Call) -> tuple[int, int]:
-    """As `usual_position`, told by the pipeline."""
+    """As `usual_position`, given by the pipeline."""
     return int(call.arguments["cur_sampling_step"]), len(call.arguments["all_timesteps"])

@@ -34,8 +34,9 @@ def steer_scheduler(
     num_particles: int,
     bandwidth: float | str | torch.Tensor = 0.3,
     strength: float = 0.3,
-    cutoff: float = 0.3,
+    cutoff: float | None = None,
     cutoff_in: str = "timestep",
+    cutoff_nsr: float | None = None,
     ramp: float = 0.0,
     patch_size: int | None = 1,
     stride: int | None = None,
@@ -59,10 +60,13 @@ def steer_scheduler(
         bandwidth: h in units of the latent, a number, the name of a rule or an array (B,) or (B, L): see
             `kds_ref.steer`. It is absolute; `kds.trace` says how many particles it really lets interact.
         strength: delta in [0, 1]; the paper uses 0.3. 0 leaves every bit as it is.
-        cutoff: Steer while the position is at least this, in [0, 1]; the paper uses 0.3. 0 steers to the end.
+        cutoff: Steer while the position is at least this, in [0, 1]; 0 steers to the end. None: 0.3, as in the paper,
+            unless `cutoff_nsr` is given instead.
         cutoff_in: What the position is. "timestep" (the paper): t/T; where the scheduler's timesteps have no end T,
             as "step". "noise": sigma / sqrt(alpha^2 + sigma^2), comparable between schedulers; flow models with
             shifted timesteps spend most steps above t/T = 0.3. "step": the part of the steps that is still to come.
+        cutoff_nsr: Noise-to-signal ratio sigma / alpha down to which to steer, positive, in place of `cutoff`: what
+            "noise" says, in the terms of `kds_ref.KernelDensitySteering`. The paper's 0.3 with LDM-SR is 1.13.
         ramp: Width on the scale of cutoff over which the strength falls linearly to 0, with its middle at cutoff; 0
             (the paper): at once, which multistep solvers with few steps answer with an error.
         patch_size: Side of the patches in latent pixels (the paper: 1), or None for a whole sample or frame.
@@ -116,6 +120,7 @@ def steer_scheduler(
         raise ValueError("scheduler must be a plain one, got a steered one; use unsteer_scheduler first")
     if not callable(getattr(scheduler, "set_timesteps", None)):
         raise TypeError(f"scheduler must be one of diffusers, e.g. pipe.scheduler, got {type(scheduler).__name__}")
+
     family = checked_family(scheduler)
     state = SteeringState(
         num_particles=num_particles,
@@ -123,6 +128,7 @@ def steer_scheduler(
             bandwidth=bandwidth,
             strength=strength,
             cutoff=cutoff,
+            cutoff_nsr=cutoff_nsr,
             patch_size=patch_size,
             stride=stride,
             kernel=kernel,
@@ -136,11 +142,14 @@ def steer_scheduler(
         seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
         ranks=None if process_group is None else Ranks(process_group),
     )
+
     if family.jumps and state.hand_on == "chosen":
         raise ValueError(
             f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that "
             "no step is known to be the last: use kds.select() afterwards"
         )
+
+    # A warning and no error: models of pixels want the clipping.
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
         warnings.warn(
@@ -148,6 +157,7 @@ def steer_scheduler(
             "are wider: use clip_sample=False for a latent model",
             stacklevel=2,
         )
+
     return _rebuild(type(scheduler), {**copy.deepcopy(scheduler.__dict__), _STATE: state})
 
 

@@ -6,6 +6,7 @@ it from `scheduler.kds`, and chooses with `select` (Eq. 9).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from real.plugin.layout import LAYOUTS, Layout, check_axes
 from real.plugin.particles import check_num_particles, seeds_of
 from real.plugin.sharing import gather_rows
 
-__all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
+__all__ = ["Choice", "SteeringState", "StepRecord"]
 
 CUTOFF_SCALES = ("timestep", "noise", "step")
 HAND_ON = ("all", "chosen")
@@ -70,7 +71,7 @@ class SteeringState:
         num_particles: N.
         steering: Bandwidth, strength, cut-off, patches and kernel. Its num_train_timesteps and sample_ndim play no
             part: positions and axes are those of the scheduler.
-        cutoff_in: Scale of the cut-off: "timestep", "noise" or "step".
+        cutoff_in: Scale of the cut-off: "timestep", "noise" or "step"; a `cutoff_nsr` of the steering becomes "noise".
         ramp: Width of the ramp around the cut-off.
         layout: Order of the rows: "grouped" or "tiled".
         axes: Axes of a row, or None for the usual ones of the scheduler.
@@ -120,8 +121,8 @@ class SteeringState:
         check_num_particles(self.num_particles)
         if not isinstance(self.steering, KernelDensitySteering):
             raise TypeError(f"steering must be a KernelDensitySteering, got {type(self.steering).__name__}")
-        if self.steering.cutoff is None:
-            raise ValueError("steering must have a cutoff, got None; with cutoff_in='noise' it is a noise level")
+        if self.steering.cutoff_nsr is not None:
+            self._read_cutoff_nsr(self.steering.cutoff_nsr)
         if isinstance(self.steering.bandwidth, np.ndarray):
             self.steering = replace(self.steering, bandwidth=_as_tensor(self.steering.bandwidth))
 
@@ -137,6 +138,15 @@ class SteeringState:
             self.seed = self.seed if isinstance(self.seed, int) else seeds
         if self.ranks is not None:
             self.ranks.share(self.num_particles)
+
+    def _read_cutoff_nsr(self, ratio: float) -> None:
+        """A noise-to-signal ratio r is the noise level r / sqrt(1 + r^2), as `cutoff_in="noise"` has it."""
+        if self.cutoff_in != "timestep":
+            raise ValueError(f"cutoff_in must be left out where cutoff_nsr is given, got {self.cutoff_in!r}")
+        # Levels come in float32; neighbouring timesteps differ by more than this tolerance.
+        least = ratio * (1.0 - 1e-4)
+        self.steering = replace(self.steering, cutoff=least / math.hypot(1.0, least), cutoff_nsr=None)
+        self.cutoff_in = "noise"
 
     @property
     def particles(self) -> range:
@@ -156,6 +166,7 @@ class SteeringState:
     @property
     def trace(self) -> list[StepRecord]:
         """One `StepRecord` a call of `step` since `set_timesteps`; numbers are brought from the device here."""
+        # All in one transfer: each number by itself would wait for the device.
         waiting = [value for record in self._records for value in record if isinstance(value, torch.Tensor)]
         if waiting:
             numbers = iter(torch.stack(waiting).tolist())

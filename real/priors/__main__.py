@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--measurements", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="what is known of a photo"
     )
     parser.add_argument("--bandwidths", nargs="+", type=float, default=BANDWIDTHS, metavar="H", help="of KDS")
+
     for name, text in (
         ("particles", "particles a photo"),
         ("steps", "noise levels"),
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("seed", "of measurement and particles"),
     ):
         parser.add_argument(f"--{name}", type=int, default=getattr(PriorSettings, name), help=text)
+
     return parser
 
 
@@ -58,13 +60,16 @@ def _run(arguments: list[str]) -> int:
     if options.crop % 4:
         why = f"must be a multiple of 4, the scale of the small version, got {options.crop}"
         raise UserError(why, argument="crop")
+
     settings = PriorSettings(options.particles, options.steps, crop=options.crop, seed=options.seed)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     network = load_ffdnet()
+
     if options.photos is None:
         write_picture(network, folder / "picture.png", settings)
         return 0
+
     photos = find_photos(Path(options.photos))[: options.limit]
     command = "python -m real.priors " + shlex.join(arguments)
     with locked(folder):
@@ -82,6 +87,7 @@ def _measure(
     distance = LpipsHed()
     for index, photo in enumerate(tqdm(photos, unit="photo")):
         pixels = center_crop(load_photo(photo.truth), side=settings.crop)
+
         new = rows_of(
             network,
             pixels,
@@ -92,6 +98,7 @@ def _measure(
             distance=distance,
             done={row["run"] for row in rows if row["photo"] == photo.name},
         )
+
         for row in new:
             rows.add({**row, "digest": digest_of([photo.truth])})
 

@@ -20,6 +20,7 @@ __all__ = ["METHODS", "Comparison", "bicubic", "compare", "plain_comparison"]
 
 METHODS = {
     "bicubic": "bicubic interpolation",
+    "mmse": "regression network: one best guess in the squared sense, without a diffusion model",
     "ddim_one": "plain sampler: one particle, the first",
     "ddim_mean": "plain sampler: mean over the particles (what one random particle gives on average)",
     "ddim_worst": "plain sampler: the particle of lowest PSNR (needs the truth)",
@@ -41,7 +42,7 @@ class Comparison:
 
     Attributes:
         images: RGB uint8 (H, W, 3) by name: ddim_one, ddim_choice, ddim_average, kds_one, kds_choice, kds_average, and
-            bicubic for super-resolution.
+            bicubic and mmse for super-resolution.
         scores: For every method of `METHODS` that there is, its scores by name; after an early choice the steered
             ensemble has `kds_choice` alone.
         chosen: Index of the chosen particle, plain ("ddim") and steered ("kds"), and of the one that an early choice

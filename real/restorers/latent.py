@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from real.images.colour import check_colour_fix, fix_colours
 from real.images.seeds import photo_seed
 from real.models.base import ModelFamily
 from real.models.codec import decode, padded_condition
@@ -76,12 +77,28 @@ class LatentSuperResolution(LatentRestorer):
     Args:
         low: RGB uint8 (h, w, 3); the result is four times as large.
         model: The model.
+        colour_fix: How the result takes the colours of the input: "none", "wavelet" or "adain" (`real.images.colour`).
         ranks: Processes that share the particles, see `LatentRestorer`.
+
+    Raises:
+        UserError: There is no such fix.
     """
 
-    def __init__(self, low: np.ndarray, model: LatentModel, *, ranks: Ranks | None = None) -> None:
+    def __init__(
+        self, low: np.ndarray, model: LatentModel, *, colour_fix: str = "none", ranks: Ranks | None = None
+    ) -> None:
+        check_colour_fix(colour_fix)
+        self.colour_fix = colour_fix
         height, width = 4 * low.shape[0], 4 * low.shape[1]
         super().__init__(model, padded_condition(low, model), height=height, width=width, shown=low, ranks=ranks)
+
+    def decode(self, latents: torch.Tensor) -> list[np.ndarray]:
+        """See `Restorer.decode`."""
+        return [fix_colours(image, self.shown, self.colour_fix) for image in super().decode(latents)]
+
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        """See `Restorer.describe`."""
+        return {**super().describe(settings), "colour_fix": self.colour_fix}
 
 
 def _is_ldm_sr(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
@@ -93,7 +110,7 @@ LDM_SR = ModelFamily(
     task="sr",
     what="LDM-SR (a VQModel of 3 latent channels, a UNet2DModel of 6 to 3)",
     restorer=LatentSuperResolution,
-    options={"ranks": None},
+    options={"ranks": None, "colour_fix": "none"},
     latent=True,
     load=load_latent,
     pipeline="LDMSuperResolutionPipeline",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from real.errors import UserError
+from real.images.colour import check_colour_fix, fix_colours
 from real.models.base import Model, ModelFamily
 from real.models.pipeline import PipelineModel, load_pipeline
 from real.plugin import repeat_for_particles
@@ -33,9 +34,10 @@ class PipelineUpscaling(PipelineRestorer):
         negative_prompt: What to move away from; needs a guidance above 1.
         noise_level: Timestep of the noise that the photo gets, 0 to the pipeline's `max_noise_level` (350). More
             hides more of what is wrong with the photo, and of what is right.
+        colour_fix: How the result takes the colours of the input: "none", "wavelet" or "adain" (`real.images.colour`).
 
     Raises:
-        UserError: noise_level is out of range.
+        UserError: noise_level is out of range, or there is no such fix.
     """
 
     widens = True
@@ -48,10 +50,12 @@ class PipelineUpscaling(PipelineRestorer):
         prompt: str = "",
         negative_prompt: str = "",
         noise_level: int = NOISE_LEVEL,
+        colour_fix: str = "none",
     ) -> None:
         check_noise_level(noise_level, model)
+        check_colour_fix(colour_fix)
         super().__init__(model, prompt=prompt, negative_prompt=negative_prompt, shown=low)
-        self.noise_level = noise_level
+        self.noise_level, self.colour_fix = noise_level, colour_fix
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
         factor = model.pipe.vae_scale_factor  # the pipeline would scale a photo to multiples of it
         padded = np.pad(low, (*((0, -side % factor) for side in low.shape[:2]), (0, 0)), mode="edge")
@@ -68,11 +72,12 @@ class PipelineUpscaling(PipelineRestorer):
 
     def finish(self, image: np.ndarray) -> np.ndarray:
         """See `PipelineRestorer`."""
-        return image[: self.height, : self.width]
+        return fix_colours(image[: self.height, : self.width], self.shown, self.colour_fix)
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         """See `Restorer.describe`."""
-        return {**super().describe(settings), "noise_level": self.noise_level}
+        own = {"noise_level": self.noise_level, "colour_fix": self.colour_fix}
+        return {**super().describe(settings), **own}
 
 
 def check_noise_level(noise_level: int, model: Model) -> None:
@@ -93,7 +98,7 @@ X4_UPSCALER = ModelFamily(
     task="sr",
     what="the x4 upscaler (an AutoencoderKL of factor 4, a UNet of 3 channels more than its latents)",
     restorer=PipelineUpscaling,
-    options={"prompt": "", "negative_prompt": "", "noise_level": NOISE_LEVEL},
+    options={"prompt": "", "negative_prompt": "", "noise_level": NOISE_LEVEL, "colour_fix": "none"},
     load=load_pipeline,
     pipeline="StableDiffusionUpscalePipeline",
     fits=_is_upscaler,

@@ -46,7 +46,13 @@ def test_the_figure_is_drawn_from_the_numbers(script: dict[str, Any], measured: 
     plt.switch_backend("agg")
     figure = script["draw"](measured)
     drawn = {round(float(y), 3) for ax in figure.axes for line in ax.lines for y in line.get_ydata()}
+    bars = [[round(bar.get_height(), 3) for bar in ax.patches] for ax in figure.axes]
     plt.close(figure)
+    if script["PICTURE"].stem == "ranks":
+        for panel, side in zip(bars, measured["ddim"], strict=True):
+            counts = [measured[sampler][side] for sampler in ("ddim", "dpmpp-2s")]
+            assert panel == [round(100 * count / sum(of_one), 3) for of_one in counts for count in of_one]
+        return
     ends = ("/log_density", "/ratio at 300")
     shown = [v for place, v in leaves(measured).items() if "/effective/" in place or place.endswith(ends)]
     assert shown

@@ -219,12 +219,14 @@ def test_kds_to_the_end_lies_next_to_the_bound_and_choosing_does_not() -> None:
                 assert point["error"] > 0.98 * theory.best_error(bottom, point["distance"])
 
 
-def test_the_prototypes_numbers_are_typed_once_and_its_findings_are_ours() -> None:
-    text = (FOLDER / "index.md").read_text(encoding="utf-8")
-    theirs = {"KDS h=0.3 to 0.3": 20.52, "KDS h=0.3 to 0": 21.40, "KDS h=1 to 0": 22.00}
-    for line, value in theirs.items():
-        assert f"{value:.2f} dB" in text
-        assert gain(line, "random") == pytest.approx(value - 20.20, abs=0.4)
+def test_halfway_is_as_good_as_the_average_in_error_and_as_the_chosen_particle_in_density() -> None:
+    plain = RESULTS["choosing"]["plain"]
+    patch = plain["rows"][0]
+    assert patch["halfway"] == pytest.approx(plain["average"], rel=0.02)
+    assert patch["halfway"] < 0.95 * patch["chosen"]
+    density = patch["log_density"]
+    assert density["halfway"] == pytest.approx(density["chosen"], abs=3)
+    assert density["halfway"] > RESULTS["average"]["plain"]["answers"]["average"]["log_density"]["mean"] + 10
 
 
 def test_the_numbers_are_small_enough_for_a_repository() -> None:

@@ -18,10 +18,12 @@ import real  # noqa: E402
 from real.api import inpaint, inpainting_restorer, open_model, super_resolve  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.colour import fix_colours  # noqa: E402
 from real.images.masks import center_box, grow_to_cells  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.models import pipeline as pipelines  # noqa: E402
 from real.models.base import LoadOptions  # noqa: E402
+from real.opening import FAMILIES  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.restorers.base import Restoration, restore  # noqa: E402
 from real.restorers.latent import LatentSuperResolution  # noqa: E402
@@ -148,6 +150,17 @@ def test_the_x4_upscaler_is_diffusers_pipeline_steered(
         torch.testing.assert_close(result.particles.latents, state.latents, rtol=1e-4, atol=1e-4)
     assert max(row["effective_particles"] for row in result.trace) > 1.05  # steering did something
     assert not np.array_equal(result.image, result.plain)
+
+
+def test_every_family_of_super_resolution_takes_the_inputs_colours(upscaler: Any, tiny: Any, low: np.ndarray) -> None:
+    for model in (upscaler, tiny):
+        plain = super_resolve(low, model=model, settings=SETTINGS)
+        fixed = super_resolve(low, model=model, settings=SETTINGS, colour_fix="adain")
+        assert np.array_equal(fixed.image, fix_colours(plain.image, low, "adain"))
+        assert np.array_equal(fixed.plain, fix_colours(plain.plain, low, "adain"))
+        assert not np.array_equal(fixed.image, plain.image)
+    takes = {family.name for family in FAMILIES.values() if "colour_fix" in family.options}
+    assert takes == {family.name for family in FAMILIES.values() if family.task == "sr"}
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
@@ -301,6 +314,9 @@ def test_what_does_not_fit_is_refused(
     ):
         with pytest.raises(ValueError, match=named):
             super_resolve(low, model=upscaler, **options)
+    for model in (upscaler, tiny):
+        with pytest.raises(UserError, match=r"^colour_fix must be one of none, wavelet, adain"):
+            super_resolve(low, model=model, colour_fix="lab")
     with pytest.raises(ValueError, match=r"model: .* for the task 'inpaint'"):
         super_resolve(low, model=inpainter)
     for wrong in (upscaler, tiny):

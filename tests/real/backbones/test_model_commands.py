@@ -82,26 +82,26 @@ def test_diffbir_restores(photos: Path, parts: Any, known: Any, recipes: Any, tm
     assert result["timesteps"] == [501, 1]
     assert result["last_alpha_bar"] == pytest.approx(1 - 0.00085, abs=1e-6)
     backbone = result["backbone"]
-    assert (backbone["start"], backbone["time_grid"], backbone["colours"]) == ("condition", "official", "wavelet")
+    assert (backbone["start"], backbone["time_grid"], backbone["colour_fix"]) == ("condition", "official", "wavelet")
     assert backbone["loaded"] == {"base": recipes["diffbir"].base, "weights": recipes["diffbir"].weights}
     assert result["hints"] == {"cleaned": known["diffbir"][1]}
     assert (result["chosen"], result["trace"]) == (expected.chosen, expected.trace)
     said = capsys.readouterr().out
     assert "start condition, 2 timesteps from 501 to 1 (official grid)" in said
-    assert "guidance 4, colours wavelet" in said
+    assert "guidance 4, colour fix wavelet" in said
 
 
 def test_seesr_is_compared_with_the_truth(photos: Path, parts: Any, tmp_path: Path, tokens_file: Path) -> None:
     truth, out = photos / "gt" / "1.png", tmp_path / "out"
     given = ["--tags", photos / "tags", "--image-tokens", photos / "tokens", "--start", "noise", "--tile", "0"]
-    more = ["--prompt", "sharp", "--negative-prompt", "dull", "--guidance", "2", "--colours", "none"]
+    more = ["--prompt", "sharp", "--negative-prompt", "dull", "--guidance", "2", "--colour-fix", "none"]
     more += ["--last-alpha", "one"]
     assert run("sr", truth, "--degrade", *parts["seesr"], *given, *more, "--output", out, *QUICK) == 0
     result = json.loads((out / "result.json").read_text())
     assert (result["prompt"], result["negative_prompt"]) == ("a hat, a dog, ,sharp", "dull")
     assert (result["settings"]["guidance"], result["backbone"]["start"]) == (2.0, "noise")
     assert result["last_alpha_bar"] == 1.0
-    assert (result["backbone"]["colours"], result["backbone"]["tile"]) == ("none", None)
+    assert (result["backbone"]["colour_fix"], result["backbone"]["tile"]) == ("none", None)
     expected = distortion(pixels(out / "restored.png"), pixels(truth))["psnr_rgb"]
     assert result["scores"]["kds_choice"]["psnr_rgb"] == pytest.approx(expected, abs=1e-3)
     assert {"bicubic", "ddim_one", "ddim_mean", "kds_mean", "kds_early"} <= set(result["scores"])
@@ -295,6 +295,6 @@ def test_the_page_says_what_the_recipes_do() -> None:
     both = [RECIPES["diffbir"], RECIPES["seesr"]]
     assert rows["Guidance"] == [f"{recipe.guidance:g}" for recipe in both]
     assert rows["Tiles, latent pixels"] == [f"{r.tile}, overlapping by {r.overlap}" for r in both]
-    assert rows["Colours"] == [recipe.colours for recipe in both]
+    assert rows["Colours"] == [recipe.colour_fix for recipe in both]
     assert rows["Start"] == [{"condition": "the noised condition"}[recipe.start] for recipe in both]
     assert rows["Smallest shorter side"] == [f"{recipe.process_size} pixels" for recipe in both]

@@ -8,12 +8,12 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 from kds_ref import add_noise  # noqa: E402
-from real.backbones.colour import adain_colour, low_frequencies, wavelet_colour  # noqa: E402
 from real.backbones.grids import DiffBIRDDIMScheduler, ddim_options, diffbir_timesteps  # noqa: E402
 from real.backbones.guidance import guided, rescaled_guidance  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.starts import start_latents  # noqa: E402
 from real.backbones.tiling import blend_windows, gaussian_weights, windows  # noqa: E402
+from real.images.colour import adain_colour, low_frequencies, wavelet_colour  # noqa: E402
 
 VERSIONS = {"v2": "v2", "v2_1": "v2.1"}
 

@@ -15,13 +15,13 @@ from torch.nn.functional import pad  # noqa: E402
 
 from kds_ref import add_noise, select_particle  # noqa: E402
 from real import open_model, super_resolve  # noqa: E402
-from real.backbones.colour import adain_colour, wavelet_colour  # noqa: E402
 from real.backbones.denoiser import Denoiser  # noqa: E402
 from real.backbones.grids import DiffBIRDDIMScheduler, ddim_options  # noqa: E402
 from real.backbones.hints import Hints, read_image_tokens  # noqa: E402
 from real.backbones.loop import sample  # noqa: E402
 from real.backbones.restorer import BackboneRestorer  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.colour import adain_colour, wavelet_colour  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.opening import default_settings  # noqa: E402
 from real.plugin import particle_generators, steer_scheduler  # noqa: E402
@@ -277,7 +277,7 @@ def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known:
         ({"start": "middle"}, "start must be one of noise, condition, got 'middle'"),
         ({"time_grid": "mine"}, "time_grid"),
         ({"last_alpha": "two"}, "last_alpha"),
-        ({"colours": "sepia"}, "colours"),
+        ({"colour_fix": "sepia"}, "colour_fix"),
         ({"guidance": 0.0}, "guidance"),
         ({"control_scale": float("nan")}, "control_scale"),
         ({"tile": 12}, "tile must be a multiple of 8, in latent pixels, got 12"),

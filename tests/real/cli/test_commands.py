@@ -16,9 +16,11 @@ from real.__main__ import main
 from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
+from real.images.colour import fix_colours
 from real.images.photos import center_crop
 from real.images.seeds import degradation_rng
 from real.metrics.distortion import distortion
+from real.models.regression import load_regression, regress
 from real.restorers.compare import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
@@ -84,6 +86,31 @@ def test_kernel_and_bandwidth_rule_are_recorded(tmp_path: Path, photo_file: Path
     assert (settings["kernel"], settings["bandwidth"]) == ("laplacian", "scott")
 
 
+def test_the_result_takes_the_colours_of_the_input(
+    tmp_path: Path, photo_file: Path, photo: np.ndarray, tiny_folder: Path
+) -> None:
+    options = ["--model", tiny_folder, *QUICK]
+    for fix in ("none", "wavelet"):
+        assert run("sr", photo_file, "--output", tmp_path / fix, "--colour-fix", fix, *options) == 0
+        assert json.loads((tmp_path / fix / "result.json").read_text())["colour_fix"] == fix
+    plain, fixed = (pixels(tmp_path / fix / "restored.png") for fix in ("none", "wavelet"))
+    assert np.array_equal(fixed, fix_colours(plain, photo, "wavelet"))
+    assert not np.array_equal(fixed, plain)
+
+
+def test_evaluate_judges_results_with_their_colours_fixed(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
+    means = {}
+    for fix in ("none", "adain"):
+        options = ["--photos", photo_file.parent, "--crop", 64, "--colour-fix", fix, "--model", tiny_folder, *QUICK]
+        assert run("evaluate", *options, "--output", tmp_path / fix / "out") == 0
+        report = json.loads((tmp_path / fix / "out" / "evaluation.json").read_text())
+        assert report["colour_fix"] == fix
+        means[fix] = {name: m["psnr_rgb"]["mean"] for name, m in report["variants"][0]["methods"].items()}
+    assert means["none"]["bicubic"] == means["adain"]["bicubic"]
+    # The tiny model knows nothing of colours, the input does.
+    assert all(means["adain"][name] > means["none"][name] + 1 for name in ("ddim_one", "kds_choice"))
+
+
 def test_same_seed_same_bytes(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     output = tmp_path / "out"
     files = []
@@ -107,6 +134,9 @@ def test_degrade_scores_every_method(
     restored = pixels(tmp_path / "restored.png")
     assert scores["kds_choice"]["psnr_rgb"] == pytest.approx(distortion(restored, photo)["psnr_rgb"], abs=1e-3)
     assert scores["ddim_worst"]["psnr_rgb"] <= scores["ddim_mean"]["psnr_rgb"]
+    low = Degradation()(photo, degradation_rng(0, photo))
+    guess = distortion(regress(load_regression(), low), photo)
+    assert scores["mmse"]["psnr_rgb"] == pytest.approx(guess["psnr_rgb"], abs=1e-4)
     assert "kds_choice" in capsys.readouterr().out
 
 
@@ -125,6 +155,8 @@ def bad_arguments() -> list[tuple[list[str], str]]:
         (["sr", "{photo}", "--steps", "2000"], "--steps must be a whole number from 1 to 1000, got 2000"),
         (["sr", "{photo}", "--device", "abacus"], "--device"),
         (["sr", "{photo}", "--sampler", "euler"], "--sampler"),
+        (["sr", "{photo}", "--metrics", "lpips-hed"], "--metrics: they compare with the truth"),
+        (["sr", "{photo}", "--degrade", "--metrics", "ssim"], "--metrics must be of lpips-hed"),
         (["sr", "{photo}", "--output", "{text}"], "--output"),
         (["evaluate", "--photos", "{nowhere}"], "--photos"),
         (["paint"], "paint"),

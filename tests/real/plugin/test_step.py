@@ -29,7 +29,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config  # noq
 from diffusers.schedulers.scheduling_minimax_h3 import MiniMaxH3Scheduler  # noqa: E402
 from diffusers.utils import BaseOutput  # noqa: E402
 
-from kds_ref import KernelDensitySteering, select_particle, steer, steering_strength  # noqa: E402
+from kds_ref import KernelDensitySteering, scaled_linear_schedule, select_particle, steer, steering_strength  # noqa: E402
 from real.plugin import SteeringState, particle_generators, steer_scheduler  # noqa: E402
 from real.plugin.call import Call  # noqa: E402
 from real.plugin.schedulers import SUPPORTED  # noqa: E402
@@ -43,6 +43,10 @@ def noise(*shape: int, seed: int = 0) -> Any:
 
 def steered(scheduler: Any, **options: Any) -> Any:
     return steer_scheduler(scheduler, **{"num_particles": 2, "bandwidth": 1.0, "cutoff": 0.0, **options})
+
+
+def scaled(schedule: dict[str, Any]) -> Any:
+    return scaled_linear_schedule(beta_start=schedule["beta_start"], beta_end=schedule["beta_end"])
 
 
 def ddim(**options: Any) -> Any:
@@ -211,6 +215,47 @@ def test_noise_is_the_same_scale_for_all() -> None:
         run(one, noise(2, 3, 2, 2), steps=5)
         positions.append([record.position for record in one.kds.trace])
     np.testing.assert_allclose(*positions, rtol=1e-4, atol=2e-3)
+
+
+def test_a_noise_to_signal_ratio_means_the_same_for_every_family() -> None:
+    ratio = 1.13
+    for scheduler, ratio_of in (
+        (EulerDiscreteScheduler(), lambda s, i: float(s.sigmas[i])),
+        (FlowMatchEulerDiscreteScheduler(shift=3.0), lambda s, i: float(s.sigmas[i] / (1 - s.sigmas[i]))),
+        (
+            DDIMScheduler(clip_sample=False),
+            lambda s, i: float((1 / s.alphas_cumprod[s.timesteps[i]] - 1) ** 0.5),
+        ),
+    ):
+        one = steered(scheduler, cutoff=None, cutoff_nsr=ratio)
+        run(one, noise(2, 3, 2, 2), steps=25)
+        acted = [record.strength > 0 for record in one.kds.trace]
+        assert acted == [ratio_of(one, i) >= ratio for i in range(25)]
+        assert 0 < sum(acted) < 25
+
+
+@pytest.mark.parametrize("steps", [50, 20, 10])
+def test_the_papers_cutoff_as_a_ratio_steers_the_same_steps(steps: int) -> None:
+    schedule = {"beta_start": 0.0015, "beta_end": 0.0155, "beta_schedule": "scaled_linear"}
+    traces = []
+    for options in ({"cutoff": 0.3}, {"cutoff": None, "cutoff_nsr": float(scaled(schedule).noise_to_signal(300))}):
+        one = steered(DDIMScheduler(clip_sample=False, **schedule), **options)
+        run(one, noise(2, 3, 2, 2), steps=steps)
+        traces.append([record.strength for record in one.kds.trace])
+    assert traces[0] == traces[1]
+    # The cut-off itself is on the grid, and is steered.
+    assert min(record.timestep for record in one.kds.trace if record.strength) == 300
+
+
+def test_a_ratio_stands_alone() -> None:
+    plain = DDIMScheduler(clip_sample=False)
+    with pytest.raises(ValueError, match=r"cutoff must be None where cutoff_nsr is given, got 0.3"):
+        steered(plain, cutoff=0.3, cutoff_nsr=1.0)
+    with pytest.raises(ValueError, match="cutoff_in must be left out where cutoff_nsr is given, got 'step'"):
+        steered(plain, cutoff=None, cutoff_nsr=1.0, cutoff_in="step")
+    with pytest.raises(ValueError, match="cutoff_nsr must be"):
+        steered(plain, cutoff=None, cutoff_nsr=0.0)
+    assert SteeringState(num_particles=2, steering=KernelDensitySteering(cutoff_nsr=1.0)).cutoff_in == "noise"
 
 
 # --- what comes out ----------------------------------------------------------------------------------------------

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
-__all__ = ["adain_colour", "low_frequencies", "wavelet_colour"]
+from real.errors import UserError
 
+__all__ = ["COLOUR_FIXES", "adain_colour", "check_colour_fix", "fix_colours", "low_frequencies", "wavelet_colour"]
+
+COLOUR_FIXES = ("none", "wavelet", "adain")
 LEVELS = 5
 EPSILON = 1e-5  # of the variance
+
+
+def fix_colours(image: np.ndarray, low: np.ndarray, fix: str) -> np.ndarray:
+    """A restored photo with the colours of the photo that it was restored from.
+
+    Args:
+        image: The result, RGB uint8 (H, W, 3).
+        low: What it was made from, RGB uint8 (h, w, 3), enlarged here to the result's size by bicubic interpolation.
+        fix: "none" gives the image back; "wavelet" takes the low frequencies of the input, those that five passes of
+            a smoothing filter leave (`wavelet_colour`); "adain" takes the input's mean and standard deviation in every
+            channel (`adain_colour`).
+
+    Returns:
+        RGB uint8 (H, W, 3).
+
+    Raises:
+        UserError: There is no such fix.
+    """
+    check_colour_fix(fix)
+    if fix == "none":
+        return image
+
+    height, width = image.shape[:2]
+    enlarged = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
+    change = wavelet_colour if fix == "wavelet" else adain_colour
+    fixed = change(_tensor(image), _tensor(enlarged)).clamp(0.0, 1.0)
+    pixels: np.ndarray = (fixed[0] * 255.0).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return pixels
+
+
+def check_colour_fix(fix: object) -> None:
+    """UserError unless there is such a fix."""
+    if fix not in COLOUR_FIXES:
+        raise UserError(f"must be one of {', '.join(COLOUR_FIXES)}, got {fix!r}", argument="colour_fix")
 
 
 def wavelet_colour(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -60,6 +99,11 @@ def low_frequencies(image: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(image, (step,) * 4, mode="replicate")
         image = functional.conv2d(padded, kernel, groups=channels, dilation=step)
     return image
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    """RGB uint8 (H, W, 3) -> (1, 3, H, W) in [0, 1], on the CPU."""
+    return torch.tensor(image, dtype=torch.float32, device="cpu").permute(2, 0, 1)[None] / 255.0
 
 
 def _moments(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
