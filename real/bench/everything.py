@@ -56,6 +56,8 @@ def run_everything(
                         continue  # it ended at an earlier stage
                     runner.fill(runner.work([request], first=stage), bar)
                     photos = request.judged[:stage]
+                    if stage < len(request.judged) and all(photo.name in runner.left_out for photo in photos):
+                        continue  # the first few cannot be used, a later one may
                     reports[request.name] = runner.report(request, photos, folder / request.name)
                     _write_index(folder, reports)
             before = stage

@@ -33,8 +33,8 @@ def values_of(name: str) -> dict[str, set[float]]:
 
     Rows lie beside the report, or in the store of all studies of its task.
     """
-    places = [FOLDER / name, *(FOLDER / task for task in ("sr", "inpaint"))]
-    lines = [line for p in places if (p / "rows.jsonl").exists() for line in (p / "rows.jsonl").open(encoding="utf-8")]
+    places = [FOLDER / folder / "rows.jsonl" for folder in (name, "sr", "inpaint")]
+    lines = [line for path in places if path.exists() for line in path.read_text(encoding="utf-8").splitlines()]
     psnr: dict[tuple[str, str, str], list[float]] = {}
     photos = set()
     for row in map(json.loads, lines):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,6 +109,19 @@ def test_the_reports_are_those_of_single_studies(
     alone = run_study(replace(asked[1], limit=2), models("sr"), tmp_path / "alone")
     for one, other in zip(together["fig4"]["lines"], alone["lines"], strict=True):
         assert one["scores"]["psnr_rgb"]["mean"] == pytest.approx(other["scores"]["psnr_rgb"]["mean"], abs=1e-3)
+
+
+def test_first_photos_that_cannot_be_used_do_not_end_it(
+    photos: Path, models: Callable[[str], LatentModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everything, "STAGES", (1,))
+    mixed = tmp_path / "photos"
+    shutil.copytree(photos, mixed)
+    (mixed / "0.png").write_bytes(b"no photo")
+    asked = [replace(one, photos=find_photos(mixed)[:2]) for one in requests(photos) if one.name == "fig4"]
+    (tmp_path / "out").mkdir()
+    report = run_everything(asked, models, tmp_path / "out")["fig4"]
+    assert (report["photos"], list(report["left_out"])) == (1, ["0.png"])
 
 
 def test_what_the_command_runs() -> None:
