@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+from real.alternatives.named import FILLERS, UPSCALERS
+from real.cli.backbone_options import add_backbones
 from real.cli.options import (
-    add_backbones,
     add_colour_fix,
     add_degradation,
     add_memory,
@@ -27,6 +28,7 @@ Restore a low-resolution photo four times as large. Written to the output folder
 
   restored.png     the restored photo
   comparison.png   low resolution, bicubic, the plain sampler and KDS side by side (and the truth, with --degrade)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and, with --degrade, every score)
 
 With --degrade the photo is the truth: it is blurred, reduced by four, made noisy and compressed, then restored, and
@@ -37,6 +39,7 @@ Paint a part of a photo. Written to the output folder:
 
   restored.png     the photo with the part painted
   comparison.png   the photo without the part, the plain sampler and KDS side by side (and the truth, if it is known)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and every score, if the truth is known)
 
 With --mask the photo is damaged where the mask is light, and the truth is unknown. With --center-box a part of a whole
@@ -46,6 +49,10 @@ choosing the particle does.
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
 paired tests. Killed and started again with the same options, it goes on where it was.
+
+With --task inpaint the plain samples of an inpainting model are judged instead, in six kinds of holes: are they
+exchangeable with the truth, what do they score beside biharmonic interpolation, does the border show? sheet-KIND.png
+has samples, ranks.png the ranks of the truth among them. What KDS does in holes is measured by `bench table3`.
 """
 BENCH = """\
 Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its
@@ -80,6 +87,7 @@ def add_sr(commands: Any) -> None:
     _add_metrics(parser)
 
     add_degradation(parser)
+    _add_compare(parser, UPSCALERS)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
@@ -120,7 +128,7 @@ def add_inpaint(commands: Any) -> None:
         action="store_false",
         help="leave the known pixels as the autoencoder makes them, instead of putting them back",
     )
-
+    _add_compare(parser, FILLERS)
     add_method(parser, seed_of="the noise")
     add_memory(
         add_model(
@@ -134,6 +142,7 @@ def add_inpaint(commands: Any) -> None:
 def add_evaluate(commands: Any) -> None:
     """`evaluate`."""
     parser = _add(commands, "evaluate", "compare with and without KDS on a folder", EVALUATE)
+    parser.add_argument("--task", choices=("sr", "inpaint"), default="sr", help="what the model does (default sr)")
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
@@ -151,14 +160,15 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network (of an "
+        "inpainting model this is what the command does)",
     )
 
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
-    add_model(parser, what=LDM_SR)
+    add_model(parser, what=LDM_SR + "; for --task inpaint one in LDM's inpainting shape")
 
 
 def add_bench(commands: Any) -> None:
@@ -217,8 +227,8 @@ def add_bench(commands: Any) -> None:
 def add_gpu_check(commands: Any) -> None:
     """`gpu-check`."""
     parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", type=given, default="auto", help="cuda, cuda:1, cpu or auto (default)")
     parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
     parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 
@@ -227,6 +237,18 @@ def _add(commands: Any, name: str, what: str, description: str) -> argparse.Argu
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=description, formatter_class=raw)
     return parser
+
+
+def _add_compare(parser: argparse.ArgumentParser, alternatives: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        choices=alternatives,
+        default=(),
+        metavar="NAME",
+        help="show beside it what one could use instead, and write NAME.png: "
+        + "; ".join(f"{name}, {what}" for name, what in alternatives.items()),
+    )
 
 
 def _add_noise_level(group: argparse._ArgumentGroup) -> None:

@@ -14,7 +14,7 @@ import pytest
 # From the top of `real` down: a room imports from itself and from those after it.
 ROOMS = (
     ("cli",),  # every __main__, too
-    ("train", "priors"),
+    ("train", "priors", "app"),
     ("bench",),
     ("api",),  # with what `real` itself exports
     ("opening",),
@@ -32,6 +32,8 @@ ROOMS = (
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
     "real.__main__": "cli",
+    "real.alternatives.__main__": "cli",
+    "real.app.__main__": "cli",
     "real.backbones.__main__": "cli",
     "real.priors.__main__": "cli",
     "real.train.__main__": "cli",
