@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from real.alternatives.named import FILLERS, UPSCALERS, filler, upscaler, versions
-from real.bench.photos import HOLES, Photo, check_crop, check_known, digest_of, find_photos, load_truth
+from real.bench.loading import check_crop, load_truth
+from real.bench.photos import HOLES, Photo, check_known, digest_of, find_photos
 from real.bench.statistics import mean_with_interval
 from real.cli.options import folder, whole
 from real.cli.run import run_command

@@ -210,7 +210,7 @@ def add_bench(commands: Any) -> None:
 
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument(
-        "--noise-photos", type=Path, metavar="FOLDER", help="other photos, on which one noise is picked for all"
+        "--noise-photos", type=folder, metavar="FOLDER", help="other photos, on which one noise is picked for all"
     )
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
