@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from real.alternatives.named import FILLERS, UPSCALERS
+from real.cli.backbone_options import add_backbones
 from real.cli.options import (
-    add_backbones,
     add_colour_fix,
     add_degradation,
     add_memory,
@@ -49,6 +49,10 @@ choosing the particle does.
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
 paired tests. Killed and started again with the same options, it goes on where it was.
+
+With --task inpaint the plain samples of an inpainting model are judged instead, in six kinds of holes: are they
+exchangeable with the truth, what do they score beside biharmonic interpolation, does the border show? sheet-KIND.png
+has samples, ranks.png the ranks of the truth among them. What KDS does in holes is measured by `bench table3`.
 """
 BENCH = """\
 Run one of the paper's studies, or one beyond it, on a folder of photos: same noise in all of its lines, means with
@@ -138,6 +142,7 @@ def add_inpaint(commands: Any) -> None:
 def add_evaluate(commands: Any) -> None:
     """`evaluate`."""
     parser = _add(commands, "evaluate", "compare with and without KDS on a folder", EVALUATE)
+    parser.add_argument("--task", choices=("sr", "inpaint"), default="sr", help="what the model does (default sr)")
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
@@ -155,14 +160,15 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network (of an "
+        "inpainting model this is what the command does)",
     )
 
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
-    add_model(parser, what=LDM_SR)
+    add_model(parser, what=LDM_SR + "; for --task inpaint one in LDM's inpainting shape")
 
 
 def add_bench(commands: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from real.backbones.recipes import RECIPES
 from real.bench.evaluate import evaluate_folder, variants_of
+from real.bench.evaluate_inpainting import evaluate_inpainting
 from real.bench.photos import check_crop, left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
@@ -22,7 +23,7 @@ __all__ = ["degradation_of", "run_bench", "run_evaluate"]
 
 
 def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
-    """The comparison of `sr --degrade` on a folder."""
+    """The comparison of `sr --degrade` on a folder, or the judgement of an inpainting model."""
     settings = common.settings_of(options)
     if not options.photos.is_dir():
         raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
@@ -31,26 +32,27 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
 
+    shared: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
+    shared["command"] = common.command_line(arguments)
+    model = common.latent_model_of(options, task=options.task)
     if options.autoencoder_only:
-        alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
-        model, command = common.latent_model_of(options), common.command_line(arguments)
-        say(evaluate_autoencoder(options.photos, folder, model, **alone, command=command))
+        say(evaluate_autoencoder(options.photos, folder, model, **shared))
+        return 0
+    if options.task == "inpaint":
+        say(evaluate_inpainting(options.photos, folder, model, settings, **shared))
         return 0
 
     summary = evaluate_folder(
         options.photos,
         folder,
-        common.latent_model_of(options),
+        model,
         settings,
         degradation_of(options),
-        crop=options.crop,
-        limit=options.limit,
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
-        metrics=options.metrics,
         quality=options.quality,
         colour_fix=options.colour_fix or "none",
-        command=common.command_line(arguments),
+        **shared,
     )
     say(summary)
     return 0
@@ -86,6 +88,10 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
             if getattr(options, name):
                 raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
+    if options.task == "inpaint":
+        for name in ("cutoffs", "bandwidths", "degradation", "colour_fix"):
+            if getattr(options, name):
+                raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:
         raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
 

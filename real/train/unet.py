@@ -22,7 +22,7 @@ from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import RunSettings, TrainingRun, autocast
-from real.train.record import read_record, write_record
+from real.train.record import denoiser_of, read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
@@ -107,8 +107,9 @@ def train_unet(
     ).to(run_settings.device)
     earlier = None
     if start_from is not None:
-        earlier = read_record(start_from, "unet")
-        _take_over(model, UNet2DModel.from_pretrained(start_from / "unet"))
+        part = denoiser_of(start_from, task.stage)
+        earlier = read_record(start_from, part)
+        _take_over(model, UNet2DModel.from_pretrained(start_from / part))
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
