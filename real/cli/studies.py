@@ -66,10 +66,12 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
 
     if options.colour_fix is not None and options.model not in RECIPES:
         raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
+
     task = task_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
     model = common.model_of(options, task=task.study.task)
     report = run_study(task, model, folder)
+
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
         mean = "-" if psnr["mean"] is None else f"{psnr['mean']:+.2f}"  # no photo with finite numbers
