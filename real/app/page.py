@@ -86,6 +86,7 @@ def update(outcome: Outcome) -> dict[str, Any]:
     disagree = "One particle has nothing to disagree with"
     if outcome.spread is not None:
         disagree = f"Where they disagree (light: by {outcome.spread[1]:.1f} of 255)"
+
     return {
         "compare": (outcome.before, outcome.particles[outcome.chosen]),
         "numbers": numbers(outcome.scores),
@@ -192,6 +193,7 @@ def _inputs() -> dict[str, Any]:
         ),
         "truth": gr.Checkbox(label="The photo is the truth: spoil it first, then compare", elem_id="truth"),
     }
+
     with gr.Row():
         places["particles"] = gr.Slider(1, 20, value=5, step=1, label="N, particles")
         places["steps"] = gr.Slider(2, 100, value=20, step=1, label="steps (the paper: 50)")
