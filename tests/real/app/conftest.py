@@ -24,6 +24,6 @@ def page_address(tiny_models: Callable[[str], Any]) -> Iterator[str]:
     pytest.importorskip("gradio", reason="comes with the extra app")
     from real.app.server import serve
 
-    page = serve(tiny_models, host="127.0.0.1", port=None, block=False)
+    page = serve(tiny_models, host="127.0.0.1", port=None)
     yield page.local_url
     page.close()

@@ -59,8 +59,9 @@ def page(browser: Any, page_address: str, photo: np.ndarray, tmp_path: Path) -> 
     Image.fromarray(photo).save(tmp_path / "photo.png")
     browser.get(page_address)
     wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#photo input[type=file]"))
+    wait(browser, lambda: "Upload" in browser.find_element(By.ID, "photo").text)  # the editor is ready for one
     browser.find_element(By.CSS_SELECTOR, "#photo input[type=file]").send_keys(str(tmp_path / "photo.png"))
-    wait(browser, lambda: "Upload" not in browser.find_element(By.ID, "photo").text)
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#photo button[aria-label='Clear canvas']"))
     return browser
 
 
