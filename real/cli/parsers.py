@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from real.alternatives.named import FILLERS, UPSCALERS
@@ -76,11 +75,13 @@ LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public on
 def add_sr(commands: Any) -> None:
     """`sr`."""
     parser = _add(commands, "sr", "restore a low-resolution photo", SR)
+
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
     _add_metrics(parser)
+
     add_degradation(parser)
     _add_compare(parser, UPSCALERS)
     add_colour_fix(parser)
@@ -92,6 +93,7 @@ def add_sr(commands: Any) -> None:
             "docs/how-to/backbones.md (default: bundled LDM-SR)",
         )
     )
+
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="x4 upscaler, diffbir, seesr"))
     _add_processes(parser)
@@ -103,6 +105,7 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
+
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--mask",
@@ -114,6 +117,7 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "--box-by", choices=("area", "side"), help="what F is a part of: the area (default), or each side of the photo"
     )
+
     parser.add_argument(
         "--no-paste",
         dest="paste",
@@ -137,10 +141,12 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
+
     parser.add_argument(
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     parser.add_argument("--bandwidths", type=bandwidth, nargs="+", metavar="H", help="and at each of these bandwidths")
+
     parser.add_argument(
         "--autoencoder-only",
         action="store_true",
@@ -151,6 +157,7 @@ def add_evaluate(commands: Any) -> None:
         action="store_true",
         help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
     )
+
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
@@ -163,6 +170,7 @@ def add_bench(commands: Any) -> None:
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
     parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
+
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")
     photos.add_argument(
@@ -171,10 +179,12 @@ def add_bench(commands: Any) -> None:
         metavar="FOLDER",
         help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/",
     )
+
     parser.add_argument("--output", type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     _add_metrics(parser)
+
     group = parser.add_argument_group("method", "defaults are those of the study, which are the paper's")
     for option, kind, metavar, what in (
         ("--particles", whole, "N", "sizes of the ensemble"),
@@ -189,11 +199,13 @@ def add_bench(commands: Any) -> None:
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     add_colour_fix(parser)
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))
+
     group = parser.add_argument_group("the paper's numbers")
     group.add_argument(
         "--dataset",
@@ -205,8 +217,8 @@ def add_bench(commands: Any) -> None:
 def add_gpu_check(commands: Any) -> None:
     """`gpu-check`."""
     parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", type=given, default="auto", help="cuda, cuda:1, cpu or auto (default)")
     parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
     parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 

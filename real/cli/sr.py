@@ -54,6 +54,7 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
         raise UserError("they compare with the truth, which `degrade` gives; give both or none", argument="metrics")
     if options.rank_timeout is not None and launched_size() == 1:
         raise UserError("it belongs to several processes, which torchrun starts; leave it out", argument="rank_timeout")
+
     with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
             return _restore(options, arguments)

@@ -87,9 +87,9 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         ValueError: The fraction or `by` is not one of those, or the box has no pixel.
     """
     if not 0.0 < fraction < 1.0:
-        raise UserError(f"got {fraction:g}; give a part of the photo above 0 and below 1", argument="center_box")
+        raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="center_box")
     if by not in ("area", "side"):
-        raise UserError(f"got {by!r}; known: area, side", argument="by")
+        raise UserError(f"must be area or side, got {by!r}", argument="by")
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):
@@ -158,6 +158,6 @@ def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
 def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
     """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
     if mask.ndim != 2 or any(side % cell for side in mask.shape):
-        raise UserError(f"got shape {mask.shape}; give two sides that are multiples of {cell}", argument="mask")
+        raise UserError(f"must have two sides that are multiples of {cell}, got shape {mask.shape}", argument="mask")
     height, width = mask.shape
     return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))

@@ -41,11 +41,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
         export_model(*folders, bandwidth=options.bandwidth)
         return 0
+
     command = "python -m real.train " + shlex.join(arguments)
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
             raise UserError(f"must be a whole number of at least 1, got {value}", argument=name)
+
     run_settings = RunSettings(
         steps=options.steps,
         learning_rate=options.learning_rate,
@@ -54,6 +56,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )
+
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
@@ -61,9 +64,11 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage != "inpainting":
         degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg), options.skip)
     common = (degradation, run_settings, data)
+
     if options.stage == "regression":
         train_regression(photos, output, RegressionSettings(**task), *common, command=command)
         return 0
+
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:
@@ -72,6 +77,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         settings = AutoencoderSettings(channels=channels, mixed_weight=weight, **task)
         train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
+
     autoencoder = Path(options.autoencoder)
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
@@ -83,6 +89,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0
+
     if options.batch:
         task["predicted"] = options.batch // 2
     if options.predicted is not None:

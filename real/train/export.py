@@ -38,16 +38,18 @@ def export_model(autoencoder: Path, unet: Path, output: Path, *, bandwidth: floa
         UserError: A stage has not finished, `output` holds something already, or the bandwidth is out of range.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
+        raise UserError(f"must be a positive finite number, got {bandwidth}", argument="bandwidth")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
+
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     network = diffusers.UNet2DModel.from_pretrained(unet / "unet").half()
     network.save_pretrained(output / "unet")
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     write_json(output / "training.json", stages)
+
     restores = {"scale": 4} if network.config.in_channels == SUPER_RESOLUTION_CHANNELS else {"task": "inpainting"}
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
     write_json(output / "kds.json", named | restores)

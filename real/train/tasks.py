@@ -94,9 +94,9 @@ class InpaintingTask:
 
     def __init__(self, *, holes: int = 2, sides: tuple[float, float] = (0.25, 0.75)) -> None:
         if holes < 1:
-            raise UserError(f"got {holes}; give a whole number of at least 1", argument="holes")
+            raise UserError(f"must be a whole number of at least 1, got {holes}", argument="holes")
         if not 0.0 < sides[0] <= sides[1] < 1.0:
-            raise UserError(f"got {sides}; give two shares of the crop's side, 0 < low <= high < 1", argument="sides")
+            raise UserError(f"must be two shares of the side, 0 < low <= high < 1, got {sides}", argument="sides")
         self.holes, self.sides = holes, sides
         self._pairs: list[EncodedPhoto] = []
         self._holes: list[list[Hole]] = []

@@ -167,7 +167,7 @@ def test_out_of_memory_is_one_line(
         (["inpaint", "{photo}", "--center-box", "0.3", "--prompt", "a dog"], "--prompt: 'bundled' takes none"),
         (["inpaint", "{photo}", "--model", "{inpainter}"], "--mask"),
         (["inpaint", "{photo}", "--center-box", "0.3", "--mask", "{mask}"], "not allowed with"),
-        (["inpaint", "{photo}", "--center-box", "2", "--model", "{inpainter}"], "--center-box: got 2"),
+        (["inpaint", "{photo}", "--center-box", "2", "--model", "{inpainter}"], "above 0 and below 1, got 2"),
         (["inpaint", "{photo}", "--mask", "{mask}", "--box-by", "side", "--model", "{inpainter}"], "--box-by"),
         (["inpaint", "{photo}", "--mask", "nothing.png", "--model", "{inpainter}"], "--mask: there is no file"),
         (["inpaint", "{photo}", "--mask", "{photo_of_another_size}", "--model", "{inpainter}"], "--mask must have"),
