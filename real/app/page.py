@@ -202,8 +202,8 @@ def _inputs() -> dict[str, Any]:
     with gr.Row():
         places["sampler"] = gr.Radio(list(SAMPLERS), value=SAMPLERS[0], label="sampler")
         places["seed"] = gr.Number(label="seed", value=0, precision=0, minimum=0)
-        info = "of the small photo; one with a hole has 4 x that"
-        places["side"] = gr.Slider(LEAST_SIDE, MOST_SIDE, value=64, step=8, label="size, pixels", info=info)
+    size = "longest side of the small photo in pixels; a photo with a hole has four times that"
+    places["side"] = gr.Slider(LEAST_SIDE, MOST_SIDE, value=64, step=8, label=size)
     return places
 
 
