@@ -9,8 +9,8 @@ The crop is that with the most contrast of 24, and the place is the pixel at whi
 
 from __future__ import annotations
 
+import itertools
 import json
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def states() -> dict[str, Any]:
     steer = steer_cases(Steering(bandwidth=H))
 
     levels = [(t, SCHEDULE.alpha_bar(t)) for t in range(980, AFTER - 1, -20)]
-    for (t, here), (_, there) in pairwise(levels):
+    for (t, here), (_, there) in itertools.pairwise(levels):
         eps = measured.posterior.eps(x, alpha_bar=here)
         x0 = (x - (1 - here) ** 0.5 * eps) / here**0.5
         steered, _ = steer(x0, t)
