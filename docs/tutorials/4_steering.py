@@ -244,8 +244,8 @@ here, there = alpha_bar[499], alpha_bar[479]
 right = np.sqrt(there) - np.sqrt(here) * np.sqrt((1 - there) / (1 - here))
 assert round(float(right), 2) == 0.04
 assert round(float(np.sqrt(there)), 2) == 0.72
-numbers = [round(spread(x), 3) for x in (plain_x, steered_x, wrong_x)]
-assert numbers == [0.083, 0.073, 0.011]
+variances = [round(spread(x), 3) for x in (plain_x, steered_x, wrong_x)]
+assert variances == [0.083, 0.073, 0.011]
 
 # %%
 # ### From points to latents
