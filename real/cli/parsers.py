@@ -1,4 +1,4 @@
-"""The options of each command, and what --help says of it."""
+"""The options of each command."""
 
 from __future__ import annotations
 
