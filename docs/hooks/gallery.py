@@ -2,9 +2,9 @@
 
     python docs/hooks/gallery.py
 
-writes docs/generated/tutorials, which git ignores; MkDocs does the same before a build (`on_pre_build`). A tutorial is a
-Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is Markdown, the rest is
-code. The pages are plain Markdown, for whatever theme.
+writes docs/generated/tutorials, which git ignores; MkDocs does the same before a build (`on_pre_build`). A tutorial
+is a Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is Markdown, the
+rest is code. The pages are plain Markdown, for whatever theme.
 """
 
 from __future__ import annotations

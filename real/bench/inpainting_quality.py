@@ -54,8 +54,9 @@ def judged_hole(kind: str, seed: int, truth: np.ndarray) -> np.ndarray:
     Returns:
         bool (H, W), True inside.
     """
-    rng, size = hole_rng(seed, truth, kind), truth.shape[:2]
-    return draw_box(*size, AREAS[kind], rng) if kind in AREAS else draw_hole(kind, *size, rng)
+    rng = hole_rng(seed, truth, kind)
+    height, width = truth.shape[:2]
+    return draw_box(height, width, AREAS[kind], rng) if kind in AREAS else draw_hole(kind, height, width, rng)
 
 
 class InpaintingJudge:

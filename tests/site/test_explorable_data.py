@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("scipy", reason="comes with the extra toy")
 pytest.importorskip("matplotlib", reason="comes with the extra toy")
-import kds_ref
 from mistakes import MISTAKES
 from packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, more_file, place
 from sweep import Sweep, Ways, explore, explore_mistakes, follow
 
+import kds_ref
 from toy.experiment import run_method
 from toy.figure import MASSES
 from toy.mixture import three_modes
