@@ -46,7 +46,8 @@ def test_a_run_fills_every_place(photo: np.ndarray, tiny_models: Callable[[str],
     assert len(captions) == 3
     assert sum("the chosen one" in caption for caption in captions) == 1
     assert "| bicubic |" in last["numbers"]
-    assert "of 255" in last["spread"]["label"]
+    assert "the particles differ by" in last["numbers"]
+    assert last["spread"].shape == last["moved"].shape == (48, 64, 3)
 
 
 def test_a_painted_hole_is_filled(photo: np.ndarray, tiny_models: Callable[[str], Any]) -> None:
