@@ -18,9 +18,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import kds_ref
 from real import open_model
-from real.images.masks import blank, center_box, latent_mask
+from real.images.masks import center_box
 from real.images.photos import sample_photo
-from real.models.codec import decode, encode
+from real.models.codec import decode
+from real.models.hole_condition import hole_condition
 from real.sampling import initial_noise
 
 N, T = 10, 1000
@@ -32,21 +33,20 @@ model = open_model(task="inpaint", dtype="float32")
 #
 # A box in the centre with 30% of the photo's area is hidden, as in the paper. The
 # denoiser has seven channels: three noisy latents, three latents of the photo with
-# its hole in mid-grey, and the hole itself, 1 inside and -1 outside. The photo is
-# encoded *with* the hole: latents of the whole photo would tell, some pixels beyond
-# the edge, what is inside.
+# its hole filled smoothly from what is around it, and how much of each latent pixel
+# is hidden, from -1 (nothing) to 1 (all). The photo is encoded *with* the filled
+# hole: latents of the whole photo would tell, some pixels beyond the edge, what is
+# inside.
 
 truth = np.ascontiguousarray(sample_photo()[64:192, 64:192])
 mask = center_box(128, 128, 0.3)
-x = torch.from_numpy(truth).permute(2, 0, 1)[None] / 127.5 - 1
-known = encode(model, blank(x, mask))
-hole = latent_mask(mask)[None, None]
-condition = torch.cat([known, hole], dim=1)
+condition = hole_condition(model, truth, mask)
+known, hole = condition[:, :3], condition[:, 3:]
 print(f"photo {truth.shape} -> condition {tuple(condition.shape)}")
 assert condition.shape == (1, 4, 32, 32)
 assert model.unet.config.in_channels == 7
 assert 0.29 < mask.mean() < 0.31
-assert mask.mean() <= (hole > 0).float().mean()  # partly hidden is hidden
+assert mask.mean() <= (hole > -1).float().mean()  # at the edge a part is hidden
 
 shown = np.where(mask[..., None], np.uint8(128), truth)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
@@ -55,7 +55,7 @@ axes[0].set_title("the photo with its hole")
 axes[1].imshow(known[0].norm(dim=0).numpy())
 axes[1].set_title("its latents (length)")
 axes[2].imshow(hole[0, 0].numpy(), cmap="gray")
-axes[2].set_title("the hole, 32×32")
+axes[2].set_title("how much is hidden, 32×32")
 for ax in axes:
     ax.set(xticks=[], yticks=[])
 
@@ -121,7 +121,7 @@ assert (plain_images[:, ~mask] == truth[~mask]).all()
 # **Predict:** where in the hole do the particles differ most? Do they differ outside?
 
 spread = plain.std(dim=0).norm(dim=0).numpy()
-inside = hole[0, 0].numpy() > 0
+inside = hole[0, 0].numpy() > -1
 depth = distance_transform_edt(inside)  # of a latent pixel from the known ones
 rings = np.unique(depth[inside].round().astype(int))
 by_depth = [spread[inside & (depth.round() == ring)].mean() for ring in rings]
@@ -272,7 +272,9 @@ assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 #     cut out, would tell what is inside.
 #
 #     ```python
-#     whole = encode(model, x)
+#     from real.models.codec import encode_photo
+#
+#     whole = encode_photo(model, truth)[None]
 #     leak = (whole - known)[0].norm(dim=0).numpy()
 #     to_hole = distance_transform_edt(~inside)
 #     at_edge, far = leak[to_hole == 1].mean(), leak[to_hole > 6].mean()
@@ -302,11 +304,12 @@ assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 #     ```python
 #     def inside_only(x0_pred, t):
 #         moved, info = steering(x0_pred, t)
-#         return torch.where(hole > 0, moved, x0_pred), info
+#         return torch.where(hole > -1, moved, x0_pred), info
 #
 #     masked = fill(steering=inside_only)
-#     change = (masked - steered)[..., inside].abs().mean()
-#     effect = (steered - plain)[..., inside].abs().mean()
+#     place = hole[0, 0] > 0
+#     change = (masked - steered)[..., place].abs().mean()
+#     effect = (steered - plain)[..., place].abs().mean()
 #     print(f"changed by {float(change / effect):.0%} of what steering does")
 #     assert change < 0.5 * effect
 #     ```

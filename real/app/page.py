@@ -99,6 +99,7 @@ def update(outcome: Outcome) -> dict[str, Any]:
     """What the page shows of an outcome, by the name of the place."""
     mark = {outcome.chosen: ": the chosen one"}
     captions = [f"particle {i}{mark.get(i, '')}" for i in range(len(outcome.particles))]
+
     return {
         "compare": (outcome.before, outcome.particles[outcome.chosen]),
         "numbers": f"{numbers(outcome.scores)}\n\n{scales(outcome).capitalize()}.",
@@ -202,6 +203,7 @@ def _inputs() -> dict[str, Any]:
         ),
         "truth": gr.Checkbox(label="The photo is the truth: spoil it first, then compare", elem_id="truth"),
     }
+
     with gr.Row():
         places["particles"] = gr.Slider(1, 20, value=5, step=1, label="N, particles")
         places["steps"] = gr.Slider(2, 100, value=20, step=1, label="steps (the paper: 50)")

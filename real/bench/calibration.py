@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["distances", "exchangeability", "rank_counts", "truth_ranks"]
+__all__ = ["distances", "exchangeability", "hole_ranks", "rank_counts", "truth_ranks"]
 
 BOXES = (1, 4, 16)  # sides, in latent pixels, of the boxes whose means are the features
 _PLACES = 16  # of each size, in each channel
@@ -85,6 +85,34 @@ def truth_ranks(samples: np.ndarray, truth: np.ndarray) -> dict[str, list[int]]:
             features = _box_means(stack, side, places)  # (N + 1, places, C)
             ranks[str(side)] = [int(rank) for rank in (features[:-1] < features[-1]).sum(axis=0).ravel()]
     return ranks
+
+
+def hole_ranks(samples: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict[str, list[int]]:
+    """The same of what fills a hole: means over the part of the hole that lies in a box around a pixel of it.
+
+    Args:
+        samples: Latents (N, C, h, w).
+        truth: Latents (C, h, w).
+        hole: bool (h, w), True inside, with at least one True; the places depend on it alone.
+
+    Returns:
+        As `truth_ranks`; a box that is larger than the hole holds the whole of it.
+    """
+    rng = np.random.default_rng(20252)
+    stack = np.concatenate([samples, truth[None]]).astype(np.float64)
+    inside = np.argwhere(hole)
+    centres = inside[rng.integers(len(inside), size=_PLACES)]
+    ranks = {}
+    for side in BOXES:
+        features = np.stack([_mean_around(stack, hole, y, x, side) for y, x in centres], axis=1)  # (N + 1, places, C)
+        ranks[str(side)] = [int(rank) for rank in (features[:-1] < features[-1]).sum(axis=0).ravel()]
+    return ranks
+
+
+def _mean_around(stack: np.ndarray, hole: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
+    rows, columns = (slice(max(0, c - side // 2), c - side // 2 + side) for c in (y, x))
+    mean: np.ndarray = stack[..., rows, columns][..., hole[rows, columns]].mean(-1)
+    return mean
 
 
 def _box_means(stack: np.ndarray, side: int, places: np.ndarray) -> np.ndarray:

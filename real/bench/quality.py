@@ -29,7 +29,18 @@ from real.restorers.compare import bicubic
 from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
-__all__ = ["LOOKS", "QualityRun", "chroma", "colour_errors", "quality_summary", "quality_table"]
+__all__ = [
+    "LOOKS",
+    "QualityRun",
+    "average_picture",
+    "chroma",
+    "colour_errors",
+    "mean_scores",
+    "number_text",
+    "psnr_gain",
+    "quality_summary",
+    "quality_table",
+]
 
 LOOKS = ("plain", "dpmpp-2s", "clean", "grey")
 BOX = 4  # side of the boxes whose colours are compared, in pixels
@@ -92,7 +103,7 @@ class QualityRun:
             "mmse": guess,
             "mmse_decoded": reconstruct(self.model, guess),
             "one": drawn.images[0],
-            "average": _average(drawn.images),
+            "average": average_picture(drawn.images),
             "latent_average": decoded,
         }
         scores = {name: self.score(image, truth) for name, image in images.items()}
@@ -121,7 +132,7 @@ class QualityRun:
         low = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.BICUBIC))
         drawn = self._draw(low, "ddim")
         images = {"bicubic": bicubic(low), "mmse": regress(self.regression, low), "one": drawn.images[0]}
-        images["average"] = _average(drawn.images)
+        images["average"] = average_picture(drawn.images)
         return {"scores": {name: self.score(image, truth) for name, image in images.items()}}
 
     def _grey(self, truth: np.ndarray) -> dict[str, Any]:
@@ -134,7 +145,8 @@ class QualityRun:
         return {"chroma": {"one": chroma(drawn.images[0]), "autoencoder": chroma(alone)}}
 
 
-def _average(images: Sequence[np.ndarray]) -> np.ndarray:
+def average_picture(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of pictures, RGB uint8 (H, W, 3)."""
     mean: np.ndarray = np.mean([image.astype(np.float64) for image in images], axis=0)
     return np.rint(mean).astype(np.uint8)
 
@@ -173,13 +185,13 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
 
     return {
         "photos": len(plain),
-        "scores": _means(plain),
+        "scores": mean_scores(plain),
         "sets": {name: set_scores(plain, str(num_particles), name) for name in plain[0]["colour"]},
         "gains": {
-            "average over bicubic": _gain(plain, "average", "bicubic"),
-            "mmse over bicubic": _gain(plain, "mmse", "bicubic"),
-            "latent_average over mmse_decoded": _gain(plain, "latent_average", "mmse_decoded"),
-            "clean: average over bicubic": _gain(clean, "average", "bicubic"),
+            "average over bicubic": psnr_gain(plain, "average", "bicubic"),
+            "mmse over bicubic": psnr_gain(plain, "mmse", "bicubic"),
+            "latent_average over mmse_decoded": psnr_gain(plain, "latent_average", "mmse_decoded"),
+            "clean: average over bicubic": psnr_gain(clean, "average", "bicubic"),
         },
         "calibration": {
             name: {
@@ -200,11 +212,11 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
                 for name in rows["grey"][0]["chroma"]
             },
         },
-        "clean": {"photos": len(clean), "scores": _means(clean)},
+        "clean": {"photos": len(clean), "scores": mean_scores(clean)},
     }
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean of every score over the photos at which all kinds of picture have a finite one."""
     values = {
         name: {key: np.array([row["scores"][name][key] for row in rows], dtype=np.float64) for key in first}
@@ -214,14 +226,15 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: {key: mean_with_error(v[kept[key]]) for key, v in of.items()} for name, of in values.items()}
 
 
-def _gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float | None]:
+def psnr_gain(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, float | None]:
     """PSNR in RGB of `a` over `b`, paired by photo, where both are finite."""
     first, second = (np.array([row["scores"][name]["psnr_rgb"] for row in rows], dtype=np.float64) for name in (a, b))
     kept = np.isfinite(first) & np.isfinite(second)
     return mean_with_error(first[kept] - second[kept])
 
 
-def _number(value: float | None, style: str) -> str:
+def number_text(value: float | None, style: str) -> str:
+    """A number in a style, or a dash where there is none."""
     return "-" if value is None else format(value, style)
 
 
@@ -229,13 +242,13 @@ def quality_table(quality: Mapping[str, Any]) -> str:
     """The section as text, for the terminal and the model's card."""
     lines = [f"Without steering, {quality['photos']} photos"]
     for name, scores in quality["scores"].items():
-        numbers = [f"{metric} {_number(score['mean'], '.4g')}" for metric, score in scores.items()]
+        numbers = [f"{metric} {number_text(score['mean'], '.4g')}" for metric, score in scores.items()]
         numbers += [f"{key} {value:.1f}" for key, value in quality["sets"].get(name, {}).items()]
         lines.append(f"{name:15}{'  '.join(numbers)}")
 
     for name, gain in quality["gains"].items():
         error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
-        lines.append(f"{name}: {_number(gain['mean'], '+.2f')} +- {error} dB")
+        lines.append(f"{name}: {number_text(gain['mean'], '+.2f')} +- {error} dB")
 
     for sampler, found in quality["calibration"].items():
         pairs = [(found[space]["ratio"], found[space]["standard_error"], space) for space in ("latents", "pixels")]

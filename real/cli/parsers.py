@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from real.alternatives.named import FILLERS, UPSCALERS
+from real.cli.backbone_options import add_backbones
 from real.cli.options import (
-    add_backbones,
     add_colour_fix,
     add_degradation,
     add_memory,
@@ -49,11 +49,15 @@ choosing the particle does.
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
 paired tests. Killed and started again with the same options, it goes on where it was.
+
+With --task inpaint the plain samples of an inpainting model are judged instead, in six kinds of holes: are they
+exchangeable with the truth, what do they score beside biharmonic interpolation, does the border show? sheet-KIND.png
+has samples, ranks.png the ranks of the truth among them. What KDS does in holes is measured by `bench table3`.
 """
 BENCH = """\
-Run one of the paper's studies, or one beyond it, on a folder of photos: same noise in all of its lines, means with
-bootstrap intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to
-the output folder:
+Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its
+lines, means with intervals, paired tests. Killed and started again with the same options, it goes on where it was.
+Written to the output folder (of several: into a folder for each study, beside sr/ and inpaint/ with the rows):
 
   report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
@@ -138,6 +142,7 @@ def add_inpaint(commands: Any) -> None:
 def add_evaluate(commands: Any) -> None:
     """`evaluate`."""
     parser = _add(commands, "evaluate", "compare with and without KDS on a folder", EVALUATE)
+    parser.add_argument("--task", choices=("sr", "inpaint"), default="sr", help="what the model does (default sr)")
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
@@ -155,20 +160,21 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--quality",
         action="store_true",
-        help="judge the plain samples as well: calibration, colours, clean photos, the regression network",
+        help="judge the plain samples as well: calibration, colours, clean photos, the regression network (of an "
+        "inpainting model this is what the command does)",
     )
 
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
-    add_model(parser, what=LDM_SR)
+    add_model(parser, what=LDM_SR + "; for --task inpaint one in LDM's inpainting shape")
 
 
 def add_bench(commands: Any) -> None:
     """`bench`."""
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
-    parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
+    parser.add_argument("study", nargs="*", metavar="NAME", help="of a study, of several, or all")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
 
     photos = parser.add_mutually_exclusive_group()
@@ -196,12 +202,16 @@ def add_bench(commands: Any) -> None:
         ("--guidance", float, "W", "classifier-free guidance (1: none)"),
         ("--kernel", str, "K", "as for sr"),
         ("--degradation", str, "NAME", "simple, real-esrgan or stable-sr"),
+        ("--seed", int, "N", "of noise and degradation; a photo's scores are means over several"),
+        ("--budget", whole, "E", "model evaluations of all particles together, for front"),
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     add_colour_fix(parser)
 
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
-    group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
+    group.add_argument(
+        "--noise-photos", type=folder, metavar="FOLDER", help="other photos, on which one noise is picked for all"
+    )
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))

@@ -7,13 +7,16 @@ from typing import Any
 
 from real.backbones.recipes import RECIPES
 from real.bench.evaluate import evaluate_folder, variants_of
-from real.bench.photos import check_crop, left_out_text
+from real.bench.evaluate_inpainting import evaluate_inpainting
+from real.bench.everything import run_everything
+from real.bench.loading import check_crop
+from real.bench.photos import left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
 from real.cli import common
 from real.cli.run import say
-from real.cli.task import task_of
+from real.cli.task import requests_of
 from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -22,7 +25,7 @@ __all__ = ["degradation_of", "run_bench", "run_evaluate"]
 
 
 def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
-    """The comparison of `sr --degrade` on a folder."""
+    """The comparison of `sr --degrade` on a folder, or the judgement of an inpainting model."""
     settings = common.settings_of(options)
     if not options.photos.is_dir():
         raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
@@ -31,52 +34,59 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
 
+    shared: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
+    shared["command"] = common.command_line(arguments)
+    model = common.latent_model_of(options, task=options.task)
     if options.autoencoder_only:
-        alone: dict[str, Any] = {name: getattr(options, name) for name in ("crop", "limit", "metrics")}
-        model, command = common.latent_model_of(options), common.command_line(arguments)
-        say(evaluate_autoencoder(options.photos, folder, model, **alone, command=command))
+        say(evaluate_autoencoder(options.photos, folder, model, **shared))
+        return 0
+    if options.task == "inpaint":
+        say(evaluate_inpainting(options.photos, folder, model, settings, **shared))
         return 0
 
     summary = evaluate_folder(
         options.photos,
         folder,
-        common.latent_model_of(options),
+        model,
         settings,
         degradation_of(options),
-        crop=options.crop,
-        limit=options.limit,
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
-        metrics=options.metrics,
         quality=options.quality,
         colour_fix=options.colour_fix or "none",
-        command=common.command_line(arguments),
+        **shared,
     )
     say(summary)
     return 0
 
 
 def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
-    """A study, or the list of them."""
+    """A study, several, or the list of them."""
     if options.list:
         say(list_studies())
         return 0
 
     if options.colour_fix is not None and options.model not in RECIPES:
         raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
-    task = task_of(options, common.command_line(arguments))
+    requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    model = common.model_of(options, task=task.study.task)
-    report = run_study(task, model, folder)
+    if len(requests) > 1:
+        run_everything(requests, lambda task: common.model_of(options, task=task), folder)
+        say(f"{folder / 'index.md'} names the reports of {len(requests)} studies")
+        return 0
+
+    (request,) = requests
+    report = run_study(request, common.model_of(options, task=request.study.task), folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
         mean = "-" if psnr["mean"] is None else f"{psnr['mean']:+.2f}"  # no photo with finite numbers
-        say(f"{mean} dB (p = {psnr['p']:.2g})  {pair['what']}")
+        p = "" if psnr["p"] is None else f" (p = {psnr['p']:.2g})"  # one photo
+        say(f"{mean} dB{p}  {pair['what']}")
     for name in sorted({entry["photo"] for entry in report["not_finite"]}):
         say(f"not finite: some numbers of {name}, which report.md names")
     if report["left_out"]:
         say(left_out_text(report["left_out"]))
-    say(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+    say(f"{folder / 'report.md'}, report.json and {request.name}.png written; {report['photos']} photos")
     return 0
 
 
@@ -86,6 +96,10 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
             if getattr(options, name):
                 raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
+    if options.task == "inpaint":
+        for name in ("cutoffs", "bandwidths", "degradation", "colour_fix"):
+            if getattr(options, name):
+                raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:
         raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
 

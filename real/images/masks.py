@@ -1,6 +1,6 @@
 """Which pixels of a photo are to be painted: masks from a file, a box in the centre, and the grid of the latents.
 
-`blank` and `latent_mask` are what a denoiser in the latent diffusion paper's shape is told of a hole.
+`real.images.holes` draws random ones, `real.images.filling` says what is put where nothing is known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from real.errors import UserError
 from real.images.photos import read_picture
 from real.images.pixels import to_mask
 
-__all__ = ["as_mask", "blank", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
+__all__ = ["as_mask", "center_box", "check_mask", "grow_to_cells", "latent_mask", "load_mask"]
 
 
 def load_mask(path: str | Path) -> np.ndarray:
@@ -107,6 +107,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     height, width = image.shape[:2]
     if mask.dtype != bool or mask.ndim != 2:
         raise _refusal(f"must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
+
     if mask.shape != (height, width):
         turned = (
             "; turned by a quarter it would fit: one of the two may have an EXIF rotation, which is applied"
@@ -117,6 +118,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
             f"must have the image's {width} x {height} pixels (width x height), got {mask.shape[1]} x "
             f"{mask.shape[0]}{turned}"
         )
+
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
         raise _refusal(
@@ -131,33 +133,30 @@ def grow_to_cells(mask: np.ndarray, cell: int) -> np.ndarray:
     A model sees the mask at the size of its latents. A cell that is only partly to be painted would else count as
     known, with the hole's grey in it.
     """
-    return np.kron(_cells(mask, cell), np.ones((cell, cell), dtype=bool))
-
-
-def blank(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
-    """The photo with its hole in mid-grey: RGB in [-1, 1], (..., 3, H, W), and bool (H, W) -> the shape of x."""
-    return x.masked_fill(torch.from_numpy(mask).to(x.device), 0.0)
+    return np.kron(_by_cell(mask, cell).any(axis=(1, 3)), np.ones((cell, cell), dtype=bool))
 
 
 def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
-    """The hole on the grid of the latents: 1 where any of a latent pixel's pixels is to be painted, -1 elsewhere.
+    """The hole on the grid of the latents: the share of each latent pixel to be painted, from -1 (none) to 1 (all).
 
     Args:
         mask: bool (H, W), multiples of factor.
         factor: Pixels of the photo a latent pixel, along each axis.
 
     Returns:
-        float32 (H / factor, W / factor), of -1 and 1, as the latent diffusion paper's inpainting model has it.
+        float32 (H / factor, W / factor). Of a scratch of one pixel the share says that three quarters of a latent pixel
+        are known. The latent diffusion paper's inpainting model has only -1 and 1, as a mask of whole cells gives
+        them (`grow_to_cells`).
 
     Raises:
         ValueError: A side is no multiple of factor.
     """
-    return 2.0 * torch.from_numpy(_cells(mask, factor)).float() - 1.0
+    return torch.from_numpy(2.0 * _by_cell(mask, factor).mean(axis=(1, 3), dtype=np.float32) - 1.0)
 
 
-def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
-    """Bool (H, W) -> bool (H / cell, W / cell): whether any pixel of a cell is True."""
+def _by_cell(mask: np.ndarray, cell: int) -> np.ndarray:
+    """Bool (H, W) -> a view (H / cell, cell, W / cell, cell)."""
     if mask.ndim != 2 or any(side % cell for side in mask.shape):
-        raise UserError(f"must have two sides that are multiples of {cell}, got shape {mask.shape}", argument="mask")
+        raise _refusal(f"must have two sides that are multiples of {cell}, got shape {mask.shape}")
     height, width = mask.shape
-    return np.asarray(mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3)))
+    return mask.reshape(height // cell, cell, width // cell, cell)

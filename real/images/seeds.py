@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-__all__ = ["degradation_rng", "photo_seed"]
+__all__ = ["degradation_rng", "hole_rng", "photo_seed"]
 
 
 def photo_seed(seed: int, photo: np.ndarray) -> int:
@@ -28,7 +28,17 @@ def degradation_rng(seed: int, truth: np.ndarray) -> np.random.Generator:
     return np.random.default_rng(_sequence(seed, truth))
 
 
+def hole_rng(seed: int, truth: np.ndarray, kind: str) -> np.random.Generator:
+    """Generator of a hole of a kind in a good photo, RGB uint8 (H, W, 3)."""
+    entropy = [*_entropy(seed, truth), int.from_bytes(kind.encode(), "big")]
+    return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
 def _sequence(seed: int, photo: np.ndarray) -> np.random.SeedSequence:
+    return np.random.SeedSequence(_entropy(seed, photo))
+
+
+def _entropy(seed: int, photo: np.ndarray) -> list[int]:
     digest = hashlib.sha256(repr(photo.shape).encode())
     digest.update(np.ascontiguousarray(photo).tobytes())
-    return np.random.SeedSequence([seed, int.from_bytes(digest.digest()[:16], "big")])
+    return [seed, int.from_bytes(digest.digest()[:16], "big")]

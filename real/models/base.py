@@ -103,7 +103,8 @@ class ModelFamily:
             one place (DiffBIR, SeeSR).
         pipeline: Class in `model_index.json`; None: diffusers has none, and the folder no such file.
         fits: (configuration of the denoiser, of the autoencoder) -> whether they have the family's shape.
-        denoiser: Folder of the denoiser's configuration.
+        denoiser: Folder of the denoiser.
+        second: Folder of a denoiser of this family in a folder of another one, whose autoencoder it shares; None: none.
         autoencoder: Folder of the autoencoder's configuration.
     """
 
@@ -117,4 +118,5 @@ class ModelFamily:
     pipeline: str | None = None
     fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = lambda unet, vae: False
     denoiser: str = "unet"
+    second: str | None = None
     autoencoder: str = "vae"

@@ -7,6 +7,7 @@ find out: pipelines and networks with code of their own are refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from real.errors import UserError
@@ -26,11 +27,16 @@ def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> 
         families: All families that are recognised by their configuration.
         task: "sr" or "inpaint", for which the model is wanted.
 
+    Returns:
+        The family; its `denoiser` is the second one's folder where that is what does the task.
+
     Raises:
         UserError: The model is of another shape, for the other task, or brings code of its own.
     """
     known = "; ".join(family.what for family in families if family.task == task)
     family = _by_index(source, families, known, task)
+    if family.task != task:
+        family = _second(source, families, task) or family
     if family.task != task:
         raise _refusal(source, f"is {family.what}, for {family.task!r}; {task!r} takes {known}")
 
@@ -71,6 +77,14 @@ def _without_index(source: Source, families: Sequence[ModelFamily]) -> ModelFami
     unet = read_config(source, "unet/config.json") or {}
     latent = [family for family in families if family.latent]
     return next((family for family in latent if family.fits(unet, vqvae)), latent[0])
+
+
+def _second(source: Source, families: Sequence[ModelFamily], task: str) -> ModelFamily | None:
+    """The family of a second denoiser that does the task with the same autoencoder."""
+    for family in families:
+        if family.task == task and family.second and read_config(source, f"{family.second}/config.json") is not None:
+            return replace(family, denoiser=family.second)
+    return None
 
 
 def _refuse_code(source: Source, index: dict[str, Any]) -> None:

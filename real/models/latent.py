@@ -2,9 +2,10 @@
 
 A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same paper's inpainting model: `vqvae/`
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
-super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). `kds.json`, if
-present, carries the bandwidth that fits the scale of the model's latents. `real.models.families` recognises a model;
-whole pipelines are in `real.models.pipeline`.
+super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). A folder for
+super-resolution may hold `unet_inpainting/`, too, a second denoiser over the same autoencoder. `kds.json`, if
+present, carries the bandwidth that fits the scale of the model's latents, and what an inpainting model is told of a
+hole. `real.models.families` recognises a model; whole pipelines are in `real.models.pipeline`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_INPAINTING",
     "DTYPES",
+    "HOLES",
     "PAPER_BANDWIDTH",
+    "SECOND",
     "LatentModel",
     "explain",
     "kds_bandwidth",
@@ -37,7 +40,10 @@ __all__ = [
 ]
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sr"
-BUNDLED_INPAINTING = Path(__file__).parents[1] / "weights" / "inpainting"
+SECOND = "unet_inpainting"  # folder of a second denoiser, beside `unet` and over the same autoencoder
+# One folder serves both tasks as soon as it holds both denoisers.
+BUNDLED_INPAINTING = BUNDLED if (BUNDLED / SECOND).is_dir() else BUNDLED.parent / "inpainting"
+HOLES = ("grey", "smooth")  # what an inpainting model is told of a hole; the first where kds.json does not say
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
     "restricted unpickler refuses most of that, but load one only from an author you trust"
@@ -56,6 +62,7 @@ class LatentModel(Model):
         timestep_spacing: Spacing of DDIM's timesteps, "leading" or "trailing".
         steps_offset: Offset of "leading" timesteps.
         max_batch: Most particles that go through the denoiser at once: the memory that sampling takes.
+        hole: One of `HOLES`: what an inpainting model is told of a hole, see `real.models.hole_condition`.
     """
 
     vqvae: VQModel
@@ -65,6 +72,7 @@ class LatentModel(Model):
     timestep_spacing: str
     steps_offset: int
     max_batch: int = 16
+    hole: str = HOLES[0]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -113,7 +121,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
         with warnings.catch_warnings(), usual_defaults():
             warnings.simplefilter("ignore", UserWarning)  # diffusers warns of how it calls huggingface_hub
             vqvae = VQModel.from_pretrained(source.name, subfolder="vqvae", torch_dtype=torch.float32, **weights)
-            unet = UNet2DModel.from_pretrained(source.name, subfolder="unet", torch_dtype=dtype, **weights)
+            unet = UNet2DModel.from_pretrained(source.name, subfolder=family.denoiser, torch_dtype=dtype, **weights)
             config = DDIMScheduler.load_config(source.name, subfolder="scheduler", **source.options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise explain(source, error) from error
@@ -133,6 +141,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
         bandwidth=kds_bandwidth(source),
         device=unet.device,
         max_batch=options.max_batch or 16,
+        hole=_hole(source),
         revision=source.revision,
         commit=source.commit,
     )
@@ -152,6 +161,15 @@ def kds_bandwidth(source: Source) -> float:
         message = f"the bandwidth in kds.json of {source.name!r} must be a positive number, got {value!r}"
         raise UserError(message, argument=source.argument)
     return float(value)
+
+
+def _hole(source: Source) -> str:
+    """What the model's kds.json says of holes."""
+    value = (read_config(source, "kds.json") or {}).get("hole", HOLES[0])
+    if value not in HOLES:
+        message = f"the hole in kds.json of {source.name!r} must be one of {', '.join(HOLES)}, got {value!r}"
+        raise UserError(message, argument=source.argument)
+    return str(value)
 
 
 def explain(source: Source, error: Exception) -> UserError:

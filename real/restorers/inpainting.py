@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from real.degradations.simple import SCALE
-from real.images.masks import blank, check_mask, grow_to_cells, latent_mask
+from real.images.masks import check_mask, grow_to_cells
 from real.metrics.distortion import distortion, hole_distortion
 from real.metrics.score import Score
 from real.models.base import ModelFamily
-from real.models.codec import encode
-from real.models.latent import LatentModel, load_latent
+from real.models.hole_condition import hole_condition
+from real.models.latent import SECOND, LatentModel, load_latent
 from real.models.pipeline import PipelineModel, load_pipeline
 from real.restorers.latent import LatentRestorer
 from real.restorers.pipeline import PipelineRestorer
@@ -79,9 +79,9 @@ class PipelineInpainting(PipelineRestorer):
 
 
 class LatentInpainting(LatentRestorer):
-    """A photo, a mask and a denoiser that is told latents of the photo with its hole in mid-grey, and the hole.
+    """A photo, a mask and a denoiser that is told latents of the photo with its hole filled, and the hole.
 
-    What the denoiser is told is what `real.train.tasks.InpaintingTask` trains with.
+    What the hole is filled with is the model's, see `real.models.hole_condition`.
 
     Args:
         image: RGB uint8 (H, W, 3); what is inside the mask has no say.
@@ -97,11 +97,8 @@ class LatentInpainting(LatentRestorer):
         check_mask(mask, image)
         self.image, self.mask, self.paste = image, mask, paste
         whole, padded = _pad(image, mask, SCALE * model.divisor)
-        x = torch.from_numpy(whole).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
-        hole = latent_mask(padded)[None, None].to(model.device)
-        condition = torch.cat([encode(model, blank(x, padded)), hole], dim=1)
         size = {"height": mask.shape[0], "width": mask.shape[1]}
-        super().__init__(model, condition, **size, shown=_hidden(image, mask))
+        super().__init__(model, hole_condition(model, whole, padded), **size, shown=_hidden(image, mask))
 
     def decode(self, latents: torch.Tensor) -> list[np.ndarray]:
         """See `Restorer.decode`; with the known pixels, unless they are not to be pasted."""
@@ -150,6 +147,7 @@ LDM_INPAINT = ModelFamily(
     latent=True,
     load=load_latent,
     fits=_is_ldm_inpaint,
+    second=SECOND,
     autoencoder="vqvae",
 )
 SD_INPAINT = ModelFamily(

@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage == "export":
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
-        export_model(*folders, bandwidth=options.bandwidth)
+        inpainting = Path(options.inpainting) if options.inpainting else None
+        export_model(*folders, inpainting=inpainting, bandwidth=options.bandwidth)
         return 0
 
     command = "python -m real.train " + shlex.join(arguments)
@@ -84,7 +85,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         restoration: Task = SuperResolutionTask(degradation)
         unet = UNetSettings(**task)
         if options.stage == "inpainting":
-            restoration = InpaintingTask(holes=options.holes, sides=tuple(options.sides))
+            restoration = InpaintingTask(holes=options.holes)
             unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)

@@ -17,12 +17,17 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
 
   autoencoder   an f4 VQ autoencoder with 3 latent channels
   unet          the denoiser for super-resolution, conditioned on the low-resolution photo
-  inpainting    the denoiser for inpainting, conditioned on the photo with a hole and on the hole
+  inpainting    the denoiser for inpainting, conditioned on the photo with its hole filled smoothly and on the hole
   decoder       the autoencoder's decoder again, now on what the denoiser (of super-resolution) makes as well
   regression    a network that guesses the photo at once, for comparison
-  export        autoencoder and one denoiser in half precision, with the training record, as a diffusers folder
+  export        autoencoder and denoisers in half precision, with the training record, as a diffusers folder
 
 A stage that was killed goes on from its last checkpoint when the same command is given again.
+"""
+INPAINTING = """\
+Train a denoiser that fills holes: boxes, brush strokes, scratches of 1 to 4 pixels, text and speckles, up to half of
+the photo. It is told the latents of the photo with its hole filled smoothly from around it, and of every latent pixel
+the share that is hidden.
 """
 EXAMPLES = """\
 example:
@@ -34,6 +39,8 @@ example:
 
   python -m real.train inpainting --photos DIV2K --autoencoder runs/decoder --start-from runs/unet \\
       --output runs/inpainting
+  python -m real.train export --autoencoder runs/decoder --unet runs/unet --inpainting runs/inpainting \\
+      --output my-models
 """
 
 
@@ -59,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_start_from(unet)
     _add_degradation(unet)
 
-    inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes")
+    inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes", description=INPAINTING)
     inpainting.add_argument(
         "--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`"
     )
@@ -87,6 +94,9 @@ def build_parser() -> argparse.ArgumentParser:
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
+    export.add_argument(
+        "--inpainting", metavar="FOLDER", help="output folder of it, beside that of `unet`: one folder for both tasks"
+    )
     export.add_argument("--output", required=True, metavar="FOLDER", help="new or empty folder for the model")
     export.add_argument(
         "--bandwidth",
@@ -141,14 +151,12 @@ def _add_start_from(parser: argparse.ArgumentParser, of: str = "finished run of 
 
 def _add_holes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=40, help="side of a crop in latent pixels (default %(default)s)")
-    parser.add_argument("--holes", type=int, default=2, help="boxes that are drawn a photo (default %(default)s)")
     parser.add_argument(
-        "--sides",
-        type=float,
-        nargs=2,
-        default=(0.25, 0.75),
-        metavar=("LOW", "HIGH"),
-        help="range of a box's sides, as shares of the crop's (default 0.25 0.75)",
+        "--holes",
+        type=int,
+        default=3,
+        help="holes that are drawn a photo, of which every third is a box, the others strokes, scratches, text and "
+        "speckles by turns (default %(default)s)",
     )
 
 

@@ -12,13 +12,14 @@ import torch
 
 from real.errors import UserError
 from real.images.files import read_json, write_json
+from real.models.latent import SECOND
 from real.train.loop import RunSettings
 
-__all__ = ["read_record", "short", "write_record"]
+__all__ = ["denoiser_of", "read_record", "short", "write_record"]
 
 
 TRAIN_AGAIN = "export or train again"
-EXPORTED = {"vqvae": "autoencoder", "unet": "unet"}  # names of the networks' folders, and of their records in a model
+EXPORTED = {"vqvae": "autoencoder", "unet": "unet", SECOND: SECOND}  # folders of networks -> names of their records
 
 
 def write_record(
@@ -68,6 +69,11 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
         f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "
         "training.json); train first"
     )
+
+
+def denoiser_of(folder: Path, stage: str) -> str:
+    """Folder of the denoiser in a run or a model: of a model with two that of the stage, "unet" or "inpainting"."""
+    return SECOND if stage == "inpainting" and (folder / SECOND).is_dir() else "unet"
 
 
 def short(record: dict[str, Any], *, curve: bool = True) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Both are conditioned by channels beside the noisy latents, as in the latent diffusion paper (Rombach et al. 2022):
 
 - super-resolution, 3 + 3 channels: the low-resolution photo, which is as large as the latents;
-- inpainting, 3 + 3 + 1 channels: the latents of the photo with the hole in mid-grey, and the hole itself.
+- inpainting, 3 + 3 + 1 channels: the latents of the photo with its hole filled smoothly, and the hole.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from tqdm import tqdm
 from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.files import write_atomically
-from real.images.masks import blank, latent_mask
+from real.images.holes import HOLES, draw_hole
+from real.models.hole_condition import filled, hidden
 from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
 from real.train.saved import load_saved
 
-__all__ = ["Hole", "InpaintingTask", "SuperResolutionTask", "draw_box"]
+__all__ = ["TRAINED_HOLE", "InpaintingTask", "KnownPart", "SuperResolutionTask"]
+
+TRAINED_HOLE = "smooth"  # of `real.models.latent.HOLES`
 
 
 class SuperResolutionTask:
@@ -66,44 +69,46 @@ class SuperResolutionTask:
 
 
 @dataclass(frozen=True)
-class Hole:
-    """A hole in a photo.
+class KnownPart:
+    """What is known of a photo with a hole.
 
     Attributes:
-        box: Top, left, bottom and right in pixels, the last two not included.
-        latents: Of the photo with the hole in mid-grey, float16 (3, h, w).
+        mask: The hole on the grid of the latents, float32 (1, h, w), as `latent_mask` has it.
+        rows: First and last row that the hole touches there.
+        columns: Likewise.
+        latents: Of the photo with its hole filled smoothly, float16 (3, h, w).
     """
 
-    box: tuple[int, int, int, int]
+    mask: np.ndarray
+    rows: tuple[int, int]
+    columns: tuple[int, int]
     latents: np.ndarray
 
 
 class InpaintingTask:
-    """The condition is what is known: latents of the photo with a hole, and the hole.
+    """The condition is what is known: latents of the photo with its hole filled smoothly, and the hole.
 
-    The photo with its hole is encoded as a whole, so it is done beforehand, for `holes` boxes a photo. That is also
-    how it has to be: the latents of a photo without a hole tell what is in it, some pixels beyond its edge.
+    The photo with its hole is encoded as a whole, so it is done beforehand, for `holes` holes a photo, of all kinds by
+    turns (`real.images.holes`). That is also how it has to be: the latents of a photo without a hole tell what is in
+    it, some pixels beyond its edge.
 
     Args:
-        holes: Boxes a photo.
-        sides: Smallest and largest side of a box, as a share of the crop's.
+        holes: Holes a photo.
     """
 
     stage = "inpainting"
     channels = 4
 
-    def __init__(self, *, holes: int = 2, sides: tuple[float, float] = (0.25, 0.75)) -> None:
+    def __init__(self, *, holes: int = 3) -> None:
         if holes < 1:
             raise UserError(f"must be a whole number of at least 1, got {holes}", argument="holes")
-        if not 0.0 < sides[0] <= sides[1] < 1.0:
-            raise UserError(f"must be two shares of the side, 0 < low <= high < 1, got {sides}", argument="sides")
-        self.holes, self.sides = holes, sides
+        self.holes = holes
         self._pairs: list[EncodedPhoto] = []
-        self._holes: list[list[Hole]] = []
+        self._known: list[list[KnownPart]] = []
 
     def settings(self) -> dict[str, Any]:
         """How holes are drawn."""
-        return {"holes": self.holes, "sides": list(self.sides)}
+        return {"holes": self.holes, "kinds": list(HOLES)}
 
     def prepare(
         self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
@@ -111,62 +116,53 @@ class InpaintingTask:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"
-        known = load_saved(kept) if kept.exists() else None
-        self._pairs, self._holes = pairs, []
+        stored = load_saved(kept) if kept.exists() else None
+        encoded: list[list[torch.Tensor]] = []
+        self._pairs, self._known = pairs, []
         for index, pair in enumerate(tqdm(pairs, desc="encoding photos with holes", unit="photo")):
             height, width = pair.photo.shape[:2]
-            boxes = [draw_box(height, width, SCALE * size, self.sides, rng) for _ in range(self.holes)]
-            if known is not None:
-                self._holes.append([Hole(box, z.numpy()) for box, z in zip(boxes, known[index], strict=True)])
-                continue
-            x = torch.from_numpy(pair.photo).permute(2, 0, 1)[None].float() / 127.5 - 1
-            masks = [_mask(box, height, width) for box in boxes]
-            encoded = [encode(blank(x, mask), vqvae, run_settings) for mask in masks]
-            self._holes.append([Hole(box, z) for box, z in zip(boxes, encoded, strict=True)])
-        if known is None:
-            tensors = [[torch.from_numpy(hole.latents) for hole in holes] for holes in self._holes]
-            write_atomically(kept, lambda path: torch.save(tensors, path))
+            masks = [draw_hole(kind, height, width, rng) for kind in self._kinds(index)]
+            latents = stored[index] if stored else [_encoded(pair.photo, mask, vqvae, run_settings) for mask in masks]
+            encoded.append(latents)
+            self._known.append([_known_part(mask, z.numpy()) for mask, z in zip(masks, latents, strict=True)])
+        if stored is None:
+            write_atomically(kept, lambda path: torch.save(encoded, path))
+
+    def _kinds(self, index: int) -> list[str]:
+        """Kinds of a photo's holes: the first is a box, then come two of the other kinds, by turns over photos."""
+        box, *others = HOLES
+        return [box if k % 3 == 0 else others[(index + k) % len(others)] for k in range(self.holes)]
 
     def draw(self, index: int, size: int, rng: np.random.Generator) -> Crop:
-        """A crop that holds one of the photo's holes and some of what is around it."""
+        """A crop that holds one of the photo's holes, or lies within it, and some of what is around it."""
         pair = self._pairs[index]
-        hole = self._holes[index][int(rng.integers(self.holes))]
+        known = self._known[index][int(rng.integers(self.holes))]
         height, width = pair.latents.shape[1:]
-        y = _start(hole.box[0], hole.box[2], height, size, rng)
-        x = _start(hole.box[1], hole.box[3], width, size, rng)
-        mask = latent_mask(_mask(hole.box, *pair.photo.shape[:2])).numpy()[None]
-        known = np.concatenate([_cut(hole.latents, y, x, size), _cut(mask, y, x, size)])
-        return Crop(_cut(pair.latents, y, x, size), known)
+        y, x = _start(known.rows, height, size, rng), _start(known.columns, width, size, rng)
+        condition = np.concatenate([_cut(known.latents, y, x, size), _cut(known.mask, y, x, size)])
+        return Crop(_cut(pair.latents, y, x, size), condition)
 
     def nothing(self, size: int) -> np.ndarray:
         """Zeros, and the hole is everywhere."""
         return np.concatenate([np.zeros((3, size, size), np.float32), np.ones((1, size, size), np.float32)])
 
 
-def draw_box(
-    height: int, width: int, crop: int, sides: tuple[float, float], rng: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """A random box in a photo of height x width pixels; its sides are shares of `crop`, uniform in `sides`.
-
-    Returns:
-        Top, left, bottom, right in pixels, the last two not included.
-    """
-    rows, columns = (max(1, round(crop * rng.uniform(*sides))) for _ in range(2))
-    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-    return top, left, top + rows, left + columns
+def _encoded(photo: np.ndarray, mask: np.ndarray, vqvae: VQModel, run_settings: RunSettings) -> torch.Tensor:
+    x = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(encode(filled(x, mask, TRAINED_HOLE), vqvae, run_settings))
 
 
-def _mask(box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:
-    mask = np.zeros((height, width), dtype=bool)
-    mask[box[0] : box[2], box[1] : box[3]] = True
-    return mask
+def _known_part(mask: np.ndarray, latents: np.ndarray) -> KnownPart:
+    cells = hidden(mask, TRAINED_HOLE).numpy()
+    rows, columns = (np.flatnonzero((cells > -1.0).any(axis=axis)) for axis in (1, 0))
+    return KnownPart(cells[None], (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1])), latents)
 
 
-def _start(low: int, high: int, length: int, size: int, rng: np.random.Generator) -> int:
-    """First latent pixel of a crop of `size` that holds the pixels low to high - 1, among `length` latent pixels."""
-    least = max(0, -(-high // SCALE) - size)
-    most = min(low // SCALE, length - size)
-    return int(rng.integers(least, most + 1))
+def _start(span: tuple[int, int], length: int, size: int, rng: np.random.Generator) -> int:
+    """First of `size` latent pixels, among `length`, that hold the span, or lie within it where it is longer."""
+    first, last = span
+    least, most = sorted((last + 1 - size, first))
+    return int(rng.integers(min(max(0, least), length - size), min(max(0, most), length - size) + 1))
 
 
 def _cut(channels: np.ndarray, y: int, x: int, size: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import RunSettings, TrainingRun, autocast
-from real.train.record import read_record, write_record
+from real.train.record import denoiser_of, read_record, write_record
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
@@ -92,6 +92,7 @@ def train_unet(
     except UserError as error:
         raise UserError(error.message, argument="autoencoder") from error
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
+
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
         sample_size=settings.crop,
@@ -105,17 +106,22 @@ def train_unet(
         add_attention=settings.attention,
         attention_head_dim=min(32, settings.channels[-1]),
     ).to(run_settings.device)
+
     earlier = None
     if start_from is not None:
-        earlier = read_record(start_from, "unet")
-        _take_over(model, UNet2DModel.from_pretrained(start_from / "unet"))
+        part = denoiser_of(start_from, task.stage)
+        earlier = read_record(start_from, part)
+        _take_over(model, UNet2DModel.from_pretrained(start_from / part))
+
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
     run = TrainingRun(model, folder, run_settings, identity)
+
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
         raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")
+
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
     task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
@@ -142,6 +148,7 @@ def train_unet(
         run.train(loss_of_batch)
     finally:
         batches.close()
+
     ema: UNet2DModel = run.ema
     ema.save_pretrained(folder / "unet")
     write_record(

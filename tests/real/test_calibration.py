@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from real.bench.calibration import distances, exchangeability, rank_counts, truth_ranks
+from real.bench.calibration import distances, exchangeability, hole_ranks, rank_counts, truth_ranks
 
 
 def rows_of(spread: float, *, photos: int = 400, particles: int = 10) -> list[dict[str, float]]:
@@ -65,3 +65,30 @@ def test_shapes() -> None:
         distances(np.zeros((1, 2)), np.zeros(2))
     with pytest.raises(ValueError, match="samples must be"):
         distances(np.zeros((3, 2)), np.zeros(3))
+
+
+def test_ranks_in_a_hole_see_the_hole_alone() -> None:
+    rng = np.random.default_rng(4)
+    hole = np.zeros((12, 12), bool)
+    hole[3:9, 2:7] = hole[11, 11] = True
+    good, narrow = [], []
+    for _ in range(60):
+        stack = rng.standard_normal((10, 3, 12, 12))
+        good.append(hole_ranks(stack[:9], stack[9], hole))
+        narrow.append(hole_ranks(0.5 * stack[:9], stack[9], hole))
+    other = np.where(hole, stack, 7.0 * np.arange(10)[:, None, None, None])
+    assert hole_ranks(other[:9], other[9], hole) == good[-1]
+    for side, counts in rank_counts(good, 9).items():
+        assert sum(counts) == 60 * 16 * 3
+        assert np.abs(np.array(counts) / (6 * 48) - 1).max() < 0.6, side
+    for counts in rank_counts(narrow, 9).values():
+        assert counts[0] + counts[-1] > 2 * (counts[4] + counts[5])
+
+
+def test_a_box_around_a_pixel_of_the_hole_by_hand() -> None:
+    """One pixel alone, far from the rest: every box around it has its value."""
+    hole = np.zeros((20, 40), bool)
+    hole[2, 35] = True
+    truth = np.zeros((1, 20, 40))
+    samples = np.stack([truth + 1.0, truth - 1.0, truth - 2.0])
+    assert hole_ranks(samples, truth, hole) == {side: [2] * 16 for side in ("1", "4", "16")}

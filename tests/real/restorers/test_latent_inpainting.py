@@ -1,6 +1,7 @@
 """Inpainting by networks in the latent diffusion paper's shape: what they are told, and the same numbers by hand."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from diffusers import DDIMScheduler  # noqa: E402
 from real.__main__ import main  # noqa: E402
 from real.api import inpaint, open_model, super_resolve  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.filling import fill_smoothly  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.models.codec import TILE, encode  # noqa: E402
@@ -48,17 +50,37 @@ def test_channels_tell_the_family(filler: Any, hole_filler_folder: Path, tiny_fo
         open_model(str(tiny_folder), task="inpaint", device="cpu", dtype="float32")
 
 
-def test_it_is_told_the_blanked_photo_and_the_hole(
-    filler: Any, small: np.ndarray, hole: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All by hand: padding, blanking, encoding, the mask on the latents' grid, diffusers' DDIM, the choice of Eq. 9."""
-    padded = np.pad(small, ((0, 3), (0, 2), (0, 0)), mode="edge")
-    blanked = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1
-    mask = np.pad(hole, ((0, 3), (0, 2)))
+def grey(x: Any, mask: np.ndarray) -> tuple[Any, Any]:
+    """By hand: mid-grey in the hole; a latent pixel is hidden if one of its pixels is."""
+    blanked = x.clone()
     blanked[:, :, torch.from_numpy(mask)] = 0.0
     cells = torch.full((1, 1, 16, 18), -1.0)
-    for y, x in np.argwhere(mask):
-        cells[0, 0, y // 4, x // 4] = 1.0
+    for i, j in np.argwhere(mask):
+        cells[0, 0, i // 4, j // 4] = 1.0
+    return blanked, cells
+
+
+def smooth(x: Any, mask: np.ndarray) -> tuple[Any, Any]:
+    """The filling has tests of its own; by hand the sixteenths of every latent pixel that are hidden."""
+    cells = torch.full((1, 1, 16, 18), -1.0)
+    for i, j in np.argwhere(mask):
+        cells[0, 0, i // 4, j // 4] += 2 / 16
+    return fill_smoothly(x, mask), cells
+
+
+@pytest.mark.parametrize("told", [grey, smooth])
+def test_it_is_told_the_photo_without_the_hole_and_the_hole(
+    told: Any, hole_filler_folder: Path, small: np.ndarray, hole: np.ndarray, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """All by hand: padding, filling, encoding, the mask on the latents' grid, diffusers' DDIM, the choice of Eq. 9."""
+    folder = shutil.copytree(hole_filler_folder, tmp_path / "model")
+    if told is smooth:
+        (folder / "kds.json").write_text('{"hole": "smooth"}')
+    filler = open_model(folder, task="inpaint", device="cpu", dtype="float32")
+    assert filler.hole == told.__name__  # a model that says nothing, such as a converted public one: mid-grey
+    padded = np.pad(small, ((0, 3), (0, 2), (0, 0)), mode="edge")
+    mask = np.pad(hole, ((0, 3), (0, 2)))
+    blanked, cells = told(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1, mask)
     with torch.no_grad():
         condition = torch.cat([filler.vqvae.encode(blanked).latents, cells], dim=1)
         scheduler = DDIMScheduler.from_pretrained(filler.name, subfolder="scheduler")
@@ -104,6 +126,13 @@ def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray,
         inpaint(small, hole, model=tiny)
     with pytest.raises(ValueError, match="mask must"):
         inpaint(small, hole[:5], model=filler)
+
+
+def test_a_hole_of_another_name_is_refused(hole_filler_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(hole_filler_folder, tmp_path / "model")
+    (folder / "kds.json").write_text('{"hole": "black"}')
+    with pytest.raises(UserError, match=r"the hole in kds\.json of .* must be one of grey, smooth, got 'black'"):
+        open_model(folder, task="inpaint", device="cpu", dtype="float32")
 
 
 def test_large_photos_are_encoded_in_tiles(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

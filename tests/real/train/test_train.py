@@ -13,6 +13,9 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.filling import fill_smoothly  # noqa: E402
+from real.images.holes import HOLES, draw_hole  # noqa: E402
+from real.images.masks import latent_mask  # noqa: E402
 from real.models.regression import RegressionNetwork, load_regression, regress  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
@@ -22,9 +25,9 @@ from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
-from real.train.record import short  # noqa: E402
+from real.train.record import denoiser_of, read_record, short  # noqa: E402
 from real.train.regression import RegressionSettings, train_regression  # noqa: E402
-from real.train.tasks import InpaintingTask, SuperResolutionTask, draw_box  # noqa: E402
+from real.train.tasks import InpaintingTask, SuperResolutionTask, _known_part  # noqa: E402
 from real.train.unet import UNetSettings, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
@@ -305,53 +308,68 @@ def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
     others.close()
 
 
-def test_a_box_is_inside_the_photo_and_has_the_sides_asked_for() -> None:
-    rng = np.random.default_rng(0)
-    boxes = np.array([draw_box(100, 60, 40, (0.25, 0.75), rng) for _ in range(500)])
-    assert (boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max()) == (0, 0, 100, 60)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    assert (sides.min(), sides.max()) == (10, 30)
+def test_holes_of_a_photo_are_a_box_and_two_other_kinds_by_turns() -> None:
+    task = InpaintingTask()
+    assert task.settings() == {"holes": 3, "kinds": ["box", "strokes", "scratches", "text", "speckles"]}
+    assert task._kinds(0) == ["box", "scratches", "text"]
+    assert {kind for index in range(4) for kind in task._kinds(index)} == set(HOLES)
+    assert InpaintingTask(holes=4)._kinds(1) == ["box", "text", "speckles", "box"]
+    with pytest.raises(UserError, match="holes must be a whole number of at least 1, got 0"):
+        InpaintingTask(holes=0)
 
 
-@pytest.mark.parametrize("options", [{"holes": 0}, {"sides": (0.0, 0.5)}, {"sides": (0.5, 1.0)}, {"sides": (0.6, 0.5)}])
-def test_holes_that_cannot_be_drawn_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must be .*, got"):
-        InpaintingTask(**options)
-
-
-def test_an_inpainting_crop_holds_its_hole_and_knows_nothing_of_what_is_in_it(
+def test_an_inpainting_crop_is_what_the_restorer_tells_and_knows_nothing_of_what_is_in_the_hole(
     photos: list[np.ndarray], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
     vqvae = NormalisedVQModel(SMALL).vq.eval()
     pairs = encode_photos(photos, vqvae, tmp_path, settings(1))
-    task = InpaintingTask(holes=2)
+    task = InpaintingTask()
     task.prepare(pairs, vqvae, tmp_path, settings(1), 12)
-    rng = np.random.default_rng(0)
-    for index in [0, 1, 2, 3] * 8:
-        crop = task.draw(index, 12, rng)
-        mask = crop.condition[3]
-        assert set(np.unique(mask)) == {-1.0, 1.0}  # some of it is hole, some is not
-        rows, columns = np.flatnonzero((mask == 1).any(1)), np.flatnonzero((mask == 1).any(0))
-        assert (mask == 1).sum() == len(rows) * len(columns)
-        assert 3 <= len(rows) <= 10  # a box of 12 to 36 px, whole
-        assert 3 <= len(columns) <= 10
-    inside = pairs[0].photo.copy()
-    (top, left, bottom, right), known = task._holes[0][0].box, task._holes[0][0].latents
-    inside[top:bottom, left:right] = 255 - inside[top:bottom, left:right]
-    other = InpaintingTask(holes=2)
-    (tmp_path / "other").mkdir()
-    other.prepare([EncodedPhoto(inside, pairs[0].latents)], vqvae, tmp_path / "other", settings(1), 12)
-    assert np.array_equal(other._holes[0][0].latents, known)
-    again = InpaintingTask(holes=2)
+
+    # By hand: the third photo's first two masks from the generator, the photo filled and encoded as a whole.
+    rng = np.random.default_rng([0, 3])
+    kinds = [(pair.photo, kind) for index, pair in enumerate(pairs) for kind in task._kinds(index)]
+    masks = [draw_hole(kind, *photo.shape[:2], rng) for photo, kind in kinds][6:8]
+    x = torch.from_numpy(pairs[2].photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+    for mask, known in zip(masks, task._known[2], strict=False):
+        with torch.no_grad():
+            latents = vqvae.encode(fill_smoothly(x, mask)).latents[0].half().numpy()
+        assert np.array_equal(known.latents, latents)
+        assert np.array_equal(known.mask[0], latent_mask(mask).numpy())
+        hidden = pairs[2].photo.copy()
+        hidden[mask] = 255 - hidden[mask]
+        other = torch.from_numpy(hidden).permute(2, 0, 1)[None].float() / 127.5 - 1
+        assert torch.equal(fill_smoothly(other, mask), fill_smoothly(x, mask))
+
+    again = InpaintingTask()
     again.prepare(pairs, None, tmp_path, settings(1), 12)  # from the folder: nothing is encoded again
-    assert all(np.array_equal(a.latents, b.latents) for a, b in zip(again._holes[3], task._holes[3], strict=True))
-    assert [h.box for h in again._holes[3]] == [h.box for h in task._holes[3]]
+    pairs_of_parts = zip(again._known[3], task._known[3], strict=True)
+    assert all(np.array_equal(a.latents, b.latents) and np.array_equal(a.mask, b.mask) for a, b in pairs_of_parts)
+
+
+def test_an_inpainting_crop_holds_the_hole_or_lies_within_its_span(photos: list[np.ndarray]) -> None:
+    """Boxes: every crop sees the whole box, or nothing but box along an axis on which it is longer than the crop."""
+    shape = photos[0].shape[0] // 4, photos[0].shape[1] // 4  # (20, 24) latent pixels
+    pair = EncodedPhoto(photos[0], np.arange(3 * shape[0] * shape[1]).reshape(3, *shape).astype(np.float16))
+    rng = np.random.default_rng(0)
+    for top, left, bottom, right in ((0, 0, 3, 4), (8, 6, 12, 24), (2, 3, 18, 7), (19, 23, 20, 24)):
+        mask = np.zeros(photos[0].shape[:2], bool)
+        mask[4 * top : 4 * bottom, 4 * left : 4 * right] = True
+        task = InpaintingTask(holes=1)
+        task._pairs, task._known = [pair], [[_known_part(mask, pair.latents)]]
+        for _ in range(20):
+            crop = task.draw(0, 12, rng)
+            assert np.array_equal(crop.condition[:3], crop.latents)  # cut at one place
+            inside = crop.condition[3] == 1.0
+            rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
+            assert (rows, columns) == (min(bottom - top, 12), min(right - left, 12))
 
 
 def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndarray], tmp_path: Path) -> None:
     from diffusers import UNet2DModel
 
+    from real import open_model
     from real.train.export import export_model
 
     counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
@@ -365,8 +383,33 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     export_model(stages[0], tmp_path / "i", tmp_path / "model")
     network = UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
     assert (network.config.in_channels, network.config.add_attention) == (7, True)
-    assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"task": "inpainting"}
+    assert json.loads((tmp_path / "model" / "kds.json").read_text()) == {"task": "inpainting", "hole": "smooth"}
+    assert open_model(tmp_path / "model", task="inpaint").hole == "smooth"
     assert not (tmp_path / "model" / "model_index.json").exists()
+
+    # One folder for both tasks: diffusers finds each network by its folder, the commands by their task.
+    both = tmp_path / "both"
+    arguments = ["export", "--autoencoder", stages[0], "--unet", stages[1], "--inpainting", tmp_path / "i"]
+    assert main([str(word) for word in [*arguments, "--output", both]]) == 0
+    models = [open_model(both, task=task, device="cpu", dtype="float32") for task in ("sr", "inpaint")]
+    assert [model.family for model in models] == ["ldm-sr", "ldm-inpaint"]
+    assert models[1].hole == "smooth"
+    second = UNet2DModel.from_pretrained(both, subfolder="unet_inpainting")
+    for found in (second, models[1].unet):
+        assert all(torch.equal(a, b) for a, b in zip(found.parameters(), network.parameters(), strict=True))
+    pytest.importorskip("transformers")  # diffusers shows this pipeline only beside it
+    from diffusers import LDMSuperResolutionPipeline
+
+    assert set(LDMSuperResolutionPipeline.from_pretrained(both).components) == {"vqvae", "unet", "scheduler"}
+    assert json.loads((both / "training.json").read_text())["unet_inpainting"]["command"] == "i"
+    assert [denoiser_of(both, stage) for stage in ("unet", "inpainting")] == ["unet", "unet_inpainting"]
+    assert read_record(both, "unet_inpainting")["command"] == "i"
+    with pytest.raises(UserError, match="inpainting must hold a denoiser of 7 channels, got one of 6"):
+        export_model(*stages, tmp_path / "wrong", inpainting=stages[1])
+    with pytest.raises(UserError, match="unet must hold a denoiser of 6 channels, got one of 7"):
+        export_model(stages[0], tmp_path / "i", tmp_path / "wrong", inpainting=tmp_path / "i")
+    assert not (tmp_path / "wrong").exists()
+
     start = UNet2DModel.from_config(network.config)
     _take_over(start, first)
     assert torch.equal(start.conv_in.weight[:, :3], first.conv_in.weight[:, :3])

@@ -1,0 +1,69 @@
+"""Pictures of a judgement without steering: a sheet of samples, and the rank histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from real.images.files import write_atomically
+
+__all__ = ["SHEET", "save_picture", "save_ranks", "save_sheet"]
+
+SHEET = 24  # photos of a sheet
+COLUMNS = 4
+GAP = 6  # pixels
+INK, BAR = "#22262b", "#2c7fb8"
+
+
+def save_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write RGB uint8 (H, W, 3) as a PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))
+
+
+def save_sheet(path: Path, strips: Sequence[np.ndarray]) -> None:
+    """Write pictures, RGB uint8 (h, w, 3) of any sizes, as one PNG: rows of four on white, each pixel as it is."""
+    height, width = (GAP + max(strip.shape[axis] for strip in strips) for axis in (0, 1))
+    rows = -(-len(strips) // COLUMNS)
+    sheet = np.full((GAP + rows * height, GAP + min(COLUMNS, len(strips)) * width, 3), 255, np.uint8)
+    for i, strip in enumerate(strips):
+        top, left = GAP + (i // COLUMNS) * height, GAP + (i % COLUMNS) * width
+        sheet[top : top + strip.shape[0], left : left + strip.shape[1]] = strip
+    save_picture(path, sheet)
+
+
+def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+    """Draw rank histograms: flat where samples are exchangeable with the truth, a U where they differ too little.
+
+    Args:
+        path: The PNG.
+        ranks: By title, then by side of the boxes, how often each rank came up (`real.bench.calibration.rank_counts`).
+    """
+    sides = list(dict.fromkeys(side for of_title in ranks.values() for side in of_title))
+
+    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 8}):
+        size = (0.6 + 1.7 * len(ranks), 0.6 + 1.4 * len(sides))
+        figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(sides), len(ranks), squeeze=False, sharex=True)
+
+        for column, (title, of_title) in enumerate(ranks.items()):
+            axes[0, column].set_title(title, fontsize=8, color=INK)
+            for row, side in enumerate(sides):
+                counts = np.array(of_title.get(side, [0]), dtype=np.float64)
+                axes[row, column].bar(np.arange(len(counts)), counts / max(1.0, counts.sum()), width=0.9, color=BAR)
+                axes[row, column].axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
+                axes[row, column].set_yticks([])
+
+        for row, side in enumerate(sides):
+            what = "a latent pixel" if side == "1" else f"means of {side} x {side}"
+            axes[row, 0].set_ylabel(what)
+        figure.supxlabel("rank of the truth among the samples; dashed: exchangeable", fontsize=8)
+
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
