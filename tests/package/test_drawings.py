@@ -32,6 +32,22 @@ def test_the_schematic_shows_the_values_of_today() -> None:
     assert max(today["steered"]) < max(today["x0"]), "the shift pulls inwards"
 
 
+def test_the_symptoms_are_those_that_the_page_tells_apart() -> None:
+    script = load("symptoms")
+    with Image.open(script["PICTURE"]) as picture:
+        committed = json.loads(picture.text["Description"])
+    today = script["numbers"]()
+    assert committed == {name: pytest.approx(row, abs=0.02) for name, row in today.items()}
+    small, healthy, large, equal = today.values()
+    assert small["effective"] < 1.5
+    assert small["shift"] < 0.05
+    assert 2 < healthy["effective"] < 8
+    assert 0.15 < healthy["shift"] < 0.6
+    assert large["effective"] > 9.5
+    assert large["shift"] >= 0.8
+    assert equal == {"effective": 10.0, "shift": 0.0}
+
+
 def test_the_animation_ends_with_the_numbers_of_today() -> None:
     script = load("toy_animation")
     with Image.open(script["PICTURE"]) as picture:
@@ -58,6 +74,7 @@ def test_a_picture_of_the_animation_shows_every_particle() -> None:
     ("name", "pages"),
     [
         ("one_step.png", ("README.md", "docs/explanation/method.md", "docs/tutorials/4_steering.py")),
+        ("symptoms.png", ("docs/how-to/diagnostics.md",)),
         ("toy.gif", ("README.md", "docs/index.md", "docs/toy.md")),
     ],
 )
