@@ -17,7 +17,7 @@ from real.images.photos import sample_photo
 from real.models.base import Model
 from real.settings import SAMPLERS, Settings
 
-__all__ = ["Stops", "build_page", "numbers", "restore", "status", "update"]
+__all__ = ["Stops", "build_page", "numbers", "restore", "scales", "status", "update"]
 
 HEAD = """\
 # Kernel Density Steering on your photo
@@ -32,6 +32,14 @@ COLUMNS = {
     "ssim_rgb": "SSIM",
 }
 LEAST_SIDE, MOST_SIDE = 32, 256
+HEIGHT = 280
+PICTURE: dict[str, Any] = {"format": "png", "buttons": ["download", "fullscreen"]}  # without gradio's sharing
+LABELS = {
+    "plain": "One particle without KDS",
+    "average": "The average of all",
+    "spread": "Where they disagree",
+    "moved": "Where steering moved them",
+}
 
 Updates = dict[Any, Any]
 
@@ -79,24 +87,26 @@ def numbers(scores: dict[str, dict[str, float]]) -> str:
     return "\n".join(rows)
 
 
+def scales(outcome: Outcome) -> str:
+    """What the lightest colour of each map means."""
+    disagree = "one particle has nothing to disagree with"
+    if outcome.spread is not None:
+        disagree = f"light where they disagree: the particles differ by {outcome.spread[1]:.1f} of 255"
+    return f"{disagree}; light where steering moved them: by {outcome.moved[1]:.2g} in the latents, all steps together"
+
+
 def update(outcome: Outcome) -> dict[str, Any]:
     """What the page shows of an outcome, by the name of the place."""
     mark = {outcome.chosen: ": the chosen one"}
     captions = [f"particle {i}{mark.get(i, '')}" for i in range(len(outcome.particles))]
-    disagree = "One particle has nothing to disagree with"
-    if outcome.spread is not None:
-        disagree = f"Where they disagree (light: by {outcome.spread[1]:.1f} of 255)"
 
     return {
         "compare": (outcome.before, outcome.particles[outcome.chosen]),
-        "numbers": numbers(outcome.scores),
+        "numbers": f"{numbers(outcome.scores)}\n\n{scales(outcome).capitalize()}.",
         "plain": outcome.plain,
         "average": outcome.average,
-        "spread": gr.update(value=None if outcome.spread is None else outcome.spread[0], label=disagree),
-        "moved": gr.update(
-            value=outcome.moved[0],
-            label=f"Where steering moved them (light: {outcome.moved[1]:.2g} in the latents, all steps together)",
-        ),
+        "spread": None if outcome.spread is None else outcome.spread[0],
+        "moved": outcome.moved[0],
         "particles": list(zip(outcome.particles, captions, strict=True)),
     }
 
@@ -118,7 +128,7 @@ def build_page(open_for: Callable[[str], Model]) -> gr.Blocks:
                     sample = gr.Button("Take a sample photo")
             with gr.Column():
                 shown = _outputs()
-        shown["particles"] = gr.Gallery(label="All particles", format="png", columns=5, elem_id="particles")
+        shown["particles"] = gr.Gallery(label="All particles", columns=5, elem_id="particles", **PICTURE)
 
         def clicked(request: gr.Request, *values: Any) -> Iterator[Updates]:  # gradio fills the first in
             given = dict(zip(asked, values, strict=True))
@@ -184,7 +194,7 @@ def _inputs() -> dict[str, Any]:
             sources=("upload", "clipboard"),
             transforms=(),
             layers=False,
-            brush=gr.Brush(colors=["#ff00aa"], default_size=24),
+            brush=gr.Brush(colors=["#ff00aa"]),
             label="The photo. For a hole, paint over what is to be replaced",
             elem_id="photo",
         ),
@@ -213,19 +223,12 @@ def _outputs() -> dict[str, Any]:
     """Where the page shows what came out, by name; pictures are PNG, as `sr` writes them."""
     places: dict[str, Any] = {
         "status": gr.HTML(status("Drop a photo, or take the sample."), elem_id="status"),
-        "compare": gr.ImageSlider(label="Before, and the chosen particle", format="png", elem_id="compare"),
+        "compare": gr.ImageSlider(label="Before, and the chosen particle", elem_id="compare", **PICTURE),
         "numbers": gr.Markdown(elem_id="numbers"),
     }
     for names in (("plain", "average"), ("spread", "moved")):
         with gr.Row():
             for name in names:
-                places[name] = gr.Image(label=LABELS[name], format="png", elem_id=name)
+                places[name] = gr.Image(label=LABELS[name], elem_id=name, height=HEIGHT, **PICTURE)
     return places
 
-
-LABELS = {
-    "plain": "One particle without KDS, same noise",
-    "average": "The average of all particles",
-    "spread": "Where they disagree",
-    "moved": "Where steering moved them",
-}

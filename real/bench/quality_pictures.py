@@ -59,6 +59,7 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> 
                 counts = np.array(of_title.get(side, [0]), dtype=np.float64)
                 axes[row, column].bar(np.arange(len(counts)), counts / max(1.0, counts.sum()), width=0.9, color=BAR)
                 axes[row, column].axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
+                axes[row, column].set_xticks([0, len(counts) - 1])
                 axes[row, column].set_yticks([])
 
         for row, side in enumerate(sides):

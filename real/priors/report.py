@@ -129,7 +129,7 @@ def page(report: dict[str, Any]) -> str:
         f"{settings['strength']:g} at every step, the central {settings['crop']} pixels of each photo, seed "
         f"{settings['seed']}; kds_ref {versions['kds_ref']}, torch {versions['torch']}. Photos by measurement: "
         f"{photos}. "
-        "Brackets are 95% bootstrap intervals over photos of the paired difference. *Distance ratio*: mean squared "
+        "Brackets are Student's 95% intervals over photos of the paired difference. *Distance ratio*: mean squared "
         "distance of two samples over that of a sample and the truth; a calibrated posterior has 1.\n\n"
         + tables(report)
     )

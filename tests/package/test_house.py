@@ -78,6 +78,12 @@ def journey(page: str, title: str) -> list[tuple[str, str]]:
     return [(stop.group(1).removeprefix("../"), stop.group(2)) for stop in stops if stop]
 
 
+def test_the_boxes_of_a_study_are_classes(page: str, sources: dict[str, list[Path]]) -> None:
+    boxes = re.findall(r"^<span><code>(\w+)</code>", page, re.MULTILINE)
+    assert len(boxes) >= 5
+    assert set(boxes) <= {name for path in sources["real"] for name in names_in(path.read_text(encoding="utf-8"))}
+
+
 @contextmanager
 def first_calls(root: Path) -> Iterator[list[tuple[str, str]]]:
     """Context manager: the functions of the packages that are called meanwhile, in the order of their first calls."""

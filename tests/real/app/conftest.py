@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,7 +40,6 @@ def page_address(tiny_folder: Path, hole_filler_folder: Path) -> Iterator[str]:
                 break
         else:
             pytest.fail("the page was not served: " + "".join(printed))
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         rest = server.stdout.read()
-    assert server.returncode in (0, 130), rest
     assert "Traceback" not in rest

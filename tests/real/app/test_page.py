@@ -36,17 +36,18 @@ def given(photo: np.ndarray, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_run_fills_every_place(photo: np.ndarray, tiny_models: Callable[[str], Any]) -> None:
-    *steps, last = restore(given(photo, truth=True, side=16), tiny_models, threading.Event())
+    *steps, last = restore(given(photo, truth=True, side=20), tiny_models, threading.Event())
     assert all(set(updates) == {"status"} for updates in steps)
     assert "being loaded" in steps[0]["status"]
     assert 'value="7" max="7"' in steps[-1]["status"]  # two runs of two steps, three pictures
     assert set(last) == {"status", "compare", "numbers", "plain", "average", "spread", "moved", "particles"}
-    assert last["compare"][0].shape == last["compare"][1].shape == last["plain"].shape == (48, 64, 3)
+    assert last["compare"][0].shape == last["compare"][1].shape == last["plain"].shape == (64, 80, 3)
     captions = [caption for _, caption in last["particles"]]
     assert len(captions) == 3
     assert sum("the chosen one" in caption for caption in captions) == 1
     assert "| bicubic |" in last["numbers"]
-    assert "of 255" in last["spread"]["label"]
+    assert "the particles differ by" in last["numbers"]
+    assert last["spread"].shape == last["moved"].shape == (64, 80, 3)
 
 
 def test_a_painted_hole_is_filled(photo: np.ndarray, tiny_models: Callable[[str], Any]) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
 from real.api import open_model  # noqa: E402
-from real.bench import everything, runner  # noqa: E402
+from real.bench import everything, runner, writing  # noqa: E402
 from real.bench.everything import run_everything  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
@@ -65,6 +65,7 @@ def test_each_ensemble_is_drawn_once_and_a_report_is_there_early(
     photos: Path, models: Callable[[str], LatentModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(everything, "STAGES", (1, 2))
+    monkeypatch.setattr(writing, "save_plot", lambda *arguments: None)  # seen in the test of the command
     drawn: list[tuple[str, str]] = []
     measure, interrupted = runner.measure, list[bool]()
 

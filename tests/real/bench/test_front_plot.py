@@ -1,6 +1,7 @@
 """The plot of the front: the Pareto front by hand, and names that cover neither points nor each other."""
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
+from real.bench import plots
 from real.bench.beyond import FAMILIES, front
 from real.bench.front_plot import draw_front, pareto
 from real.bench.plan import Grid
@@ -48,10 +50,12 @@ def test_names_cover_neither_points_nor_each_other() -> None:
     canvas = FigureCanvasAgg(figure)
     budgets = (10, 100, 500)
     report = {"lines": lines_of(budgets), "budgets": [{"evaluations": b} for b in budgets]}
+    unknown = report["lines"][0]
+    unknown["scores"]["psnr_rgb"]["mean"] = None  # no photo has a finite number: it is not drawn
     draw_front(figure, report, "lpips_hed")
     canvas.draw()
     for axes, budget in zip(figure.axes, budgets, strict=True):
-        lines = [line for line in report["lines"] if line["at"] == budget]
+        lines = [line for line in report["lines"] if line["at"] == budget and line is not unknown]
         names = [child for child in axes.get_children() if isinstance(child, Annotation)]
         assert sorted(name.get_text() for name in names) == sorted(line["label"].split(" (")[0] for line in lines)
         boxes = [Text.get_window_extent(name, canvas.get_renderer()) for name in names]
@@ -59,6 +63,16 @@ def test_names_cover_neither_points_nor_each_other() -> None:
         dots = [(line["scores"]["lpips_hed"]["mean"], line["scores"]["psnr_rgb"]["mean"]) for line in lines]
         assert not any(box.contains(*dot) for box in boxes for dot in axes.transData.transform(dots))
         assert all(axes.bbox.contains(*corner) for box in boxes for corner in ((box.x0, box.y0), (box.x1, box.y1)))
+
+
+def test_each_perceptual_metric_has_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(plots, "draw_front", lambda figure, report, metric: drawn.append(metric))
+    for names in (("psnr_rgb", "lpips_hed", "fid_lite0"), ("psnr_rgb",)):
+        report = {"study": "front", "title": "a title", "lines": [{"scores": dict.fromkeys(names)}]}
+        plots.save_plot(tmp_path / "front.png", "front", report, [], tmp_path)
+    assert drawn == ["lpips_hed", "fid_lite0", "blur_effect"]
+    assert {path.name for path in tmp_path.iterdir()} == {"front.png", "front-fid-lite0.png"}
 
 
 def test_every_family_is_there_and_budgets_are_kept() -> None:
