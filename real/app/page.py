@@ -194,7 +194,7 @@ def _inputs() -> dict[str, Any]:
             sources=("upload", "clipboard"),
             transforms=(),
             layers=False,
-            brush=gr.Brush(colors=["#ff00aa"]),
+            brush=gr.Brush(colors=["#ff00aa"], default_size=24),
             label="The photo. For a hole, paint over what is to be replaced",
             elem_id="photo",
         ),
