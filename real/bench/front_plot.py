@@ -59,7 +59,8 @@ def draw_front(figure: Figure, report: Mapping[str, Any], perception: str) -> No
     for group, colour in colours.items():
         panels[0].plot([], [], "o", color=colour, label=group)
     panels[0].plot([], [], color=GREY, linewidth=1.2, label="Pareto front")
-    figure.legend(loc="outside lower center", ncols=len(groups) + 1, fontsize=9, frameon=False)
+    columns = min(len(groups) + 1, 3 * min(3, len(panels)))  # as many as the figure is wide enough for
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
     figure.draw_without_rendering()  # places everything, so that names can be moved off each other
     for axes, budget in zip(panels, budgets, strict=True):

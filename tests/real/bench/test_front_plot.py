@@ -48,12 +48,16 @@ def test_the_pareto_front_by_hand() -> None:
 def test_names_cover_neither_points_nor_each_other() -> None:
     figure = Figure(dpi=150, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    budgets = (10, 100, 500)
+    budgets = (10, 500)
     report = {"lines": lines_of(budgets), "budgets": [{"evaluations": b} for b in budgets]}
     unknown = report["lines"][0]
     unknown["scores"]["psnr_rgb"]["mean"] = None  # no photo has a finite number: it is not drawn
     draw_front(figure, report, "lpips_hed")
     canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent(canvas.get_renderer())
+    assert figure.bbox.contains(box.x0, box.y0)
+    assert figure.bbox.contains(box.x1, box.y1)
     for axes, budget in zip(figure.axes, budgets, strict=True):
         lines = [line for line in report["lines"] if line["at"] == budget and line is not unknown]
         names = [child for child in axes.get_children() if isinstance(child, Annotation)]
