@@ -137,6 +137,7 @@ class Run(NamedTuple):
         """Hand the state of one evaluation to the callback."""
         if self.callback is None:
             return
+
         state = SamplerState(
             step=step,
             num_steps=len(self.timesteps),
@@ -149,6 +150,7 @@ class Run(NamedTuple):
             info=info,
             num_model_evaluations=step + 1,
         )
+
         self.callback(state)
 
     def variance_noise(self, noise: VarianceNoise, x: Array, step: int) -> Array:

@@ -105,9 +105,11 @@ class SteeredDenoiser:
         x0_pred = self.denoiser(x, sigma)
         xp = common_namespace(**{"x": x, "output of denoiser": x0_pred})
         check_same_shape(**{"x": x, "output of denoiser": x0_pred})
+
         # A grid in float32 may fall a little short of the cut-off that is meant.
         if self.strength == 0.0 or level < self.cutoff_sigma * (1.0 - 1e-6):
             return x0_pred, None
+
         steered, info = steer(
             xp.reshape(x0_pred, self._ensembles(tuple(x.shape))),
             bandwidth=self.bandwidth,
@@ -185,17 +187,21 @@ def _noise_level(sigma: float | Array) -> float:
     if not hasattr(sigma, "shape"):
         return check_number("sigma", sigma, low=0.0)
     xp = common_namespace(sigma=sigma)
+
+    # Whether to steer depends on one number, so all rows must have the same level, up to rounding.
     try:
         low, high = (float(xp.min(sigma)), float(xp.max(sigma))) if 0 not in sigma.shape else (math.inf, -math.inf)
     except TypeError as error:  # jax.jit
         raise TypeError(
-            "sigma must be a Python number where a compiler hides the values of arrays: it decides whether to steer"
+            "sigma must be a Python number where a compiler hides the values of arrays, got an array; it decides "
+            "whether to steer"
         ) from error
     if not low <= high <= low + 1e-6 * abs(low):
         raise ValueError(
             f"sigma must hold one noise level, got {low:g} to {high:g} in shape {tuple(sigma.shape)}; call the "
             "denoiser once per level"
         )
+
     return check_number("sigma", low, low=0.0)
 
 

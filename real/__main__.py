@@ -36,6 +36,7 @@ examples:
   python -m real bench --list                           the paper's tables and figures as commands
 """
 DOORS = {
+    "app": "a page in the browser to play with a photo (the same as python -m real.app)",
     "train": "train a model of your own (the same as python -m real.train)",
     "backbones": "measure what DiffBIR and SeeSR cost (the same as python -m real.backbones)",
 }

@@ -196,10 +196,12 @@ def as_picture(name: str, value: Any) -> np.ndarray:
             return load_photo(str(value), largest=LARGEST_SIDE)
         except UserError as error:
             raise UserError(error.message, argument=name) from error
+
     if isinstance(value, Image.Image):
         return to_rgb(value)
     if isinstance(value, torch.Tensor):
         return from_tensor(name, value)
+
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"{name} must be a file, a PIL image, a tensor (3, H, W) or RGB uint8 (H, W, 3), got a "

@@ -60,6 +60,7 @@ class Particles:
 def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
     """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
     noise = torch.empty(num_particles, channels, height, width, dtype=torch.float32, device="cpu")
+    # A generator for each particle, on the CPU: the noise is the same on all machines, whatever N is.
     for i in range(num_particles):
         state = int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0])
         noise[i].normal_(generator=torch.Generator("cpu").manual_seed(state % 2**63))
@@ -150,9 +151,9 @@ def _noise(
     noise = initial_noise(settings.particles, height, width, seed=settings.seed)
     if indices is not None:
         if steered:
-            raise ValueError("indices must be None with steering, which needs the whole ensemble; give steered=False")
+            raise ValueError(f"indices must be None with steering, got {indices}; it needs the whole ensemble")
         if ranks is not None:
-            raise ValueError("indices must be None with ranks, which draw the whole ensemble; give one of the two")
+            raise ValueError(f"indices must be None with ranks, got {indices}; they draw the whole ensemble")
         return noise[list(indices)]
     if ranks is None:
         return noise

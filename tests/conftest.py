@@ -1,4 +1,6 @@
-"""What all tests share: hypothesis profiles that draw the same examples on every machine."""
+"""What all tests share: hypothesis profiles that draw the same examples on every machine, and threads."""
+
+import os
 
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +14,7 @@ for name, examples in (("kds-ref", 30), ("quick", 4)):  # quick: for the thousan
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("kds-ref")
+
+# Before torch is loaded: processes side by side, each with a thread for every core, would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import platform
 import re
 import sys
@@ -86,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
     options: list[tuple[str, type, Any, str, str]] = [
         ("--output", str, "toy_output", "FOLDER", "folder for the files, made if missing"),
         ("--seed", int, 0, "SEED", "first seed; ensemble i draws its noise with SEED + i"),
@@ -99,9 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
     ]
     for name, kind, default, metavar, text in options:
         parser.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{text} (%(default)s)")
+
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor table")
     parser.add_argument("--version", action="version", version=f"%(prog)s {kds_ref.__version__}")
     parser.set_defaults(run=_run)
+
+    # Without a command the toy itself runs.
     add_parsers(parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser))
     return parser
 
@@ -115,6 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, 2 after a user's error, 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a folder's name may hold what the terminal cannot write
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments = build_parser().parse_args(argv)
         _report_errors(arguments)
@@ -124,21 +130,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kds-toy: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the table has gone; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _report_errors(arguments: argparse.Namespace) -> None:
     """Run the command; what a user can put right becomes a `UserError`."""
     try:
-        if not arguments.output:
-            raise UserError("--output is empty; name a folder")
+        for name in ("output", "photos"):  # as that of a shell variable that is not set
+            given = getattr(arguments, name, None)
+            if given is not None and not given.strip():
+                raise UserError(f"--{name} is empty; name a folder")
         arguments.run(arguments)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
-    except BrokenPipeError:  # an OSError, and no fault of --output
-        raise
     except MemoryError as error:
         raise UserError("not enough memory; use fewer --seeds or --particles") from error
     except OSError as error:
@@ -152,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     folder = Path(arguments.output)
     # Imported late: --help is quick, and a missing extra is one line.
-    from toy.files import prepare_folder, write_files
+    from toy.files import prepare_folder, say, write_files
     from toy.report import format_table
     from toy.settings import Settings
 
@@ -162,7 +166,7 @@ def _run(arguments: argparse.Namespace) -> None:
     paths = write_files(folder, contents)
     if not arguments.quiet:
         wrote = [f"wrote {path}" for path in paths]
-        print(format_table(results), *wrote, f"{time.perf_counter() - start:.1f} s", sep="\n", flush=True)
+        say(format_table(results), *wrote, f"{time.perf_counter() - start:.1f} s")
 
 
 def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -1,8 +1,8 @@
 """The slide: density and particles at t/T = 1, 0.5, 0; DDIM above, DDIM + KDS below (the paper's Fig. 2).
 
 One row per run, one column per snapshot, and at the right each row's numbers over all seeds. The filled
-contours are the exact noised density p_t, the law that unsteered samples follow. `__main__` calls this;
-nothing here opens a window or changes matplotlib's global settings.
+contours are the exact noised density p_t, the law that unsteered samples follow. Nothing here opens
+a window or changes matplotlib's global settings.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ def draw(mixture: GaussianMixture, runs: tuple[Run, ...], results: dict[str, Any
     """
     if mixture.dimension != 2:
         raise ValueError(f"mixture must have 2 dimensions to be drawn, got {mixture.dimension}")
+
     figure = Figure(figsize=SLIDE, dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     half_width = _half_width(runs, ensemble)
+
     for row, run in enumerate(runs):
         for column, snapshot in enumerate(run.snapshots):
             axes = _place(figure, row, column, PANEL)
@@ -63,6 +65,7 @@ def draw(mixture: GaussianMixture, runs: tuple[Run, ...], results: dict[str, Any
             if column == 0:
                 axes.set_ylabel(_name(run), fontsize=20, color=_ink(run), fontweight="bold", labelpad=10)
         _write_numbers(_place(figure, row, len(run.snapshots), NUMBERS), run, results)
+
     _write_title(figure, runs[-1], results["settings"])
     _write_caption(figure, results, ensemble)
     return figure
@@ -125,10 +128,12 @@ def _write_numbers(axes: Axes, run: Run, results: dict[str, Any]) -> None:
     axes.set_axis_off()
     numbers = results["methods"][run.name]
     variance_label = "variance within a mode"
+
     if run.cutoff is not None:
         change = numbers["difference_to_ddim"]["within_mode_variance"]["relative_change"]
         if change is not None:
             variance_label += f", {_minus(f'{100 * change:+.0f}')} %"
+
     shares = " / ".join(f"{100 * share['mean']:.1f}" for share in numbers["mode_shares"])
     lines = [
         (0.865, _number(numbers["within_mode_variance"]), 25, "bold", _ink(run)),
@@ -160,16 +165,19 @@ def _write_caption(figure: Figure, results: dict[str, Any], ensemble: int) -> No
     shares = " / ".join(f"{100 * share:.1f}" for share in target["mode_shares"])
     schedule = settings["schedule"].replace("_", " ")
     likelihood = _minus(f"{target['mean_log_likelihood']:.3f}")
+
     first = (
         f"h = {settings['bandwidth']:g}, δ = {settings['strength']:g}, "
         f"{settings['num_inference_steps']} DDIM steps, {schedule} schedule "
         f"(the paper's figure states none). "
         f"Same initial noise in both rows; seed {settings['seed'] + ensemble} shown."
     )
+
     second = (
         f"Shaded: exact density. Mean ± standard error over seeds ({settings['n_seeds']}). "
         f"Perfect samples: {target['within_mode_variance']:.3f}, {likelihood} and {shares}."
     )
+
     for height, words in ((0.063, first), (0.028, second)):
         text = figure.text(LEFT / SLIDE[0], height, words, fontsize=12.5, color=QUIET, va="center")
         room = (SLIDE[0] - LEFT - 2 * GAP) * DPI / text.get_window_extent().width

@@ -1,4 +1,4 @@
-"""Output files that appear complete or not at all.
+"""Output files that appear complete or not at all, and what is said of them.
 
 `__main__` prepares every file in memory and hands them over together; each is written under a temporary name
 beside its place and then renamed.
@@ -8,9 +8,23 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+
+def say(*lines: object) -> None:
+    """Print lines for the user; a reader that left, or a full disk behind it, is no reason to fail a finished run.
+
+    Args:
+        lines: what to print, each on a line of its own.
+    """
+    try:
+        print(*lines, sep="\n", flush=True)
+    except OSError:
+        # What was not written is still in the buffer, and would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prepare_folder(folder: Path) -> None:
@@ -54,6 +68,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     for place in places:  # before the first rename
         if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, f"{place.name} is a folder there")
+
+    # All are written before the first takes its place, so that a full disk leaves the old files together.
     try:
         for temporary, content in zip(places.values(), contents.values(), strict=True):
             with temporary.open("wb") as stream:

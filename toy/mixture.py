@@ -2,8 +2,7 @@
 
 Under the forward process (KDS Eq. 3 (v1)) a component N(mu, Sigma) becomes N(sqrt(ab) mu, ab Sigma + (1 - ab)
 I) with the same weight, so that nothing here is learned or approximated. Each covariance is diagonalised
-once; the noised one has the same axes and the variances ab lambda + (1 - ab). `experiment` calls this; it
-needs no model.
+once; the noised one has the same axes and the variances ab lambda + (1 - ab).
 """
 
 from __future__ import annotations
@@ -56,6 +55,8 @@ class GaussianMixture:
         means = _real(self.means, "means", ndim=2, layout="(K, d)")
         covariances = _real(self.covariances, "covariances", ndim=3, layout="(K, d, d)")
         n_components, dimension = means.shape
+
+        # Shapes before values: a message about values would make no sense for arrays that do not fit.
         if n_components == 0 or dimension == 0:
             raise ValueError(f"means must hold at least one component and dimension, got shape {means.shape}")
         if weights.shape != (n_components,):
@@ -63,11 +64,14 @@ class GaussianMixture:
         if covariances.shape != (n_components, dimension, dimension):
             expected = (n_components, dimension, dimension)
             raise ValueError(f"covariances must have shape {expected} to fit means, got {covariances.shape}")
+
         if not (weights > 0).all():
             raise ValueError(f"weights must be positive, got {weights.tolist()}; leave empty components out")
         if abs(weights.sum() - 1) > WEIGHT_SUM_TOLERANCE:
             total = float(weights.sum())
             raise ValueError(f"weights must sum to 1, got a sum of {total:.9g}; divide them by it")
+
+        # The axes diagonalise the covariances at every noise level; read-only, so that this stays true.
         variances, axes = _diagonalise(covariances)
         values = {"weights": weights, "means": means, "covariances": covariances}
         for name, value in {**values, "_variances": variances, "_axes": axes}.items():

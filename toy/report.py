@@ -20,6 +20,7 @@ def format_table(results: dict[str, Any]) -> str:
     target = results["target"]
     methods = list(results["methods"].values())
     steered = [numbers for numbers in methods if "difference_to_ddim" in numbers]
+
     rows: list[Cells] = [
         ("", "variance in a mode", "log-likelihood", "share of each mode, %"),
         (
@@ -36,6 +37,7 @@ def format_table(results: dict[str, Any]) -> str:
         (f"In brackets: standard error over seeds (here {results['settings']['n_seeds']}).",),
         (f"p: {results['test']}.",),
     ]
+
     return "\n".join(
         "".join(text.ljust(width) for text, width in zip(row, WIDTHS, strict=False)).rstrip() for row in rows
     )

@@ -71,14 +71,18 @@ class Settings:
             "cutoff": (0, 1),
             "num_inference_steps": (1, NUM_TRAIN_TIMESTEPS),
         }
+
         for name in ("seed", "n_seeds", "n_particles", "num_inference_steps"):
             if type(getattr(self, name)) is not int:
                 raise TypeError(f"{name} must be an int, got {getattr(self, name)!r}")
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:  # refuses NaN, too
                 raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+
+        # Each within its limits, but together too much memory.
         if self.n_seeds * self.n_particles > MAX_TOTAL:
             total = self.n_seeds * self.n_particles
             raise ValueError(f"n_seeds times n_particles must be at most {MAX_TOTAL}, got {total}")
+
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")

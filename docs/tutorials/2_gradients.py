@@ -5,6 +5,9 @@ The mean shift looks like an average, and it climbs like a gradient. This page
 derives why, turns the derivation into checks that a computer can run, and then
 runs them on implementations that get it wrong. You need [page 1](1_densities.md)
 and the chain rule.
+
+![Arrows over a density with two hills: they point uphill everywhere and vanish at the hilltops and at the pass between
+them](images/2_gradients_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -65,10 +68,10 @@ assert np.allclose(shift, h**2 * differences(points), atol=1e-6)
 # ## Check 2: a full step never goes down
 #
 # A gradient says where up is, not how far to go. Most ascent methods need a step
-# size. The mean shift does not: one full step never lowers the density, from no
-# starting point, with no step size to choose. The reason is that the mean shift
-# maximises a lower bound of \(\log \hat p\) which touches it at \(x\) (Cheng,
-# 1995). A part of the step, KDS's \(\delta = 0.3\), does not lower it either.
+# size.
+#
+# **Predict:** from 2000 points, how many full steps end lower than they began? And
+# steps of 0.3?
 
 before = kds_ref.log_density(points, particles, bandwidth=h)
 for strength in (0.3, 1.0):
@@ -76,6 +79,11 @@ for strength in (0.3, 1.0):
     assert (after > before).all()
 
 # %%
+# None. One full step never lowers the density, from any starting point, with no step
+# size to choose. The reason is that the mean shift maximises a lower bound of
+# \(\log \hat p\) which touches it at \(x\) (Cheng, 1995). A part of the step, KDS's
+# \(\delta = 0.3\), does not lower it either.
+#
 # The shifts on top of the density. Their length is \(h^2\) times the slope of
 # \(\log \hat p\): long where the slope is steep, zero at the two modes and at the
 # pass between them.
@@ -104,7 +112,7 @@ def draw_density(ax: plt.Axes, title: str) -> None:
 coarse = grid[::10, ::10].reshape(-1, 2)
 arrows = kds_ref.mean_shift(coarse, particles, bandwidth=h)
 figure, ax = plt.subplots(figsize=(5, 5), layout="constrained")
-draw_density(ax, "the mean shift over the density, h = 0.3")
+draw_density(ax, "the mean shift (at a fourth of its length), h = 0.3")
 ax.quiver(
     *coarse.T,
     *arrows.T,
@@ -135,9 +143,8 @@ assert np.allclose(kds_ref.mean_shift(points, particles[::-1], bandwidth=h), shi
 # %%
 # ## Check 4: the two ends
 #
-# With a tiny \(h\) a point hears only the particle next to it: the shift leads
-# there, and is exactly zero for a particle. With a huge \(h\) it hears all alike,
-# and the shift leads to the plain mean.
+# **Predict:** where does the shift lead with a tiny \(h\), where with a huge one? What
+# is it for a particle itself?
 
 nearest = particles[((points[:, None] - particles) ** 2).sum(-1).argmin(1)]
 assert np.allclose(
@@ -150,6 +157,10 @@ assert np.allclose(
 )
 
 # %%
+# With a tiny \(h\) a point hears only the particle next to it: the shift leads there,
+# and is exactly zero for a particle. With a huge \(h\) it hears all alike, and the
+# shift leads to the plain mean.
+#
 # ## Other kernels climb other densities
 #
 # Take the plain mean of all particles within \(h\), the flat kernel. Which density
@@ -176,16 +187,18 @@ assert np.allclose(cosine, 1.0)  # the same direction, everywhere
 # %%
 # ## What goes wrong in practice
 #
-# There is no official code of KDS. We know of three public attempts, and all three
-# are wrong. Between them they make the eleven mistakes that the [method
-# page](../../explanation/method.md#easy-to-get-wrong) lists. Five of the eleven
-# break the formula of this page. Each runs without an error and draws plausible
-# pictures, and each fails a check that takes a few lines.
+# There is no official code of KDS. People who wrote their own made eleven mistakes
+# that we know of; the [method page](../../explanation/method.md#easy-to-get-wrong)
+# lists them and shows where. We made some of them, too. Five of the eleven break the
+# formula of this page. Each runs without an error and draws plausible pictures, and
+# each fails a check that takes a few lines.
 #
 # ### Mistake 1: the bandwidth is squared twice
 #
-# The distance is divided by \(h\), squared, and divided by \(h^2\) again, so that
-# the weights become \(e^{-d^2 / 2h^4}\). At \(h = 1\) nobody notices.
+# The distance is divided by \(h^2\) and then squared, so that the weights become
+# \(e^{-d^2 / 2h^4}\). At \(h = 1\) nobody notices.
+#
+# **Predict:** at \(h = 0.3\), is the shift then too long or too short? By how much?
 
 
 def squared_twice(
@@ -225,8 +238,10 @@ assert np.allclose(wrong, kds_ref.mean_shift(particles, particles, bandwidth=0.0
 # "It is a gradient, so add the gradient." But
 # \(\nabla \log \hat p = \mathbf m / h^2\), which at \(h = 0.3\) is eleven times
 # the shift. The direction is right, so check 1 in its careless form, "is it
-# parallel to the gradient?", passes. Check 2 does not: with \(\delta = 0.3\) the
-# step is 3.3 shifts long, and from 86% of our points it ends lower than it began.
+# parallel to the gradient?", passes.
+#
+# **Predict:** with \(\delta = 0.3\) the step is 3.3 shifts long. From what part of our
+# points does it end lower than it began: a tenth, a half, nine tenths?
 
 score = kds_ref.log_density_gradient(points, particles, bandwidth=h)
 too_far = kds_ref.log_density(points + 0.3 * score, particles, bandwidth=h)
@@ -235,7 +250,7 @@ assert round(0.3 / h**2, 1) == 3.3
 assert round(100 * (too_far < before).mean()) == 86  # check 2 fails
 
 # %%
-# Eight steps from three places, over the density held fixed. Along
+# From 86% of them, so check 2 sees it. Eight steps from three places, over the density held fixed. Along
 # \(\delta\, \mathbf m\) the way goes up and slows down; along
 # \(\delta\, \mathbf m / h^2\) it jumps across the mode, each jump longer than the
 # last, and leaves the picture.
@@ -296,9 +311,9 @@ assert np.array_equal(ours[0], ours[1])  # in kds_ref leading axes never mix
 # ### Mistake 4: no ensemble at all
 #
 # To save memory, a single latent is kept, and the "ensemble" is this latent plus
-# fresh noise. Its kernel density knows nothing of what the model believes
-# elsewhere: the shift is noise, and with more of it the shift goes to zero. The
-# check: a particle's shift must change when another particle moves.
+# fresh noise. The check: a particle's shift must change when another particle moves.
+#
+# **Predict:** what happens to this shift when the noisy copies become more and more?
 
 
 def cloud_of_one(latent: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -329,6 +344,9 @@ one, two = (
 assert not np.allclose(one, two)  # in a real ensemble the others matter
 
 # %%
+# It goes to zero: the copies lie around the latent on all sides. Their density knows
+# nothing of what the model predicts from other noise.
+#
 # ### Mistake 5: zero divided by zero
 #
 # Written as printed, the weights of far particles are \(e^{-\text{large}}\). In
@@ -374,14 +392,64 @@ assert np.allclose(
 #
 # ## Exercises
 #
-# 1. Check 2 held for \(\delta = 0.3\) and \(\delta = 1\). Try \(\delta = 2\).
-#    Where does the proof stop? (At a single particle with \(\delta = 2\) one jumps
-#    to the mirror image, which has the same density.)
-# 2. Which of the four checks would have found which of the five mistakes? (One
-#    passes all four: the third. With a single image in the batch it is right.)
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Check 2 held for \(\delta = 0.3\) and \(\delta = 1\). Up to which \(\delta\) does
+# it hold? Think of a single particle first.
+#
+# ??? success "Solution"
+#     Up to 2. With one particle the point then jumps to its mirror image, which has the
+#     same density. With more, the lower bound of the proof is a parabola around
+#     \(x + \mathbf m\), and \(x + 2 \mathbf m\) is where it has the same height again.
+#     So 3.3 shifts, mistake 2, are beyond what is safe.
+#
+#     ```python
+#     mirror, single = np.array([[0.4, 0.0]]), np.zeros((1, 2))
+#     jumped = mirror + 2.0 * kds_ref.mean_shift(mirror, single, bandwidth=h)
+#     assert np.allclose(jumped, -mirror)
+#     for strength, safe in ((2.0, True), (2.2, False)):
+#         after = kds_ref.log_density(points + strength * shift, particles, bandwidth=h)
+#         assert (after > before - 1e-9).all() == safe
+#     ```
+#
+# **2.** Which of the four checks would have found which of the five mistakes?
+#
+# ??? success "Solution"
+#     Check 1 finds the first, check 2 the second, check 4 the fifth. The fourth fails
+#     check 4 as well: with a huge \(h\) it does not lead to the mean of the ensemble.
+#     The third passes all four, since with a single image in the batch it is right.
+#     It takes a check of its own.
+#
+# **3.** Take the flat kernel. Does a full step never lower the *flat* density, or never
+# lower its shadow's?
+#
+# ??? success "Solution"
+#     The shadow's. The flat density is a staircase: it counts particles within \(h\), and
+#     the step can lose some of them.
+#
+#     ```python
+#     lower = {}
+#     for kernel in ("flat", "epanechnikov"):
+#         there, here = (
+#             kds_ref.log_density(x, particles, bandwidth=1.0, kernel=kernel)
+#             for x in (points[moving] + flat[moving], points[moving])
+#         )
+#         lower[kernel] = int((there < here - 1e-9).sum())
+#     print(lower)
+#     assert lower["flat"] > 0
+#     assert lower["epanechnikov"] == 0
+#     ```
+#
+# **4.** In KDS the points that are shifted *are* the particles. Can `as_printed` give
+# 0/0 there?
+#
+# ??? success "Solution"
+#     No: a particle's weight on itself is \(e^0 = 1\), so the sum is at least 1. It can
+#     where the particle is left out of its own sum.
+#
+#     ```python
+#     assert np.isfinite(as_printed(particles, particles, 1e-3)).all()
+#     assert np.isnan(as_printed(particles[:1], particles[1:], 1e-3)).all()
+#     ```
 
-mirror = np.array([[0.4, 0.0]])
-single = np.zeros((1, 2))
-jumped = mirror + 2.0 * kds_ref.mean_shift(mirror, single, bandwidth=h)
-assert np.allclose(jumped, -mirror)
 plt.show()

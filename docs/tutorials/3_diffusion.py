@@ -5,6 +5,8 @@ A diffusion model turns noise into data step by step. Usually a network says whe
 to step, and one cannot tell its errors from the method's. Here the data is a
 mixture of three Gaussians in the plane, so everything that the network would have
 to learn is a formula. You need NumPy and [page 1](1_densities.md).
+
+![The ways of 80 particles from noise to three modes of data](images/3_diffusion_3.webp){ .figure }
 """
 
 from itertools import pairwise
@@ -32,6 +34,9 @@ PURPLE = "#6a2c91"
 # \(t\) counts the 1000 training timesteps, and the schedule says how much of the
 # data is left: \(\bar\alpha\) falls from nearly 1 (clean) over a half in the
 # middle to nearly 0 (noise alone).
+#
+# **Predict:** the data has three modes. Can you still tell them apart at \(t = 300\)?
+# At 600?
 
 assert schedule.num_train_timesteps == 1000
 assert schedule.alpha_bar(0) > 0.9999
@@ -77,9 +82,10 @@ for ax, t in zip(axes, (0, 300, 600, 999), strict=True):
 figure.suptitle("data on its way to noise")
 
 # %%
-# A Gaussian plus Gaussian noise is a Gaussian again. So the noised data is a
-# mixture of three Gaussians at every \(t\), and its density, grey in the figure,
-# is exact.
+# At 300 yes, at 600 hardly. A Gaussian plus Gaussian noise is a Gaussian again. So the
+# noised data is a mixture of three Gaussians at every \(t\), and its density, grey in
+# the figure, is exact: the means are multiplied by \(\sqrt{\bar\alpha_t}\), the
+# covariances by \(\bar\alpha_t\), and the noise adds \((1 - \bar\alpha_t) I\).
 #
 # ## The score
 #
@@ -99,10 +105,35 @@ for axis, direction in enumerate(np.eye(2)):
     assert np.allclose(score[:, axis], (ahead - behind) / (2 * step), atol=1e-6)
 
 # %%
+# In case you want to type the toy yourself, here is its score without the library.
+# Each Gaussian pulls to its own mean, and pulls the more the likelier it is to have
+# made the point.
+
+
+def score_by_hand(z: np.ndarray, alpha_bar: float) -> np.ndarray:
+    """Score of three noised Gaussians; (n, 2) -> (n, 2)."""
+    log_share, pull = [], []
+    for weight, mean, covariance in zip(
+        mixture.weights, mixture.means, mixture.covariances, strict=True
+    ):
+        noised = alpha_bar * covariance + (1 - alpha_bar) * np.eye(2)
+        away = z - np.sqrt(alpha_bar) * mean
+        back = -away @ np.linalg.inv(noised)
+        pull.append(back)
+        log_density = (away * back).sum(1) / 2 - np.log(np.linalg.det(noised)) / 2
+        log_share.append(np.log(weight) + log_density)
+    share = np.exp(log_share - np.max(log_share, axis=0))
+    share /= share.sum(0)
+    return (share[..., None] * np.array(pull)).sum(0)
+
+
+assert np.allclose(score_by_hand(points, alpha_bar), score)
+print(mixture.weights, mixture.means.tolist(), mixture.covariances.tolist())
+
+# %%
 # A diffusion model predicts the noise instead,
 # \(\epsilon = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p_t(z_t)\), which says the
-# same. And who knows the noise knows the clean point that the model believes in
-# (KDS Eq. 6):
+# same. The noise gives the model's estimate of the clean point (KDS Eq. 6):
 #
 # \[ \hat z_{0 \mid t} = \frac{z_t - \sqrt{1 - \bar\alpha_t}\; \epsilon}{\sqrt{\bar\alpha_t}} . \]
 
@@ -116,9 +147,9 @@ assert np.allclose(
 # %%
 # ## What the predicted clean point is, and is not
 #
-# It is not a sample. It is the *mean* of all clean points that could be behind
-# \(z_t\). That can be checked without any score: draw many clean points, weigh
-# each with the probability that noise takes it to \(z_t\), and average.
+# It is not a sample. It is the *mean* of all clean points that \(z_t\) may have been
+# made of. That can be checked without any score: draw many clean points, weigh each
+# with the probability that noise takes it to \(z_t\), and average.
 
 many = mixture.sample(200_000, rng)
 for point, predicted in zip(points[:3], x0_pred[:3], strict=True):
@@ -130,11 +161,9 @@ for point, predicted in zip(points[:3], x0_pred[:3], strict=True):
     assert np.allclose(average, predicted, atol=0.03)
 
 # %%
-# So at the noisy end, where anything could be behind \(z_t\), all particles
-# predict nearly the same point, the mean of the data, which lies between the modes
-# where the data never is. Later the predictions part, and at last each is inside a
-# mode. KDS acts on these predictions. Remember the pictures on the left and in the
-# middle when you wonder what their kernel density can know.
+# **Predict:** where do 300 particles predict their clean points at \(t = 900\): all over
+# the plane, in the three modes, or somewhere else? From which \(t\) on are they in the
+# modes?
 
 figure, axes = plt.subplots(1, 4, figsize=(10, 3.0), layout="constrained")
 spread = []
@@ -152,6 +181,12 @@ assert spread == sorted(spread)
 assert spread[0] < 0.2 < 0.9 < spread[-1]
 
 # %%
+# At the noisy end \(z_t\) says next to nothing, and all particles predict nearly the
+# same point, the mean of the data. It lies between the modes, where the data never is.
+# Later the predictions part, and at last each is inside a mode. KDS acts on these
+# predictions. Remember the pictures on the left and in the middle when you wonder what
+# their kernel density can know.
+#
 # ## DDIM is four lines
 #
 # A step of DDIM (KDS Eq. 4, Algorithm 1) takes the prediction apart into clean
@@ -193,7 +228,7 @@ for path in np.stack(way, axis=1)[:80]:
 ax.plot(*x[:80].T, ".", color=PURPLE, markersize=4)
 
 # %%
-# Two mistakes of public code live here. **The last step** must end at
+# Two mistakes are easy to make here. **The last step** must end at
 # \(\bar\alpha = 1\), clean. Code that ends at the first training level instead
 # returns a point with noise in it. With the schedule of latent diffusion
 # (`scaled_linear_schedule`) that level is 0.99915, and the noise left has a
@@ -205,7 +240,7 @@ assert round(np.sqrt(1 - first_level), 3) == 0.029
 
 # %%
 # **Fresh noise** may be added in every step (\(\eta = 1\)), and this changes the
-# result by itself. Who compares plain DDIM with \(\eta = 1\) against KDS with
+# result by itself. A comparison of plain DDIM with \(\eta = 1\) against KDS with
 # \(\eta = 0\) measures the noise, not the steering. From the same start:
 
 fresh = np.random.default_rng(2)
@@ -231,6 +266,9 @@ assert np.linalg.norm(stochastic.x0 - result.x0, axis=1).mean() > 0.5
 # `ProbabilityFlowODE` is its right-hand side in the form that SciPy's solvers
 # take. Solved to a tolerance of \(10^{-7}\), it is the truth that a sampler can be
 # held against.
+#
+# **Predict:** twice as many steps, how much less error? DPM-Solver++ (2M) also uses the
+# prediction before: how much for it?
 
 ode = kds_ref.ProbabilityFlowODE(denoiser, start, schedule=schedule)
 solution = solve_ivp(ode, (999.0, 0.0), ode.flatten(start), rtol=1e-7, atol=1e-7)
@@ -280,12 +318,8 @@ ax.legend()
 # %%
 # ## Does it sample the right distribution?
 #
-# Yes, in the limit. With a finite number of steps DDIM ends a little too close to
-# the middle of each mode: the variance within a mode, 0.090 for the data, comes
-# out as 0.073 with 10 steps, 0.086 with 50 and 0.089 with 250. The shares of the
-# three modes are right from the start. Keep this in mind on the [next
-# page](4_steering.md): KDS also pulls particles together, and has to be compared
-# with DDIM at the same number of steps, not with the data.
+# **Predict:** the variance within a mode is 0.090 for the data. With 10 steps of DDIM,
+# is it larger, smaller, or the same? With 250?
 
 ensembles = np.random.default_rng(3).standard_normal((20, 500, 2))
 variance = {}
@@ -305,12 +339,93 @@ assert round(float(target), 3) == 0.09
 assert [round(float(v), 3) for v in variance.values()] == [0.073, 0.086, 0.089]
 
 # %%
+# Smaller: DDIM is right in the limit, and with few steps it ends too close to the
+# middle of each mode. The shares of the three modes are right from the start. Keep this
+# in mind on the [next page](4_steering.md): KDS also pulls particles together, and has
+# to be compared with DDIM at the same number of steps, not with the data.
+#
 # ## Exercises
 #
-# 1. Take `linear_schedule()` for the cosine schedule. At \(t = 999\) a little of
-#    the data is left; does DDIM notice?
-# 2. Take the score of a kernel density estimate of 300 points instead of the exact
-#    one. Where do the particles end? (On the points: a model that knows its
-#    training set by heart.)
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** The data is one Gaussian with mean \(\mu\) and variance \(v\) in every direction.
+# Derive \(\hat z_0\) from \(z_t\). What is it where \(\bar\alpha\) is 1, what where it is 0?
+#
+# ??? success "Solution"
+#     \(\hat z_0 = \mu + \frac{\sqrt{\bar\alpha}\, v}{\bar\alpha v + 1 - \bar\alpha}\,
+#     (z_t - \sqrt{\bar\alpha}\, \mu)\): the point itself in the first case, the mean in
+#     the second.
+#
+#     ```python
+#     from toy.mixture import GaussianMixture
+#
+#     mean, v = np.array([1.0, -2.0]), 0.3
+#     one = GaussianMixture([1.0], mean[None], [v * np.eye(2)])
+#     for level in (0.9, 0.5, 0.1):
+#         by_hand = mean + np.sqrt(level) * v / (level * v + 1 - level) * (
+#             points - np.sqrt(level) * mean
+#         )
+#         eps = one.eps(points, alpha_bar=level)
+#         assert np.allclose(kds_ref.predict_x0(points, eps, level), by_hand)
+#     ```
+#
+# **2.** Take `linear_schedule()` for the cosine schedule. At \(t = 999\) a little of the
+# data is left, and the sampler starts from pure noise. Does DDIM notice?
+#
+# ??? success "Solution"
+#     Hardly: the noise is 157 times as large as the data there. With the schedule of
+#     latent diffusion it is only 15 times.
+#
+#     ```python
+#     linear = kds_ref.linear_schedule()
+#     assert round(linear.noise_to_signal(999)) == 157
+#     assert round(kds_ref.scaled_linear_schedule().noise_to_signal(999)) == 15
+#     end = kds_ref.ddim(
+#         lambda x_t, t: mixture.eps(x_t, alpha_bar=linear.alpha_bar(t)),
+#         ensembles,
+#         schedule=linear,
+#         timesteps=kds_ref.time_grid(50, spacing="trailing"),
+#     ).x0
+#     shares = ensemble_statistics(end, mixture)["mode_shares"].mean(0)
+#     assert np.allclose(shares, mixture.weights, atol=0.02)
+#     ```
+#
+# **3.** Take the score of a narrow kernel density estimate of 300 data points instead of
+# the exact one. Where do the particles end?
+#
+# ??? success "Solution"
+#     On the 300 points: it is a model that knows its training set by heart.
+#
+#     ```python
+#     from toy.mixture import GaussianMixture
+#
+#     width = 0.02
+#     memory = GaussianMixture(
+#         np.full(300, 1 / 300), clean, np.broadcast_to(width**2 * np.eye(2), (300, 2, 2))
+#     )
+#     end = kds_ref.ddim(
+#         lambda x_t, t: memory.eps(x_t, alpha_bar=schedule.alpha_bar(t)),
+#         start,
+#         schedule=schedule,
+#         timesteps=timesteps,
+#     ).x0
+#     to_data = np.linalg.norm(end[:, None] - clean, axis=-1).min(1)
+#     assert np.median(to_data) < 2 * width
+#     ```
+#
+# **4.** DPM-Solver++ (2M) with 10 steps: does it lose as much variance as DDIM?
+#
+# ??? success "Solution"
+#     Less, at the same cost.
+#
+#     ```python
+#     end = kds_ref.dpm_solver_pp_2m(
+#         denoiser, ensembles, schedule=schedule, timesteps=kds_ref.time_grid(10, spacing="dpm")
+#     ).x0
+#     second_order = ensemble_statistics(end, mixture)["within_mode_variance"].mean()
+#     print(f"{second_order:.3f} against {variance[10]:.3f} and {target:.3f}")
+#     assert variance[10] < second_order
+#     assert abs(second_order - target) < abs(variance[10] - target)
+#     ```
 
 plt.show()

@@ -1,9 +1,16 @@
 r"""
 # 4. Kernel Density Steering on the toy
 
-[Page 1](1_densities.md) has the step, [page 3](3_diffusion.md) the sampler.
-Together they are KDS. This page repeats the paper's Fig. 1 and 2 in the plane,
-turns each knob once, and keeps two lists: what is gained, and what is lost.
+[Page 1](1_densities.md) has the shift, [page 3](3_diffusion.md) the sampler.
+Together they are KDS. On this page you type all of it, in some forty lines of
+NumPy, and check it against `kds_ref`. Then you turn each knob once and keep two
+lists: what is gained, and what is lost. Before each result there is a question.
+Write your answer down before you read on: a guess that turns out wrong teaches
+more than a number that one has only read.
+
+![One steered step in six columns, from left to right: a small photo; noisy particles; the clean estimate of each; the
+values of all particles at one place with their density and mean shifts; the steered estimates; the particles of the
+next noise level](../../assets/one_step.png){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +22,6 @@ from toy.mixture import three_modes
 from toy.statistics import ensemble_statistics
 
 mixture = three_modes()
-schedule = kds_ref.cosine_schedule()
 PURPLE, GREEN = "#6a2c91", "#2fae48"
 ticks = np.linspace(-2.6, 2.6, 161)
 grid = np.stack(np.meshgrid(ticks, ticks), axis=-1)
@@ -35,25 +41,251 @@ def panel(ax: plt.Axes, density: np.ndarray, title: str) -> None:
 
 
 # %%
-# ## Fig. 1: one step
+# ## KDS in forty lines
 #
-# Stop a sampler in the middle, at \(t = 499\). Each of 50 particles predicts a
-# clean point. KDS takes the kernel density of these *predictions*, not of the
-# noisy points and not of the data, and moves each prediction along its mean shift
-# (KDS Eq. 7 and 8, v1). The arrows are full shifts; KDS goes a part
-# \(\delta = 0.3\) of each.
+# ### The schedule
+#
+# It says how much of the data is left at each of the \(T = 1000\) training
+# timesteps. The toy uses the cosine schedule (Nichol and Dhariwal, 2021): with
+# \(f(u) = \cos^2\big(\tfrac{\pi}{2} \cdot \tfrac{u + 0.008}{1.008}\big)\),
+#
+# \[ \beta_t = \min\Big(1 - \frac{f((t + 1)/T)}{f(t/T)},\; 0.999\Big), \qquad
+# \bar\alpha_t = \prod_{i \le t} (1 - \beta_i). \]
+#
+# The minimum matters at one timestep only, the last, where \(f = 0\) would leave
+# nothing to divide by.
 
-start = initial_noise(Settings(n_seeds=1), mixture.dimension)[0]
-seen: dict[int, np.ndarray] = {}
-kds_ref.ddim(
-    lambda x_t, t: mixture.eps(x_t, alpha_bar=schedule.alpha_bar(t)),
+T = 1000
+f = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
+beta = np.minimum(1 - f[1:] / f[:-1], 0.999)
+alpha_bar = np.cumprod(1 - beta)
+
+schedule = kds_ref.cosine_schedule()
+assert np.allclose(alpha_bar, schedule.alphas_cumprod, rtol=1e-12)
+
+# %%
+# Latent diffusion models have another one, the "scaled linear" schedule: the
+# square roots of \(\beta\) lie on a straight line. The two ends are those of Stable
+# Diffusion.
+
+scaled = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, T) ** 2)
+assert np.allclose(scaled, kds_ref.scaled_linear_schedule().alphas_cumprod)
+
+# %%
+# ### The grid
+#
+# A sampler visits only some of the timesteps, here 50. There are two ways to space
+# them evenly. *Leading* takes the first of every 20 and never sees \(t = 999\).
+# *Trailing* takes the last of every 20: it starts at the noisiest level, where your
+# initial noise belongs (Lin et al., 2023).
+#
+# **Predict:** on which of the two grids is there a step at \(t/T = 0.3\) exactly?
+
+leading = [20 * k for k in reversed(range(50))]
+trailing = [1000 - 20 * k - 1 for k in range(50)]
+print("leading: ", leading[:3], "...", leading[-3:])
+print("trailing:", trailing[:3], "...", trailing[-3:])
+assert tuple(leading) == kds_ref.time_grid(50)
+assert tuple(trailing) == kds_ref.time_grid(50, spacing="trailing")
+
+# %%
+# On the leading one. The trailing grid steps from 319 to 299, so there it makes no
+# difference whether the cut-off is meant as \(\ge\) or \(>\). On the leading grid
+# it is one step, and Eq. 10 says \(\ge\).
+
+assert 300 in leading
+assert [t for t in trailing if 290 < t < 330] == [319, 299]
+
+# %%
+# ### The shift
+#
+# As on page 1, now for \(N\) points at once, each of which is shifted by all of
+# them, itself included. The largest exponent is subtracted first, so that the
+# weights of a lonely point are not 0/0. Leading axes are separate ensembles.
+
+
+def mean_shift(points, h):
+    """m of each of N points; (..., N, d) -> (..., N, d). KDS Eq. 5 and 7 (v1)."""
+    difference = points[..., :, None, :] - points[..., None, :, :]
+    exponent = -(difference**2).sum(-1) / (2 * h**2)
+    weight = np.exp(exponent - exponent.max(-1, keepdims=True))
+    weight /= weight.sum(-1, keepdims=True)
+    return weight @ points - points
+
+
+# %%
+# ### The step
+#
+# Algorithm 2. The model predicts the noise; here that is the exact formula of page
+# 3, elsewhere your network. The noise gives the model's estimate of the clean
+# point. KDS moves the estimates, and then **derives the noise again** from them:
+#
+# \[ \epsilon' = \frac{z_t - \sqrt{\bar\alpha_t}\; \hat z_0^{\,\text{KDS}}}{\sqrt{1 - \bar\alpha_t}}. \]
+#
+# This line is easy to forget. A noisy point is a mixture of one clean point and
+# one noise. If you change the clean point and keep the noise, the two no longer
+# make the point \(z_t\) that you stand on.
+
+
+def step(x, here, there, delta, h=0.3):
+    """From noise level here to noise level there. KDS Algorithm 2."""
+    eps = mixture.eps(x, alpha_bar=here)  # the model
+    x0 = (x - np.sqrt(1 - here) * eps) / np.sqrt(here)  # Eq. 6
+    x0 = x0 + delta * mean_shift(x0, h)  # Eq. 8
+    eps = (x - np.sqrt(here) * x0) / np.sqrt(1 - here)  # eps'
+    return np.sqrt(there) * x0 + np.sqrt(1 - there) * eps  # Eq. 4
+
+
+# %%
+# ### The loop and the choice
+#
+# The strength is \(\delta = 0.3\) while \(t/T \ge 0.3\) and 0 after that (Eq. 10).
+# The last step ends at \(\bar\alpha = 1\), without noise. At the end one particle
+# is chosen, the one nearest to the mean of the ensemble (Eq. 9).
+
+
+def kds(x, timesteps, cutoff=0.3, delta=0.3, h=0.3):
+    """DDIM steered by KDS; x is noise, (..., N, d)."""
+    levels = [alpha_bar[t] for t in timesteps] + [1.0]
+    for t, here, there in zip(timesteps, levels, levels[1:], strict=False):
+        x = step(x, here, there, delta if t / T >= cutoff else 0.0, h)
+    return x
+
+
+def choose(x):
+    """The particle nearest to the ensemble mean; (N, d) -> (d,)."""
+    return x[((x - x.mean(0)) ** 2).sum(-1).argmin()]
+
+
+# %%
+# That is the whole method. 20 ensembles of 50 particles, each from its own noise:
+
+start = initial_noise(Settings(n_seeds=20), mixture.dimension)
+assert start.shape == (20, 50, 2)
+plain_x = kds(start, trailing, delta=0.0)
+steered_x = kds(start, trailing)
+one = choose(steered_x[0])
+
+# %%
+# And it is `kds_ref.ddim`, to the last few bits. `kds_ref` adds what a library
+# needs: torch, float16, checks of what you pass, other samplers, and steering that
+# changes nothing, bit for bit, where the shift is zero.
+
+
+def denoiser(x_t, t):
+    """The exact model, as a sampler calls it."""
+    return mixture.eps(x_t, alpha_bar=alpha_bar[t])
+
+
+steering = kds_ref.KernelDensitySteering(
+    bandwidth=0.3, strength=0.3, cutoff=0.3, patch_size=None, sample_ndim=1
+)
+library = kds_ref.ddim(
+    denoiser,
     start,
     schedule=schedule,
     timesteps=kds_ref.time_grid(50, spacing="trailing"),
+    steering=steering,
+)
+assert np.abs(library.x0 - steered_x).max() < 1e-12
+assert np.array_equal(one, steered_x[0][kds_ref.select_particle(library.x0[0], sample_ndim=1)])
+
+# %%
+# ### An experiment: forget \(\epsilon'\)
+#
+# Delete one line, and the program still runs and draws plausible pictures.
+#
+# **Predict:** are the particles of a mode then tighter than they should be, wider,
+# or about the same? By how much?
+
+
+def forgetful(x, timesteps, cutoff=0.3):
+    """WRONG: the noise of the model goes on beside the steered clean point."""
+    levels = [alpha_bar[t] for t in timesteps] + [1.0]
+    for t, here, there in zip(timesteps, levels, levels[1:], strict=False):
+        eps = mixture.eps(x, alpha_bar=here)
+        x0 = (x - np.sqrt(1 - here) * eps) / np.sqrt(here)
+        if t / T >= cutoff:
+            x0 = x0 + 0.3 * mean_shift(x0, 0.3)
+        x = np.sqrt(there) * x0 + np.sqrt(1 - there) * eps
+    return x
+
+
+def spread(x):
+    """Variance within a mode, mean over the ensembles."""
+    return float(ensemble_statistics(x, mixture)["within_mode_variance"].mean())
+
+
+wrong_x = forgetful(start, trailing)
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
+for ax, x, name, colour in (
+    (axes[0], plain_x, "DDIM", PURPLE),
+    (axes[1], steered_x, "KDS", GREEN),
+    (axes[2], wrong_x, "without ε′", "#c4561a"),
+):
+    panel(ax, mixture.density(grid), f"{name}: variance {spread(x):.3f}")
+    ax.plot(*x[0].T, "o", color=colour, markersize=3)
+figure.suptitle("one line forgotten")
+assert round(spread(plain_x), 3) == 0.083
+assert round(spread(steered_x), 3) == 0.073
+assert round(spread(wrong_x), 3) == 0.011
+
+# %%
+# Nearly seven times as tight. It looks like a success, and it is another method.
+# The reason is one line of algebra. Put \(\epsilon'\) into the step, and ask how
+# far a shift of the clean point by 1 moves \(z_s\):
+#
+# \[ \sqrt{\bar\alpha_s} - \sqrt{\bar\alpha_t}\,\sqrt{\frac{1 - \bar\alpha_s}{1 - \bar\alpha_t}}
+# \quad\text{with } \epsilon', \qquad \sqrt{\bar\alpha_s} \quad\text{without.} \]
+#
+# In the middle of the way, from \(t = 499\) to 479, that is 0.04 against 0.72.
+# Without \(\epsilon'\) the point takes the whole shift at once, in every step. With
+# it the point takes the share of the shift that belongs to this step.
+
+here, there = alpha_bar[499], alpha_bar[479]
+right = np.sqrt(there) - np.sqrt(here) * np.sqrt((1 - there) / (1 - here))
+assert round(float(right), 2) == 0.04
+assert round(float(np.sqrt(there)), 2) == 0.72
+
+# %%
+# ### From points to latents
+#
+# For latents of shape (N, C, H, W) the paper shifts each pixel's vector of C
+# channels on its own: the same function, with the pixels as leading axis. The toy
+# has one patch, the whole point.
+
+
+def shift_of_latents(x0, h):
+    """Patches of 1×1; (N, C, H, W) -> (N, C, H, W)."""
+    n, c, height, width = x0.shape
+    pixels = x0.reshape(n, c, height * width).transpose(2, 0, 1)  # (HW, N, C)
+    return mean_shift(pixels, h).transpose(1, 2, 0).reshape(x0.shape)
+
+
+latents = np.random.default_rng(0).standard_normal((10, 3, 8, 8))
+moved, _ = kds_ref.steer(latents, bandwidth=0.3, strength=0.3)
+assert np.allclose(latents + 0.3 * shift_of_latents(latents, 0.3), moved)
+
+# %%
+# ## Fig. 1: one step, looked at
+#
+# Stop in the middle, at \(t = 499\). Each of 50 particles predicts a clean point.
+# KDS takes the kernel density of these *predictions*, not of the noisy points and
+# not of the data, and moves each prediction along its mean shift (KDS Eq. 7 and 8,
+# v1). The arrows are full shifts; KDS goes a part \(\delta = 0.3\) of each.
+#
+# **Predict:** where will the arrows be long: in the crowd or at its edge?
+
+seen: dict[int, np.ndarray] = {}
+kds_ref.ddim(
+    denoiser,
+    start[0],
+    schedule=schedule,
+    timesteps=tuple(trailing),
     callback=lambda state: seen.update({state.t: state.x0_pred}),
 )
 x0_pred = seen[499]
-shift = kds_ref.mean_shift(x0_pred, x0_pred, bandwidth=0.3)
+shift = mean_shift(x0_pred, 0.3)
 steered, info = kds_ref.steer(x0_pred, bandwidth=0.3, strength=0.3, patch_size=None)
 assert np.allclose(steered, x0_pred + 0.3 * shift)
 
@@ -76,8 +308,14 @@ axes[1].quiver(
 )
 
 # %%
-# On the right is all that KDS knows: no model, no data, no degradation. Between 1
-# and \(N\) particles share the weight of each prediction.
+# At the edge of a crowd. In its middle the neighbours pull to all sides, and a
+# point on its own hears nobody but itself. On the right is all that KDS knows: no
+# model, no data, no degradation.
+#
+# `info` says how many particles share the weight of a prediction: 1 if it hears
+# only itself, \(N\) if it hears all alike.
+#
+# **Predict:** of 50 particles in three modes, how many does a prediction hear?
 
 effective = info.effective_particles[:, 0]
 lowest, highest = effective.min(), effective.max()
@@ -90,11 +328,15 @@ assert effective.max() < 50.0
 # %%
 # ## Fig. 2: from noise to data
 #
-# Now in every step. `toy.experiment.run_method` is `kds_ref.ddim` with the
-# mixture's score and `KernelDensitySteering`; 20 ensembles of 50 particles, the
-# same noise in all rows. Steering stops at \(t/T = 0.3\) (Eq. 10) in the middle
-# row, and never in the bottom row. The paper does not say which of the two its
-# figure shows.
+# Now in every step. `toy.experiment.run_method` is the `ddim` call from above with
+# snapshots on the way; 20 ensembles of 50 particles, the same noise in all rows.
+# Steering stops at \(t/T = 0.3\) (Eq. 10) in the middle row, and never in the
+# bottom row. The paper does not say which of the two its figure shows.
+#
+# **Predict:** half of the way is over at \(t/T = 0.5\), and the particles of the
+# lower rows have been steered in 25 steps by then. Do you see it in the middle
+# column? And how much smaller is the variance within a mode at the end: by a
+# tenth, a half, nine tenths?
 
 settings = Settings(n_seeds=20)
 plain, paper, to_the_end = (
@@ -120,7 +362,8 @@ figure.suptitle("DDIM, KDS with the paper's cut-off, and KDS to the end")
 
 # %%
 # In numbers, over all 20 ensembles. The paper's cut-off takes 11% off the variance
-# within a mode; steering to the end leaves 37% of it.
+# within a mode; steering to the end leaves 37% of it. In the middle column one
+# sees hardly anything: there, noise is still most of a point.
 
 
 def measure(run: Run) -> dict[str, np.ndarray]:
@@ -138,6 +381,7 @@ for name, values in numbers.items():
     shares = " / ".join(f"{100 * share:.1f}" for share in values["mode_shares"])
     print(f"{name:15} variance {values['within_mode_variance']:.4f}", end="   ")
     print(f"log-likelihood {values['mean_log_likelihood']:.3f}   shares {shares} %")
+assert np.allclose(paper.snapshots[-1].x, steered_x)  # the loop from above
 base = numbers["DDIM"]["within_mode_variance"]
 assert (
     round(100 * (1 - numbers["KDS, t/T ≥ 0.3"]["within_mode_variance"] / base))
@@ -154,6 +398,9 @@ assert round(100 * numbers["KDS to the end"]["within_mode_variance"] / base) == 
 #
 # Four settings, one at a time, the others as above. Full lines steer to the end,
 # dashed ones with the paper's cut-off; the dotted line is DDIM.
+#
+# **Predict:** which of the four curves rises, which falls, and which turns round?
+# What is left of the variance with a strength of 1?
 
 
 def variance(cutoff: float | None, **options: float) -> float:
@@ -186,9 +433,9 @@ labels = {
     "n_particles": "particles N",
 }
 figure, axes = plt.subplots(
-    1, 4, figsize=(12, 3.5), sharey=True, layout="constrained"
+    2, 2, figsize=(8, 6.2), sharey=True, layout="constrained"
 )
-for ax, (name, values) in zip(axes, sweeps.items(), strict=False):
+for ax, (name, values) in zip(axes.flat, sweeps.items(), strict=False):
     ax.semilogx(values, full[name], "o-", color=GREEN, label="KDS to the end")
     ax.semilogx(values, early[name], "o--", color=GREEN, label="KDS, t/T ≥ 0.3")
     lines = unsteered if name == "n_particles" else [ddim] * len(values)
@@ -196,11 +443,12 @@ for ax, (name, values) in zip(axes, sweeps.items(), strict=False):
     ax.set(title=labels[name], ylim=(0, 0.11))
     ax.set_xticks(values, labels=[f"{value:g}" for value in values])
     ax.minorticks_off()
-axes[0].legend(fontsize=8)
-axes[0].set_ylabel("variance within a mode")
-axes[3].plot(cutoffs, by_cutoff, "o-", color=GREEN)
-axes[3].axhline(ddim, linestyle=":", color=PURPLE)
-axes[3].set(title="cut-off in t/T")
+axes[0, 0].legend(fontsize=9)
+axes[1, 1].plot(cutoffs, by_cutoff, "o-", color=GREEN)
+axes[1, 1].axhline(ddim, linestyle=":", color=PURPLE)
+axes[1, 1].set(title="cut-off in t/T")
+for ax in axes[:, 0]:
+    ax.set_ylabel("variance within a mode")
 figure.suptitle("variance within a mode against four settings")
 
 # %%
@@ -224,28 +472,12 @@ assert (
 assert by_cutoff == sorted(by_cutoff)
 
 # %%
-# ## The schedule, and two ways to get it wrong
+# ## Steering late instead of early
 #
-# Steering acts *early*: \(\delta_t = 0.3\) while \(t/T \ge 0.3\), else 0 (Eq. 10).
-# Of 50 evenly spaced steps one falls on \(t/T = 0.3\) exactly, and it is steered.
-
-grid_of_50 = kds_ref.time_grid(50)
-assert 300 in grid_of_50
-assert [kds_ref.steering_strength(t, 1000) for t in (999, 300, 299)] == [
-    0.3,
-    0.3,
-    0.0,
-]
-strictly_above = [
-    0.3 if t / 1000 > 0.3 else 0.0 for t in (999, 300, 299)
-]  # WRONG: ">" for "≥"
-assert strictly_above == [0.3, 0.0, 0.0]
-
-# %%
-# The other mistake is the schedule upside down: nothing early, everything late. On
-# the toy it looks like a success, since late steering is what makes tight
-# clusters. It is another method all the same, so compare the strengths, not the
-# pictures.
+# A mistake of public code is the schedule upside down: nothing early, everything
+# late.
+#
+# **Predict:** are the clusters then tighter or wider than with Eq. 10?
 
 
 def upside_down(x0_pred: np.ndarray, t: float) -> tuple[np.ndarray, object]:
@@ -268,36 +500,49 @@ late_variance = ensemble_statistics(late.x0, mixture)["within_mode_variance"].me
 assert late_variance < 0.6 * numbers["KDS, t/T ≥ 0.3"]["within_mode_variance"]
 
 # %%
+# Tighter. On the toy it looks like a success, since late steering is what makes
+# tight clusters. It is another method all the same: compare the strengths, not the
+# pictures.
+
+assert [kds_ref.steering_strength(t, 1000) for t in (999, 300, 299)] == [0.3, 0.3, 0.0]
+
+# %%
 # ## What is gained
 #
-# The particles lie where the density is high. The mean log-likelihood rises from
-# −1.34 with DDIM to −1.24 with the cut-off and −0.78 to the end. For restoration,
-# where one answer is wanted and not a distribution, this is the point.
+# **Predict:** perfect samples of the mixture have a mean log-likelihood of about
+# −1.4. Can a sampler be better than perfect?
 
 likelihoods = [values["mean_log_likelihood"] for values in numbers.values()]
 assert [round(float(value), 2) for value in likelihoods] == [-1.34, -1.24, -0.78]
-
-# %%
-# ## What is lost: diversity
-#
-# A log-likelihood of −0.78 is *too good*. Perfect samples of the mixture have
-# about −1.4. Particles steered to the end are not samples of the data any more,
-# and averages over them are wrong: whoever needs error bars must not steer.
-
 perfect = mixture.sample(100_000, np.random.default_rng(0))
 assert round(float(mixture.log_density(perfect).mean()), 1) == -1.4
 
 # %%
+# By this number, yes. The particles lie where the density is high: the
+# log-likelihood rises from −1.34 with DDIM to −1.24 with the cut-off and −0.78 to
+# the end. For restoration, where one answer is wanted and not a distribution, this
+# is the point.
+#
+# ## What is lost: diversity
+#
+# The same number says what is lost. −0.78 is *too good*. Particles steered to the
+# end are no longer samples of the data, and averages over them are wrong. If you
+# need error bars, do not steer.
+
+# %%
 # ## What is kept, and when it is lost: the modes
 #
-# The shares of the three modes hardly change, by less than one point. A particle
-# in a mode is pulled to the mode's middle, not into another mode.
+# **Predict:** the first mode has 40% of the data, the third 25%. Do particles leave
+# the small mode for the large one?
 
 for name in ("KDS, t/T ≥ 0.3", "KDS to the end"):
     change = numbers[name]["mode_shares"] - numbers["DDIM"]["mode_shares"]
     assert np.abs(change).max() < 0.01
 
 # %%
+# They stay. The shares change by less than one point: a particle in a mode is
+# pulled to the middle of this mode, not into another one.
+#
 # That ends when the bandwidth is as large as the distances between the modes. Then
 # the kernel density has a single hill, in the empty space between them, and
 # steering to the end drags the particles towards it. They are tight, and in the
@@ -319,10 +564,10 @@ for ax, run, title in (
 # ## The choice at the end
 #
 # One particle is chosen: the one nearest to the mean of the ensemble (Eq. 9). With
-# a single mode it is a good representative. With three, the mean lies between
-# them, and the choice falls on whichever mode happens to lie nearest to it: here
-# on the first mode in 16 of 20 ensembles, although its share is 40%. Steering is
-# not to blame: with plain DDIM it is 16 of 20, too.
+# a single mode it is a good representative. With three, the mean lies between them.
+#
+# **Predict:** in how many of 20 ensembles does the choice fall on the first mode,
+# whose share is 40%? Is it the same without steering?
 
 
 def chosen_mode(x: np.ndarray) -> np.ndarray:
@@ -337,7 +582,9 @@ for run in (plain, paper):
 assert mixture.weights[0] == 0.4
 
 # %%
-# So steering and choosing are two ingredients, and they should be measured apart.
+# In 16 of 20, with and without steering: the choice falls on whichever mode happens
+# to lie nearest to the mean. So steering and choosing are two ingredients, and they
+# should be measured apart.
 #
 # A mistake of public code is to compare each particle with the mean of *its own*
 # values, "the pixel mean". That looks at one particle at a time and so knows
@@ -356,9 +603,103 @@ assert np.array_equal(ours, ours_moved)
 # %%
 # ## Exercises
 #
-# 1. `python -m toy --help` runs this experiment with error bars and paired tests.
-#    Does the change of the shares stay within its standard error?
-# 2. Steer to the end with `bandwidth="median"`. The rule measures all distances,
-#    those between the modes included. What do you expect, and what happens?
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Write `>` instead of `>=` in the loop. On which of the two grids does the
+# result change?
+#
+# ??? success "Solution"
+#     On the leading grid, by the one step at \(t = 300\).
+#
+#     ```python
+#     just_above = 0.3 + 1e-9  # t / T >= this is t / T > 0.3 on both grids
+#     same = kds(start, trailing, cutoff=just_above)
+#     other = kds(start, leading, cutoff=just_above)
+#     assert np.array_equal(same, kds(start, trailing))
+#     assert not np.allclose(other, kds(start, leading))
+#     ```
+#
+# **2.** Shift the noisy points instead of the clean ones: `x + delta * mean_shift(x, h)`
+# before each step while \(t/T \ge 0.3\), and the plain step after that. Early, how
+# many others does a noisy point hear, compared with its prediction?
+#
+# ??? success "Solution"
+#     At the noisy end the points have a standard deviation of 1, while their
+#     predictions all lie near the mean of the data. So \(h = 0.3\) sees a few
+#     neighbours among the points and nearly everybody among the predictions. The
+#     shift then pulls at the noise, which the model expects at full strength: the
+#     clusters come out tight, and beside the centres of the modes.
+#
+#     ```python
+#     here = alpha_bar[trailing[1]]
+#     eps = mixture.eps(start[0], alpha_bar=here)
+#     clean = kds_ref.predict_x0(start[0], eps, here)
+#     heard = {}
+#     for name, points in (("noisy", start[0]), ("clean", clean)):
+#         _, info = kds_ref.steer(points, bandwidth=0.3, patch_size=None)
+#         heard[name] = float(info.effective_particles.mean())
+#     print({name: round(value, 1) for name, value in heard.items()})
+#     assert heard["noisy"] < 10 < 40 < heard["clean"]
+#
+#     x = start
+#     levels = [alpha_bar[t] for t in trailing] + [1.0]
+#     for t, here, there in zip(trailing, levels, levels[1:], strict=False):
+#         if t / T >= 0.3:
+#             x = x + 0.3 * mean_shift(x, 0.3)
+#         x = step(x, here, there, 0.0)
+#     statistics = ensemble_statistics(x, mixture)
+#     around_own_centre = statistics["within_mode_variance"].mean()
+#     around_true_centre = statistics["distance_to_mode_mean"].mean()
+#     assert around_own_centre < 0.8 * spread(steered_x)
+#     assert around_true_centre > 1.3 * around_own_centre  # KDS: 1.01
+#     right = ensemble_statistics(steered_x, mixture)["distance_to_mode_mean"].mean()
+#     assert round(right / spread(steered_x), 2) == 1.01
+#     ```
+#
+# **3.** Which three settings turn `kds` into plain DDIM? Name them before you try.
+#
+# ??? success "Solution"
+#     One particle, a strength of 0, and a bandwidth so small that nobody hears
+#     anybody.
+#
+#     ```python
+#     alone = kds(start[:, :1], trailing)
+#     assert np.allclose(alone, plain_x[:, :1])
+#     assert np.allclose(kds(start, trailing, delta=0.0), plain_x)
+#     assert np.allclose(kds(start, trailing, h=1e-6), plain_x)
+#     ```
+#
+# **4.** Steer to the end with `bandwidth="median"`. The rule measures all distances,
+# those between the modes included. Where do the particles end?
+#
+# ??? success "Solution"
+#     Between the modes, as with \(h = 1.5\): the median distance is one between
+#     modes. [Page 9](9_your_own.md) has a rule that looks at neighbours only.
+#
+#     ```python
+#     by_rule = kds_ref.ddim(
+#         denoiser,
+#         start,
+#         schedule=schedule,
+#         timesteps=tuple(trailing),
+#         steering=kds_ref.KernelDensitySteering(
+#             bandwidth="median", cutoff=0.0, patch_size=None, sample_ndim=1
+#         ),
+#     ).x0
+#     assert mixture.log_density(by_rule).mean() < mixture.log_density(plain_x).mean()
+#     ```
+#
+# **5.** Does the change of the modes' shares lie within its standard error?
+# `python -m toy` measures it; from Python:
+#
+# ??? success "Solution"
+#     ```python
+#     from toy.experiment import run_experiment
+#
+#     results, _ = run_experiment(Settings(n_seeds=20))
+#     change = results["methods"]["kds_cutoff_0.3"]["difference_to_ddim"]
+#     for share in change["mode_shares"]:
+#         print(f"{share['mean']:+.4f} ± {share['standard_error']:.4f}")
+#     ```
 
 plt.show()

@@ -5,6 +5,9 @@ An image is a point in thousands of dimensions, and there are ten particles. A
 kernel density of ten points in thousands of dimensions knows nothing. The paper's
 answer is to cut the images into patches and to steer each place on its own. This
 page shows the problem, the answer, and its price.
+
+![A noisy picture with a bright line, and the same after ten steps with three patch sizes](images/5_patches_4.webp){
+.figure }
 """
 
 import matplotlib.pyplot as plt
@@ -38,9 +41,11 @@ for size, shape in (
 
 # %%
 # Patches may also overlap (`stride` below the patch size); then a pixel gets the
-# mean of the patches that cover it. Public code has a mistake here: it adds them
-# up and forgets to divide by their number. Where four patches of 2×2 meet, an
-# image of ones comes back as an image of fours.
+# mean of the patches that cover it. It is easy to add them up and forget to divide by
+# their number.
+#
+# **Predict:** an image of ones is cut into patches of 2×2 at every pixel and added up
+# again. What is in its middle?
 
 ones = np.ones((1, 4, 4))
 overlapping = kds_ref.patchify(ones, patch_size=2, stride=1)
@@ -54,12 +59,14 @@ assert np.allclose(
 )
 
 # %%
+# Fours: each pixel there is in four patches.
+#
 # ## Distances in many dimensions
 #
-# Two random points in \(d\) dimensions, 0.2 of standard deviation in each. Their
-# distance grows like \(\sqrt d\), and, worse, it hardly varies: all points are
-# equally far from each other. Near and far, which is all that a kernel can tell,
-# become the same.
+# Two random points in \(d\) dimensions, 0.2 of standard deviation in each.
+#
+# **Predict:** how does their distance grow with \(d\)? And does it vary more from pair
+# to pair, or less?
 
 dimensions = (1, 2, 8, 32, 128, 512)
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
@@ -86,13 +93,16 @@ assert ratio[1] > 0.7
 assert ratio[512] < 0.04
 
 # %%
+# It grows like \(\sqrt d\), and, worse, it varies less and less: all points are equally
+# far from each other. Near and far, which is all that a kernel can tell, become the
+# same.
+#
 # ## One bandwidth, growing patches
 #
-# Now ten particles and the paper's \(h = 0.3\). How much of its weight does a
-# particle keep for itself? In one dimension 0.14: it hears nearly everybody. With
-# 8 values in a patch 0.62. With 32 it is 0.9997, and with 128 the others are below
-# the precision of the computer. Larger patches do not steer badly. They do not
-# steer at all.
+# Now ten particles and the paper's \(h = 0.3\).
+#
+# **Predict:** how much of its weight does a particle keep for itself with 1, 8, 32 and
+# 128 values in a patch?
 
 
 def own_weight(d: int, bandwidth: float) -> float:
@@ -126,6 +136,10 @@ ax.minorticks_off()
 ax.legend()
 
 # %%
+# In one dimension 0.14: a particle hears nearly everybody. With 8 values it is 0.62,
+# with 32 it is 0.9997, and with 128 the others are below the precision of the
+# computer. Larger patches do not steer badly. They do not steer at all.
+#
 # The paper finds large patches worse (v1 Table 5). Part of this is nothing but the
 # fixed bandwidth. `steer(..., scale_with_dimension=True)` multiplies \(h\) by
 # \(\sqrt d\), and the weights stay as they are. It is off by default, since the
@@ -145,9 +159,10 @@ for scale, low, high in ((False, 1.0, 1.001), (True, 9.0, 10.0)):
 # A wider kernel cures the numbers, not the cause. Suppose that every pixel is
 # either −1 or +1, that 8 of 10 particles have it right, and that each adds a
 # little noise. At a single pixel eight particles agree, and averaging over them
-# takes the noise away. A patch of 4×4 has 16 pixels: hardly two of ten particles
-# agree in all of them. Each is alone with its combination, and there is nobody to
-# average with.
+# takes the noise away.
+#
+# **Predict:** in how many of the 16 pixels of a 4×4 patch do two particles agree? How
+# much noise does the shift take away there, with a bandwidth that fits?
 
 truth = np.where(rng.random((16, 16)) < 0.5, -1.0, 1.0)
 signs = np.where(rng.random((10, 1, 16, 16)) < 0.8, truth, -truth)
@@ -185,10 +200,12 @@ ax.set_xticks(range(4), labels=[f"{size}×{size}" for size in sizes])
 ax.legend()
 
 # %%
-# With 1×1 the shift takes away about four tenths of the noise, with 4×4 and 8×8
-# next to nothing, whatever the bandwidth. The number of combinations doubles with
-# every pixel; ten particles cannot follow. This is the curse of dimensionality,
-# and it is why the paper steers single latent pixels.
+# With 1×1 the shift takes away about four tenths of the noise, with 4×4 and 8×8 next to
+# nothing, whatever the bandwidth. Two particles agree in two pixels of three, so hardly
+# any two agree in all 16: each is alone with its combination, and there is nobody to
+# average with. The number of combinations doubles with every pixel; ten particles
+# cannot follow. This is the curse of dimensionality, and it is why the paper steers
+# single latent pixels.
 
 for scale in (False, True):
     assert 0.55 < remaining[scale][0] / noise_before < 0.65
@@ -199,10 +216,10 @@ for scale in (False, True):
 #
 # Pixels that are steered alone do not know of each other. Ten particles see a thin
 # bright line, and all of them are sure that it is there, but not where: three put
-# it in one column, three in a second, four in a third. At every single pixel the
-# majority sees *no line*. Steered pixel by pixel with a wide kernel the line fades
-# to a shadow of all three, which no particle proposed. Patches of 4×4 hold line
-# and surroundings together, and there is something to agree on.
+# it in one column, three in a second, four in a third.
+#
+# **Predict:** what becomes of the line with a wide kernel and patches of 1×1? With 4×4?
+# With the whole picture as one patch?
 
 columns = (5, 5, 5, 7, 7, 7, 9, 9, 9, 9)
 lines = np.zeros((10, 1, 16, 16))
@@ -246,6 +263,11 @@ assert noise[4] < 0.06  # the line stays, and the noise goes
 assert abs(noise[16] - 0.1) < 0.005  # nothing happens
 
 # %%
+# With 1×1 the line fades to a shadow of all three, which no particle proposed: at every
+# single pixel the majority sees *no line*. Patches of 4×4 hold line and surroundings
+# together, and there is something to agree on. The whole picture is one point in 256
+# dimensions, and nothing happens.
+#
 # So a patch must be small enough for ten particles to agree on it, and large
 # enough to hold what belongs together. A pixel of a *latent* already stands for a
 # block of the image, 4×4 pixels or more, with several channels. That is why 1×1
@@ -261,11 +283,57 @@ assert z[lines == 1.0].mean() > 0.95
 # %%
 # ## Exercises
 #
-# 1. Exercise 2 of [page 1](1_densities.md) asked what happens to
-#    `effective_particles` in 100 dimensions. Now you know.
-# 2. Use overlapping patches, `patch_size=4, stride=2`, for the line. What changes
-#    at the borders of the patches?
-# 3. How many particles does the \(\pm 1\) example need before patches of 2×2 take
-#    away as much noise as 1×1 with ten?
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Ten particles in 100 dimensions with a spread of 0.2: which \(h\) makes about half
+# of them share the weight?
+#
+# ??? success "Solution"
+#     \(\tfrac34 s \sqrt d = 1.5\). This is the rule of [Choose the
+#     settings](../../how-to/settings.md#the-bandwidth).
+#
+#     ```python
+#     cloud = 0.2 * np.random.default_rng(1).standard_normal((10, 100))
+#     _, info = kds_ref.steer(cloud, bandwidth=0.75 * 0.2 * 100**0.5, patch_size=None)
+#     assert 4 < info.effective_particles.mean() < 7
+#     ```
+#
+# **2.** Use overlapping patches, `patch_size=4, stride=2`, for the line. Is more noise
+# left, or less?
+#
+# ??? success "Solution"
+#     A little less: most pixels now get the mean of four patches that were shifted on their own,
+#     and these do not err alike.
+#
+#     ```python
+#     z = particles
+#     for _ in range(10):
+#         z, _ = kds_ref.steer(z, bandwidth=0.6, strength=0.3, patch_size=4, stride=2)
+#     print(f"{z[lines == 0.0].std():.3f} against {noise[4]:.3f}")
+#     assert z[lines == 0.0].std() < noise[4]
+#     assert z[lines == 1.0].mean() > 0.95
+#     ```
+#
+# **3.** How many particles does the \(\pm 1\) example need before patches of 2×2 take
+# away as much noise as 1×1 with ten?
+#
+# ??? success "Solution"
+#     Between 20 and 40. Four pixels that are right in eight of ten cases are all right in
+#     \(0.8^4 = 0.41\) of the particles: twice as many are needed to have eight.
+#
+#     ```python
+#     def left(n: int, size: int) -> float:
+#         r = np.random.default_rng(2)
+#         s = np.where(r.random((n, 1, 16, 16)) < 0.8, truth, -truth)
+#         z = s + 0.2 * r.standard_normal(s.shape)
+#         steered, _ = kds_ref.steer(
+#             z, bandwidth=0.3, strength=1.0, patch_size=size, scale_with_dimension=True
+#         )
+#         return float((steered - s).std())
+#
+#     wanted = left(10, 1)
+#     print({n: round(left(n, 2), 3) for n in (10, 20, 40)}, "against", round(wanted, 3))
+#     assert left(40, 2) < wanted < left(20, 2)
+#     ```
 
 plt.show()

@@ -5,8 +5,11 @@ Does steering make samples *better*? To say so one has to know what good is: the
 posterior, all that the truth can be after a measurement. With a network nobody
 knows it. With a mixture of Gaussians as prior and a linear measurement it is a
 mixture of Gaussians again, exactly. This page measures what KDS, choosing and
-averaging are worth there. Each time, guess before you read on: write the number
+averaging are worth there. Each time, predict before you read on: write the number
 down. You need [page 4](4_steering.md); [page 5](5_patches.md) helps.
+
+![A prior with three modes, the likelihood of a measurement, and their product, a posterior with two
+modes](images/5b_posteriors_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +35,7 @@ PURPLE, GREEN, ORANGE = "#6a2c91", "#2fae48", "#c4561a"
 # point, with a little noise: \(y = 0.53\). By Bayes' rule the posterior is the prior
 # times the likelihood of the measurement, divided by what makes it integrate to 1.
 #
-# **Guess:** how many modes are left? And is the mean of the posterior a likely
+# **Predict:** how many modes are left? And is the mean of the posterior a likely
 # point?
 
 operator, y = np.array([[0.0, 1.0]]), np.array([0.53])
@@ -75,7 +78,7 @@ assert 0.05 < posterior.log_density(samples).mean() < 0.15
 # while \(t/T \ge 0.3\)), with h = 0.3 to the end, and with h = 3 to the end; 300
 # ensembles of ten.
 #
-# **Guess:** which of the four has particles between the modes? Which has the highest
+# **Predict:** which of the four has particles between the modes? Which has the highest
 # log density?
 
 case = plane.exact_cases()["two modes"]
@@ -117,7 +120,7 @@ assert error["h = 3 to the end"] < 1.4 < 1.9 < error["h = 0.3 to the end"]
 # one mode, and let the model believe, with a weight of 0.2, in another one 2.5 away.
 # Plain sampling puts a fifth of the particles there.
 #
-# **Guess:** what part is left with KDS at h = 0.3? At h = 3 to the end? And how
+# **Predict:** what part is left with KDS at h = 0.3? At h = 3 to the end? And how
 # often does the *chosen* particle, the one nearest to the ensemble mean, lie in the
 # spurious mode, without any steering?
 
@@ -149,7 +152,7 @@ assert 0.015 < share["plain"][1] < 0.025
 # pictures of 32×32 pixels; what is measured are the means of 4×4 blocks. Each of the
 # 16 patches of a picture has its own exact posterior.
 #
-# **Guess:** how much PSNR lies between one sample and the exact mean? (The end of
+# **Predict:** how much PSNR lies between one sample and the exact mean? (The end of
 # [page 3](3_diffusion.md) helps: a perfect sample has twice the least error.)
 
 prior = load_prior()
@@ -175,7 +178,7 @@ assert abs(gap - 10 * np.log10(2)) < 0.2
 # Three decibels, which is \(10 \log_{10} 2\). Everything that follows happens between
 # these two.
 #
-# **Guess:** where do the paper's KDS, KDS to the end, the chosen particle (one for
+# **Predict:** where do the paper's KDS, KDS to the end, the chosen particle (one for
 # the whole picture of 16 patches) and the average of ten lie? And high-density
 # sampling (HDS), which doubles the score below \(t/T = 0.3\) and needs *one* particle?
 
@@ -235,7 +238,7 @@ for ax, (title, patches) in zip(axes, pictures.items(), strict=True):
 # show *how far* the truth may lie from them. For calibrated particles the squared
 # distance of two of them equals that of one and the truth.
 #
-# **Guess:** the ratio of the two for plain DDIM, KDS to 0.3, KDS to the end, HDS.
+# **Predict:** the ratio of the two for plain DDIM, KDS to 0.3, KDS to the end, HDS.
 
 spread = {}
 for name, particles in kept.items():
@@ -261,7 +264,7 @@ assert spread["HDS"] < 0.35
 # of ten that is right by luck. With many independent places nobody is right
 # everywhere.
 #
-# **Guess:** what part of the way from a random particle to the average does choosing
+# **Predict:** what part of the way from a random particle to the average does choosing
 # go with 1, 4, 16 and 64 places?
 
 error_of = {
@@ -302,11 +305,60 @@ assert way[1] > 0.7 > 0.55 > way[64]
 #
 # ## Exercises
 #
-# 1. Move the spurious mode nearer: `plane.spurious(0.2, 0.8)`. Who wins now?
-# 2. `Method(renoise=0.3)` averages the ensemble at \(t/T = 0.3\), adds noise again and
-#    lets one particle go on. Where does it lie among the lines above, and why not
-#    higher?
-# 3. Derive the ratio of 0.5 between the errors of the exact mean and of a sample, and
-#    that of \(1 + 1/N\) for the average of \(N\) samples.
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Move the spurious mode nearer: `plane.spurious(0.2, 0.8)`. Does the kernel of
+# \(h = 0.3\), to the end, now take particles out of it?
+#
+# ??? success "Solution"
+#     Some: at this distance the modes overlap, and the kernel sees from one to the other.
+#     The wide kernel still takes more.
+#
+#     ```python
+#     near = plane.spurious(0.2, 0.8)
+#     part = {}
+#     for name in ("plain", "h = 0.3 to the end", "h = 3 to the end"):
+#         x = run(Method(name=name, steering=wanted[name]), near.model, noise, channels=2)
+#         part[name] = float(near.believed.responsibilities(x)[..., -1].mean())
+#     print({name: round(value, 3) for name, value in part.items()})
+#     assert part["h = 3 to the end"] < part["h = 0.3 to the end"] < 0.95 * part["plain"]
+#     ```
+#
+# **2.** `Method(renoise=0.3)` averages the ensemble at \(t/T = 0.3\), adds noise again and
+# lets one particle go on. Is it nearer to a plain sample or to the average?
+#
+# ??? success "Solution"
+#     It lies about half way. The average of the *predictions* at \(t/T = 0.3\) is a good
+#     one, but the noise that is added again is as large as the picture, and from there
+#     the particle decides on its own.
+#
+#     ```python
+#     renoised = run(
+#         Method(name="renoise", steps=25, renoise=0.3), measured.posterior, measured.noise
+#     )
+#     found_there = decibels(renoised.astype(float))
+#     part_of_the_way = (found_there - plain[0]) / (plain[2] - plain[0])
+#     print(f"{found_there:.2f} dB, {part_of_the_way:.0%} of the way to the average")
+#     assert 0.3 < part_of_the_way < 0.6
+#     ```
+#
+# **3.** Derive that a perfect sample has twice the squared error of the exact mean, and the
+# average of \(N\) samples \(1 + 1/N\) times.
+#
+# ??? success "Solution"
+#     Truth and samples are independent draws from one posterior with variance \(v\). The
+#     mean has the error \(v\). A sample adds its own \(v\), the average of \(N\) adds
+#     \(v/N\).
+#
+#     ```python
+#     draws = measured.posterior.sample(11, np.random.default_rng(2))
+#     truth_of_each, ten = draws[:, :1], draws[:, 1:]
+#     mean = measured.posterior.mean()[:, None]
+#     v = ((truth_of_each - mean) ** 2).sum(-1).mean()
+#     sample_error = ((truth_of_each - ten) ** 2).sum(-1).mean()
+#     average_error = ((truth_of_each - ten.mean(1, keepdims=True)) ** 2).sum(-1).mean()
+#     assert abs(sample_error / v - 2) < 0.15
+#     assert abs(average_error / v - 1.1) < 0.1
+#     ```
 
 plt.show()

@@ -6,6 +6,9 @@ on photos: an autoencoder whose latents have a fourth of the photo's width and
 height, and a denoiser that is shown a small photo and noise. Both come with the
 package and run without a network. You see ten particles of one photo, where they
 disagree, what steering does about it, and how one of them is chosen.
+
+![A small photo, its enlargement by interpolation, three restorations and the
+truth](images/6_super_resolution_1.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -36,8 +39,8 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
 # ## The photo and its latents
 #
 # A corner of a photo that scikit-image carries. The autoencoder turns each block
-# of 4×4 pixels into three numbers. What it makes of the truth is the most that any
-# restoration with these latents can reach.
+# of 4×4 pixels into three numbers. What it makes of the truth is a mark to compare
+# with, not a bound: other latents may decode to something closer.
 
 truth = np.ascontiguousarray(sample_photo()[:128, 64:192])
 latents = encode(model, torch.from_numpy(truth).permute(2, 0, 1)[None] / 127.5 - 1)
@@ -126,8 +129,10 @@ assert min(map(sharpness, plain_images)) > sharpness(bicubic(low))
 # ## Where they disagree
 #
 # Take the clean latents that the ten predict on the way. Their spread, location by
-# location, is a map of what the small photo does not say: edges and texture. Smooth
-# places are settled early.
+# location, is a map of what the small photo does not say.
+#
+# **Predict:** where will it be bright: in the smooth places, at the edges, in the
+# texture? Does it get brighter or darker on the way from noise to photo?
 
 times = [999, 659, 319]
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.2), layout="constrained")
@@ -143,6 +148,9 @@ print({t: round(float(values.mean()), 2) for t, values in spread.items()})
 assert spread[659].mean() < spread[319].mean()
 
 # %%
+# Edges and texture; smooth places are settled early. From the middle on it gets brighter:
+# the particles make up their minds, each its own.
+#
 # The first picture is of another kind: at \(t/T = 1\) the noise is 39 times as large as
 # the picture, and so is the part of a small error of the noise prediction in the
 # clean latents. That is the network's uncertainty about noise, not about the photo.
@@ -152,8 +160,10 @@ assert spread[659].mean() < spread[319].mean()
 #
 # The effective number of particles says with how many others a particle shares its
 # weight at one place: 1, and steering does nothing there; 10, and it is pulled to
-# the plain mean. Before you look: at the paper's \(h = 0.3\), which of the two is
-# nearer? And will it rise or fall on the way down?
+# the plain mean.
+#
+# **Predict:** at the paper's \(h = 0.3\), which of the two is nearer? And will it rise or
+# fall on the way down?
 
 bandwidths = np.geomspace(0.03, 3.0, 13)
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
@@ -193,7 +203,8 @@ assert 4.0 < seen[319] < seen[659] < 10.0
 # ## Steering
 #
 # One more argument, with the paper's settings as its defaults. The noise is the same.
-# Predict: by how much will the spread at the end shrink if steering stops at
+#
+# **Predict:** by how much will the spread at the end shrink if steering stops at
 # \(t/T = 0.3\)? And if it goes on to the end?
 
 steered_states: dict[int, kds_ref.SamplerState] = {}
@@ -248,8 +259,9 @@ assert left["KDS to the end"] < left["KDS"] < 1.0
 #
 # One particle is decoded: that nearest to the ensemble mean (KDS Eq. 9, v1). It need
 # not be the best by PSNR, which no one can know without the truth. Plain particles
-# can be chosen from, too; so a fair table has steering and choosing apart. Guess
-# which of the two gains more here.
+# can be chosen from, too; so a fair table has steering and choosing apart.
+#
+# **Predict:** which of the two gains more here?
 
 
 def distances(z: torch.Tensor) -> np.ndarray:
@@ -313,10 +325,64 @@ assert sharpness(average) < sharpness(steered_one)
 #
 # ## Exercises
 #
-# 1. Decode `to_the_end`. What happened to its PSNR, and to its sharpness?
-# 2. Give `bandwidth="median"`. Which `info.bandwidth` does it use, early and late?
-# 3. Choose at \(t/T = 0.32\), by `states[319].x0_pred`, and sample only that particle
-#    on. How many evaluations of the denoiser does it save?
-# 4. Halve and double the bandwidth. What changes in PSNR, what in sharpness?
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Decode `to_the_end`. What happened to PSNR, and to sharpness?
+#
+# ??? success "Solution"
+#     A particle that was steered to the end is nearer to the average: its PSNR is higher,
+#     and it is softer.
+#
+#     ```python
+#     end_images = decode(model, to_the_end, height=128, width=128)
+#     end_scores = np.array([psnr(image, truth) for image in end_images])
+#     print(f"{end_scores.mean():.2f} dB against {scores.mean():.2f}")
+#     assert end_scores.mean() > scores.mean()
+#     assert np.mean([*map(sharpness, end_images)]) < np.mean([*map(sharpness, plain_images)])
+#     ```
+#
+# **2.** Give `bandwidth="median"`. Which \(h\) does it use, early and late? It is in
+# `info.bandwidth`.
+#
+# ??? success "Solution"
+#     It follows the spread: smaller where the particles agree, larger where they part.
+#
+#     ```python
+#     used = {
+#         t: float(kds_ref.steer(states[t].x0_pred, bandwidth="median")[1].bandwidth.mean())
+#         for t in times[1:]
+#     }
+#     print({t: round(h, 2) for t, h in used.items()})
+#     assert used[659] < used[319]
+#     ```
+#
+# **3.** Choose at \(t/T = 0.32\), by `states[319].x0_pred`, and go on with that particle
+# alone. Which part of the denoiser's evaluations does it save?
+#
+# ??? success "Solution"
+#     27%: nine of ten particles save the 15 steps after it.
+#
+#     ```python
+#     early = int(kds_ref.select_particle(states[319].x0_pred))
+#     later = [t for t in states if t < 319]
+#     saved = (N - 1) * len(later) / (N * len(states))
+#     print(f"particle {early}; saved {saved:.0%}")
+#     assert round(100 * saved) == 27
+#     ```
+#
+# **4.** Which \(h\) makes half of the ten share the weight at \(t/T = 0.32\)? Compare it
+# with \(\tfrac34 s \sqrt d\), the rule of [Choose the
+# settings](../../how-to/settings.md#the-bandwidth).
+#
+# ??? success "Solution"
+#     The rule finds the right order. Places differ here, and it has one \(h\) for all.
+#
+#     ```python
+#     x0 = states[319].x0_pred
+#     rule = float(0.75 * x0.var(dim=0, correction=1).mean().sqrt() * 3**0.5)
+#     _, info = kds_ref.steer(x0, bandwidth=rule)
+#     print(f"h = {rule:.2f}: {float(info.effective_particles.mean()):.1f} of {N}")
+#     assert 3 < info.effective_particles.mean() < 9.5
+#     ```
 
 plt.show()

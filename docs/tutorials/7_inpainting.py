@@ -6,6 +6,8 @@ samples differ more than on [page 6](6_super_resolution.md), and in another way:
 in where a texture lies, but in what is there at all. You see how a denoiser is told
 of a hole, where ten particles disagree, and what a consensus of them can and cannot
 be.
+
+![A photo with a hole, four fillings, and the truth](images/7_inpainting_2.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -116,8 +118,7 @@ assert (plain_images[:, ~mask] == truth[~mask]).all()
 # %%
 # ## Where they disagree
 #
-# Outside the hole the particles are alike: there the condition says what is to be
-# seen. Inside they differ the more, the further the next known pixel is.
+# **Predict:** where in the hole do the particles differ most? Do they differ outside?
 
 spread = plain.std(dim=0).norm(dim=0).numpy()
 inside = hole[0, 0].numpy() > -1
@@ -147,10 +148,16 @@ print(
 assert spread[~inside].mean() < 0.5 * by_depth[0] < 0.5 * by_depth[-1]
 
 # %%
+# Outside the hole they are alike: there the condition says what is to be seen. Inside
+# they differ the more, the further the next known pixel is.
+#
 # ## Steering
 #
 # The same call as on page 6. Steering need not know of the hole: where particles
 # agree the mean shift is small.
+#
+# **Predict:** which is nearest to the truth by PSNR: a plain particle, the plain average,
+# or the steered particle that was chosen?
 
 steering = kds_ref.KernelDensitySteering(
     num_train_timesteps=T, bandwidth=model.bandwidth
@@ -192,6 +199,8 @@ assert steered_scores[steered_chosen] > psnr(average)
 
 # %%
 # ## What a consensus of fillings is
+#
+# **Predict:** and which of them is the roughest, which the smoothest?
 #
 # PSNR goes up, and the filling gets smoother. That is no accident: ten particles
 # that put ten different things at one place agree on nothing but their mean, and at
@@ -253,12 +262,55 @@ assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 #
 # ## Exercises
 #
-# 1. Give the latents of the whole photo (`real.models.codec.encode_photo`) beside the
-#    hole. Which particles know too much, and where does one see it?
-# 2. Steer to the end, `cutoff=0`. What becomes of the spread inside?
-# 3. Take a narrow box, `mask[:, 56:72] = True`. Do steering and averaging still gain
-#    as much?
-# 4. Steer only inside the hole: write a steering of your own that leaves the known
-#    places alone ([page 9](9_your_own.md)). Does it change anything?
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** The photo is encoded with its hole. How much do the latents of the *whole* photo
+# differ from these, outside the hole? Where?
+#
+# ??? success "Solution"
+#     Near the edge: the encoder's filters see beyond it. So latents of the whole photo,
+#     cut out, would tell what is inside.
+#
+#     ```python
+#     from real.models.codec import encode_photo
+#
+#     whole = encode_photo(model, truth)[None]
+#     leak = (whole - known)[0].norm(dim=0).numpy()
+#     to_hole = distance_transform_edt(~inside)
+#     at_edge, far = leak[to_hole == 1].mean(), leak[to_hole > 6].mean()
+#     print(f"at the edge {at_edge:.2f}, far from it {far:.2f}")
+#     assert at_edge > 2 * far
+#     ```
+#
+# **2.** Steer to the end, `cutoff=0`. What becomes of the spread inside?
+#
+# ??? success "Solution"
+#     Less is left than with the paper's cut-off.
+#
+#     ```python
+#     whole_way = kds_ref.KernelDensitySteering(bandwidth=model.bandwidth, cutoff=0.0)
+#     end = fill(steering=whole_way)
+#     end_spread = end.std(dim=0).norm(dim=0).numpy()[inside].mean()
+#     print(f"{end_spread / steered_spread[inside].mean():.0%} of what the cut-off leaves")
+#     assert end_spread < steered_spread[inside].mean()
+#     ```
+#
+# **3.** Steer only inside the hole, with a steering of your own
+# ([page 9](9_your_own.md)). Does it change the filling?
+#
+# ??? success "Solution"
+#     Little: outside the particles agree, and the shift is small there anyway.
+#
+#     ```python
+#     def inside_only(x0_pred, t):
+#         moved, info = steering(x0_pred, t)
+#         return torch.where(hole > -1, moved, x0_pred), info
+#
+#     masked = fill(steering=inside_only)
+#     change = (masked - steered)[..., inside].abs().mean()
+#     effect = (steered - plain)[..., inside].abs().mean()
+#     print(f"changed by {float(change / effect):.0%} of what steering does")
+#     assert change < 0.5 * effect
+#     ```
 
 plt.show()

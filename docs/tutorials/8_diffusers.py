@@ -6,6 +6,8 @@ it, reads what the steering did, and says what changes on a GPU. The networks he
 are tiny and random, so that everything runs offline in seconds: the numbers are
 real, the pictures would mean nothing. You need the extra `real` (torch and
 diffusers).
+
+![Effective particles step by step, for two bandwidths and the median rule](images/8_diffusers_1.webp){ .figure }
 """
 
 import warnings
@@ -115,8 +117,10 @@ pipe.set_progress_bar_config(disable=True)
 #
 # Six particles of one photo are a batch of six: repeat the condition, and give
 # each row a generator of its own. Then a particle's noise depends on the seed and
-# its number alone. Three particles are the first three of six, which one generator
-# for the whole batch would not give you.
+# its number alone.
+#
+# **Predict:** are three particles the first three of six? Would they be with one
+# generator for the whole batch?
 
 N = 6
 rows = repeat_for_particles(low, N)
@@ -130,6 +134,9 @@ three = pipe(
 assert torch.allclose(three, plain[:3], atol=1e-4)
 
 # %%
+# They are. One generator would hand the three other numbers in every step that draws
+# noise for the whole batch.
+#
 # ## One line
 #
 # Exchange the scheduler. That is all: the pipeline calls `scheduler.step` as
@@ -153,6 +160,9 @@ paper = pipe(rows, generator=particle_generators(N, seed=0), decode=False)
 # says. And look at the effective number of particles first: near 1 every particle
 # is alone and steering does nothing, at \(N\) all move to their plain mean. The
 # bandwidth is absolute, in units of *your* latents, and 0.3 was chosen for others.
+#
+# **Predict:** this network is random, and its latents end with a spread of more than 10.
+# How many particles see each other with \(h = 0.3\)? With the median rule?
 
 
 def effective(records) -> list[float]:
@@ -287,8 +297,9 @@ for kind, further in (
 # ## What steering does to the spread
 #
 # The standard deviation over the particles, at the end, for the plain sampler and
-# three cut-offs. As on the toy ([page 4](4_steering.md)), the particles come
-# together, and the more so the longer one steers.
+# three cut-offs.
+#
+# **Predict:** in which order?
 
 spread = {"plain": float(plain.std(0).mean())}
 for cutoff in (0.6, 0.3, 0.0):
@@ -308,6 +319,9 @@ values = list(spread.values())
 assert values == sorted(values, reverse=True)
 
 # %%
+# As on the toy ([page 4](4_steering.md)): the particles come together, and the more so
+# the longer one steers.
+#
 # ## Memory
 #
 # The scheduler needs all particles, the network does not. `split_batches` runs the
@@ -374,5 +388,58 @@ assert (
 # option, [the list of schedulers](../../reference/schedulers.md) says which are
 # supported, and [Other models, and inpainting](../../how-to/models.md) has two of
 # diffusers' own pipelines in one call.
+#
+# ## Exercises
+#
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Give `steer_scheduler` an \(N\) that does not divide the batch. What happens, and
+# when?
+#
+# ??? success "Solution"
+#     An error in the first step, before anything is steered: the scheduler sees the
+#     batch only then.
+#
+#     ```python
+#     pipe.scheduler = steer_scheduler(scheduler, num_particles=4)
+#     try:
+#         pipe(rows, generator=particle_generators(N, seed=0), decode=False)
+#     except ValueError as error:
+#         print(error)
+#     else:
+#         raise AssertionError("six rows are no ensembles of four")
+#     ```
+#
+# **2.** Which strengths does a ramp of 0.2 around the cut-off give with 20 steps of DDIM?
+# Predict those at \(t = 450\), 300 and 150.
+#
+# ??? success "Solution"
+#     It falls linearly from 0.4 to 0.2: full, half, and nothing.
+#
+#     ```python
+#     pipe.scheduler = steer_scheduler(scheduler, num_particles=N, bandwidth="median", ramp=0.2)
+#     pipe(rows.to(device), generator=particle_generators(N, seed=0), decode=False)
+#     strength = {record.timestep: record.strength for record in pipe.scheduler.kds.trace}
+#     assert abs(strength[450] - 0.3) < 1e-6
+#     assert abs(strength[300] - 0.15) < 1e-6
+#     assert strength[150] == 0.0
+#     ```
+#
+# **3.** Draw all noise from one generator instead of one for each row. Which of the tests
+# of this page fails?
+#
+# ??? success "Solution"
+#     Prefixes still agree here, since the noise is drawn row by row and only at the start.
+#     But photo 2 of a batch no longer is what it is alone.
+#
+#     ```python
+#     def shared(count: int) -> list[torch.Generator]:
+#         return [torch.Generator().manual_seed(0)] * count
+#
+#     first = torch.cat([torch.randn(1, 3, generator=g) for g in shared(3)])
+#     six = torch.cat([torch.randn(1, 3, generator=g) for g in shared(6)])
+#     assert torch.equal(six[:3], first)
+#     assert not torch.equal(six[3:], first)  # rows 3 to 5, photo 2, started elsewhere
+#     ```
 
 plt.show()

@@ -6,6 +6,9 @@ callable. A kernel is a function of the squared distance. A bandwidth is a numbe
 or an array, however you came by it. A sampler calls a denoiser and a steering
 function. So a new idea is a function of yours, and no line of `kds_ref` has to
 change. This page writes one of each, and the test that each needs.
+
+![The toy steered with two bandwidth rules: between the modes with one, on them with the
+other](images/9_your_own_2.webp){ .figure }
 """
 
 import matplotlib.pyplot as plt
@@ -32,6 +35,9 @@ PURPLE, GREEN = "#6a2c91", "#2fae48"
 # A `Kernel` takes the *logarithm* of the profile. That is all that `mean_shift`
 # and `steer` need. Write it with the array library of its argument, and it serves
 # NumPy and torch alike.
+#
+# **Predict:** ten values lie around 0 and one at 4. Which of three kernels pulls a point
+# at \(x = 2\) to the right?
 
 
 def student(nu: float) -> kds_ref.Kernel:
@@ -65,6 +71,15 @@ ax.set(
     ylim=(-6, 3),
 )
 ax.legend(fontsize=8)
+
+# %%
+# None: the ten are about as near, and they are more. But at \(x = 3\) the Gaussian has
+# forgotten them, and Student's kernel has not.
+
+at = np.array([[2.0], [3.0]])
+for kernel, signs in (("gaussian", [-1, 1]), (student(1.0), [-1, -1]), ("l2", [-1, -1])):
+    m = kds_ref.mean_shift(at, values, bandwidth=0.5, kernel=kernel)
+    assert np.sign(m[:, 0]).tolist() == signs
 
 # %%
 # Test 1, the formula in another form: a weighted mean, written with a loop. Test
@@ -187,6 +202,9 @@ assert (
 # comes back. So the rule goes into a function, and the function into `ddim`.
 # Compare it with the built-in median of *all* distances, on the toy, steered to
 # the end.
+#
+# **Predict:** the modes are further apart than they are wide. Which of the two rules
+# ends on the modes?
 
 mixture = three_modes()
 schedule = kds_ref.cosine_schedule()
@@ -311,8 +329,10 @@ assert plain.num_model_evaluations == 2 * len(grid) - 1
 
 # %%
 # Test 2: with one step there is no second slope, and the sampler must be DDIM.
-# Test 3: the order. Against the exact solution the error must fall by a factor of
-# about four when the steps double.
+# Test 3: the order, against the exact solution.
+#
+# **Predict:** by which factor must the error of a method of second order fall when the
+# steps double?
 
 one = {"schedule": schedule, "timesteps": (600,)}
 assert np.allclose(
@@ -338,7 +358,7 @@ print(
 assert all(3.0 < factor < 5.0 for factor in factors)
 
 # %%
-# Test 4, with steering: particles in another order give the results in that order,
+# About four. Test 4, with steering: particles in another order give the results in that order,
 # and two ensembles do not mix.
 
 steering = kds_ref.KernelDensitySteering(cutoff=0.0, patch_size=None, sample_ndim=1)
@@ -368,5 +388,71 @@ assert (
 #
 # The tests of this project are made of the same sentences: [what must
 # hold](../../explanation/method.md#what-must-hold).
+#
+# ## Exercises
+#
+# Guess first, then run. Each solution continues the page's own code.
+#
+# **1.** Write the kernel that hears exactly the particles within \(h\), and compare it with
+# the one that is built in.
+#
+# ??? success "Solution"
+#     The logarithm of 1 is 0, that of 0 is \(-\infty\).
+#
+#     ```python
+#     def log_step(u):
+#         xp = array_namespace(u)
+#         return xp.where(u < 1.0, xp.zeros_like(u), xp.full_like(u, -np.inf))
+#
+#     mine = kds_ref.Kernel("mine", log_profile=log_step)
+#     assert np.allclose(
+#         kds_ref.mean_shift(values, values, bandwidth=0.5, kernel=mine),
+#         kds_ref.mean_shift(values, values, bandwidth=0.5, kernel="flat"),
+#     )
+#     ```
+#
+# **2.** Write a steering whose strength falls linearly from 0.3 at \(t/T = 1\) to 0 at 0.
+# Is the result tighter or wider than with the paper's cut-off?
+#
+# ??? success "Solution"
+#     The same, to within a hundredth. The last steps count most on the toy, but the
+#     strength is small in them; and the early steps, where it is large, hardly count.
+#
+#     ```python
+#     def falling(x0_pred, t):
+#         delta = 0.3 * t / 1000
+#         return kds_ref.steer(
+#             x0_pred, bandwidth=0.3, strength=delta, patch_size=None, sample_ndim=1
+#         )
+#
+#     within = {}
+#     for name, steering in (
+#         ("falling", falling),
+#         ("paper", kds_ref.KernelDensitySteering(patch_size=None, sample_ndim=1)),
+#     ):
+#         end = kds_ref.ddim(
+#             denoiser, start, schedule=schedule, timesteps=timesteps, steering=steering
+#         ).x0
+#         within[name] = ensemble_statistics(end, mixture)["within_mode_variance"].mean()
+#     print({name: round(float(value), 4) for name, value in within.items()})
+#     assert abs(within["falling"] / within["paper"] - 1) < 0.01
+#     ```
+#
+# **3.** In `heun`, steer \(\hat z_0\) and leave \(\epsilon\) as it was. Which of the tests
+# of this page sees it?
+#
+# ??? success "Solution"
+#     None would have to: in this form \(\epsilon\) *is* the step, and a steering that does
+#     not change it changes nothing. Test 4's last line, that steered clusters are
+#     tighter, fails.
+#
+#     ```python
+#     def deaf(x0_pred, t):
+#         steering(x0_pred, t)  # looked at, and forgotten
+#         return x0_pred, None
+#
+#     without = heun(denoiser, noise[:50], **options, steering=deaf).x0
+#     assert np.array_equal(without, heun(denoiser, noise[:50], **options).x0)
+#     ```
 
 plt.show()

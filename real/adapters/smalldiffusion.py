@@ -17,7 +17,8 @@ class KDSModel(torch.nn.Module, ModelMixin):
     """A model of smalldiffusion with KDS around it: eps' = (x - x0_steered) / sigma, as in Algorithm 2 (v1).
 
     Args:
-        model: Any model that `samples` takes, but those of flow matching (`PredFlow`), whose x is another one.
+        model: Any model that `samples` takes, but those of flow matching (`PredFlow`), whose x is another mixture of
+            image and noise.
         kds: Makes the steered denoiser of a denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
 
     Example:

@@ -14,7 +14,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from real.errors import UserError
 
-__all__ = ["INSTALL", "biharmonic", "fast_marching", "navier_stokes"]
+__all__ = ["INSTALL", "biharmonic", "fast_marching", "navier_stokes", "need_opencv"]
 
 INSTALL = 'pip install "kds-ref[real,alternatives]"'
 RADIUS = 3.0  # pixels around each pixel of the hole that OpenCV looks at
@@ -51,10 +51,15 @@ def navier_stokes(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return _opencv(photo, mask, "INPAINT_NS")
 
 
-def _opencv(photo: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
-    _check(photo, mask)
+def need_opencv() -> None:
+    """UserError with the command that installs it unless OpenCV is there."""
     if importlib.util.find_spec("cv2") is None:
         raise UserError(f"OpenCV is not installed: {INSTALL}")
+
+
+def _opencv(photo: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
+    _check(photo, mask)
+    need_opencv()
     import cv2
 
     hidden = np.where(mask[..., None], np.uint8(0), photo)

@@ -80,9 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="real.backbones", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--model", choices=("diffbir", "seesr"), default="diffbir", help="default diffbir, as Table 4")
     parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
+
     parser.add_argument("--particles", type=whole, nargs="+", default=[1, 5, 10], metavar="N", help="default 1 5 10")
     parser.add_argument("--steps", type=whole, default=50, metavar="S", help="default 50")
     parser.add_argument("--guidance", type=float, metavar="W", help="1: none (default: the authors', 4 and 5.5)")
+
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32"), default="float16", help="default float16"
     )

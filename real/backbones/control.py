@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from real.plugin.call import timestep_on
+
 __all__ = ["IMAGE_TOKENS", "TOKEN_WIDTH", "evaluate"]
 
 IMAGE_TOKENS = "image_tokens"  # name in diffusers' cross_attention_kwargs
@@ -41,7 +43,7 @@ def evaluate(
     """
     extra = None if image_tokens is None else {IMAGE_TOKENS: image_tokens}
     if not isinstance(t, torch.Tensor):
-        t = torch.full((), t, device=x_t.device)  # both networks would send the number to the device, and wait for it
+        t = timestep_on(x_t.device, t)
     down, middle = controlnet(
         x_t,
         t,

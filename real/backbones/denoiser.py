@@ -60,6 +60,7 @@ class Denoiser:
             raise ValueError(f"condition must have a multiple of the latents' {rows} x {columns} pixels, got {got}")
 
         def denoise(x: torch.Tensor, place: Window) -> torch.Tensor:
+            # A condition in pixels has several for each latent pixel, and is cropped along with the tile.
             window = [slice(scale * side.start, scale * side.stop) for side in place]
             return self._guided(x, t, self.condition[..., window[0], window[1]])
 

@@ -49,7 +49,7 @@ def unet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: int = 2
         The same tensors by diffusers' name.
 
     Raises:
-        UserError: A name is none of a UNet's.
+        UserError: A name does not belong to a UNet.
     """
     inside = {name[len(UNET_PREFIX) :]: value for name, value in state.items() if name.startswith(UNET_PREFIX)}
     return {_rename(name, layers_per_block): value for name, value in (inside or state).items()}
@@ -66,7 +66,7 @@ def controlnet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: i
         Tensors by the names of `real.backbones.diffbir.build_controlnet`.
 
     Raises:
-        UserError: A name is none of a control net's, or the first convolution has an odd number of channels.
+        UserError: A name does not belong to a control net, or the first convolution has an odd number of channels.
     """
     renamed = {_rename(name, layers_per_block): value for name, value in state.items()}
     first = renamed.get("conv_in.weight")
@@ -84,10 +84,13 @@ def _rename(name: str, layers: int) -> str:
     stem, _, kind = name.rpartition(".")  # kind: weight or bias
     if stem in _PLAIN:
         return f"{_PLAIN[stem]}.{kind}"
+
     if match := re.fullmatch(r"zero_convs\.(\d+)\.0", stem):
         return f"controlnet_down_blocks.{match[1]}.{kind}"
     if match := re.fullmatch(r"middle_block\.([012])\.(.+)", stem):
         return f"{_MIDDLE[match[1]]}.{_part(match[2])}.{kind}"
+
+    # What is left has its level and layer in one running number.
     if match := re.fullmatch(r"(input|output)_blocks\.(\d+)\.(\d+)\.(.+)", stem):
         side, block, place, part = match[1], int(match[2]), int(match[3]), match[4]
         if side == "input":
@@ -96,11 +99,13 @@ def _rename(name: str, layers: int) -> str:
         else:
             level, layer = divmod(block, layers + 1)
             home = f"up_blocks.{level}"
+
         if part == "op":
             return f"{home}.downsamplers.0.conv.{kind}"
         if part == "conv":
             return f"{home}.upsamplers.0.conv.{kind}"
         return f"{home}.{'attentions' if place else 'resnets'}.{layer}.{_part(part)}.{kind}"
+
     raise UserError(
         f"weights: {name!r} is no name of a UNet or control net of latent diffusion; is it another model's?"
     )

@@ -16,6 +16,7 @@ from real.backbones.pictures import FACTOR
 from real.backbones.recipes import Recipe
 from real.backbones.sources import find_file, find_folder, find_seesr, place_of
 from real.errors import UserError
+from real.models.autoencoders import autoencoder_class
 from real.models.base import LoadOptions, Model
 from real.models.devices import usual_defaults
 from real.models.hub import Source, read_config
@@ -170,6 +171,7 @@ def _load_diffbir(
     if given is None:
         why = f"{base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base"
         raise UserError(why, argument="base")
+    # The authors publish weights without a configuration; both networks have the shape of the base.
     config = {name: given.get(name) for name in network_config()}
     control, places["weights"] = find_file(recipe.weights, argument="control", pickled_weights=pickled_weights)
     options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
@@ -200,11 +202,11 @@ def _load_seesr(
 
 def _load_around(base: Source, pickled_weights: bool) -> tuple[Any, Any, Any]:
     """Autoencoder, tokenizer and text encoder of Stable Diffusion."""
-    from diffusers import AutoencoderKL
     from transformers import CLIPTextModel, CLIPTokenizer
 
     options: dict[str, Any] = {"subfolder": "vae", "low_cpu_mem_usage": False}
-    vae = _from_base(base, AutoencoderKL.from_pretrained, pickled_weights, options)
+    autoencoder = autoencoder_class(read_config(base, "vae/config.json") or {}, argument="base")
+    vae = _from_base(base, autoencoder.from_pretrained, pickled_weights, options)
     text_encoder = _from_base(base, CLIPTextModel.from_pretrained, pickled_weights, {"subfolder": "text_encoder"})
     try:
         tokenizer = CLIPTokenizer.from_pretrained(base.name, subfolder="tokenizer", **base.options)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle
 
 from real.images.tiles import map_tiles
+from real.models.autoencoders import latents_of, scale_of
 
 __all__ = [
     "FACTOR",
@@ -80,19 +81,18 @@ def encode(vae: Any, x: torch.Tensor, *, tiling: bool = False) -> torch.Tensor:
     """RGB in [0, 1], (1, 3, 8h, 8w) -> scaled latent (1, C, h, w): the mode of what the encoder gives, in float32.
 
     Args:
-        vae: diffusers' AutoencoderKL of factor 8.
+        vae: diffusers' AutoencoderKL or AutoencoderTiny of factor 8.
         x: The photo.
         tiling: Smaller tiles: less memory, more seams.
     """
 
     def one_tile(blocks: torch.Tensor) -> torch.Tensor:
         photo = pixel_shuffle(blocks, FACTOR)
-        latents: torch.Tensor = vae.encode(2.0 * photo - 1.0).latent_dist.mode()
-        return latents
+        return latents_of(vae.encode(2.0 * photo - 1.0))
 
     blocks = pixel_unshuffle(x.to(vae.dtype), FACTOR)  # one block a latent pixel
     latents = map_tiles(one_tile, blocks, tile=TILE_TO_SAVE if tiling else TILE, overlap=OVERLAP)
-    return latents.float() * float(vae.config.scaling_factor)
+    return latents.float() * scale_of(vae)
 
 
 @torch.no_grad()
@@ -103,6 +103,6 @@ def decode(vae: Any, latents: torch.Tensor, *, tiling: bool = False) -> torch.Te
         photo: torch.Tensor = vae.decode(z).sample
         return photo
 
-    z = latents.to(vae.dtype) / float(vae.config.scaling_factor)
+    z = latents.to(vae.dtype) / scale_of(vae)
     tile = TILE_TO_SAVE if tiling else TILE
     return map_tiles(one_tile, z, tile=tile, overlap=OVERLAP, scale=FACTOR).float() / 2.0 + 0.5

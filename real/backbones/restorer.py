@@ -136,6 +136,7 @@ class BackboneRestorer(Restorer):
             if progress is not None:
                 progress(sampler_state(scheduler, t))
 
+        # Both networks see the whole batch, so both must be told which particle goes on.
         early = [model.controlnet, model.unet] if steered and settings.early_choice else []
         for network in early:
             choose_early(network, scheduler)
@@ -199,6 +200,7 @@ class BackboneRestorer(Restorer):
             image = image.clamp(0.0, 1.0)
             image = adain_colour(image, self.colour_reference) if self.colour_fix == "adain" else image
 
+        # Last, since the colours are compared at the size that the networks worked at.
         image = resize(image, (self.height, self.width)).clamp(0.0, 1.0)
         pixels: np.ndarray = (image[0] * 255.0).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return pixels

@@ -21,7 +21,7 @@ from real.backbones.seesr_keys import network_weights
 from real.backbones.weights import load_exactly, read_weights
 from real.errors import UserError
 
-__all__ = ["TOKEN_WIDTH", "TextThenImage", "add_image_transformers", "build_network", "load_network"]
+__all__ = ["TOKEN_WIDTH", "add_image_transformers", "build_network", "load_network"]
 
 NETWORKS = {"unet": UNet2DConditionModel, "controlnet": ControlNetModel}
 FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")

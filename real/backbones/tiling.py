@@ -80,6 +80,7 @@ def blend_windows(
     height, width = x.shape[-2:]
     if height * width <= tile**2:
         return function(x, (slice(0, height), slice(0, width)))
+    # Tiles are square and overlap by as much as full-sized ones, whatever the shape of the photo.
     side = min(tile, height, width)
     places = windows(height, width, tile=side, stride=max(1, stride - tile + side))
     weight = gaussian_weights(side, side, dtype=torch.float32, device=x.device)  # not every device has float64

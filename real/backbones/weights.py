@@ -59,6 +59,7 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
         why = " ".join(str(error).split())[:160]
         raise UserError(f"cannot read {str(file)!r} ({why})", argument="weights") from error
 
+    # Checkpoints hold more than weights; these are in one dictionary of a usual name.
     if isinstance(content, dict):
         content = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):

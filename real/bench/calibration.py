@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["BOXES", "distances", "exchangeability", "hole_ranks", "rank_counts", "truth_ranks"]
+__all__ = ["distances", "exchangeability", "hole_ranks", "rank_counts", "truth_ranks"]
 
 BOXES = (1, 4, 16)  # sides, in latent pixels, of the boxes whose means are the features
 _PLACES = 16  # of each size, in each channel

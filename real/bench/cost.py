@@ -81,9 +81,11 @@ def random_model(
         unet, controlnet = full_size(family, channels=channels)
         vae = _autoencoder(max(32, 128 * channels // 320 // 32 * 32))
         text = torch.randn(1, TOKENS, WIDTH, dtype=DTYPES[dtype])
+
     if max_batch is not None:
         split_batches(unet, max_batch)
         split_batches(controlnet, max_batch)
+
     return BackboneModel(
         name=family,
         family=family,
@@ -118,6 +120,7 @@ def measure_cost(
     """
     side = model.recipe.process_size // 4
     low = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
     tokens = torch.randn(
         1,
         IMAGE_TOKENS,
@@ -126,9 +129,11 @@ def measure_cost(
         dtype=torch.float32,
         device="cpu",
     )
+
     known = Hints() if model.family == "diffbir" else Hints(tags="", image_tokens=tokens)
     restorer = BackboneRestorer(low, model, hints=known)
     restorer.draw(replace(settings, particles=1, steps=1), steered=False)  # the first call of a network takes longer
+
     rows = []
     for n in sizes:
         for kind in ("plain", "kds"):

@@ -89,11 +89,14 @@ def evaluate_folder(
     variants = variants_of(settings, cutoffs, bandwidths or [settings.bandwidth or model.bandwidth])
     score = make_score(metrics, device=str(model.device))
     found = find_photos(photos)[:limit]
+
+    # What rows depend on. Each variant has rows of its own, and more variants can be added later.
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
     identity |= {"degradation": asdict(degradation)}
     identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
+
     # The regression network knows the one-stage degradation; for photos degraded otherwise it is no baseline.
     regression = load_regression(device=model.device)
     judge = None
@@ -102,19 +105,23 @@ def evaluate_folder(
         judge = QualityRun(model, settings, score, regression, features, colour_fix)
     run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "colour_fix": colour_fix}
     run["regression"] = regression if degradation == Degradation() else None
+
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
         left_out = _measure(rows, found, variants, model, settings, degradation, **run)
+
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"degradation": asdict(degradation), "colour_fix": colour_fix, "methods": METHODS, "variants": summaries}
     tables = [table(s) for s in summaries]
+
     if judge is not None:
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
         tables.insert(0, quality_table(report["quality"]))
+
     write_json(folder / "evaluation.json", report)
     return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
 
@@ -152,6 +159,7 @@ def _measure(
     looks = LOOKS if judge else ()
     left_out: dict[str, str] = {}
     for photo in tqdm(photos, desc="photos", unit="photo"):
+
         missing = [v for v in variants if (photo.name, _name(v)) not in rows]
         unseen = [look for look in looks if (photo.name, look) not in rows]
         if missing or unseen:
@@ -163,12 +171,15 @@ def _measure(
             known = {"photo": photo.name, "digest": digest_of([photo.truth])}
             low = degradation(truth, degradation_rng(settings.seed, truth))
             restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
+
+            # One plain ensemble serves the judgement of quality and all variants.
             drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
             for look in unseen:
                 assert judge is not None
                 rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
             if not missing:
                 continue
+
             baselines = {"bicubic": bicubic(low)}
             if regression is not None:
                 baselines["mmse"] = regress(regression, low)

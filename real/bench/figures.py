@@ -50,6 +50,7 @@ def attribution_pairs(lines: Sequence[Line]) -> list[Pair]:
         Pair("plain-choice", "plain", "choosing alone, without steering"),
         Pair("plain-average", "plain", "averaging alone, without steering"),
     ]
+
     for line in lines:
         if line.run.kind == "kds" and line.outcome == "random":
             to = f"steering to t/T = {line.run.settings.cutoff:g}"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +22,7 @@ from diffusers import DDIMScheduler
 
 from kds_ref import steer
 from real.bench.cost import full_size, measure_cost, random_model
+from real.bench.gpu_setup import FULL, TINY, Sizes, Timer
 from real.bench.memory import PeakMemory
 from real.degradations.simple import Degradation
 from real.images.photos import sample_photo
@@ -35,86 +35,10 @@ from real.plugin.batching import split_batches
 from real.sampling import sample
 from real.settings import Settings
 
-__all__ = ["FULL", "PARTS", "TINY", "Sizes", "Timer"]
+__all__ = ["FULL", "PARTS", "TINY", "Sizes"]
 
 Rows = Iterator[dict[str, Any]]
 TESTS_SECONDS = 150
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How large everything is.
-
-    Attributes:
-        shapes: (N, C, H, W) of the latents that are steered.
-        particles: N beside a network.
-        channels: Of the first level of the networks with random weights; 320 is the full size.
-        side: Of their latents.
-        steps: Of a run.
-        backbone_particles: N of DiffBIR and SeeSR.
-        photo: Side of the low-resolution photo of the bundled model.
-        repeats: Of each run.
-    """
-
-    shapes: tuple[tuple[int, int, int, int], ...]
-    particles: int
-    channels: int
-    side: int
-    steps: int
-    backbone_particles: tuple[int, ...]
-    photo: int
-    repeats: int
-
-
-FULL = Sizes(
-    shapes=((10, 4, 64, 64), (50, 4, 64, 64), (10, 16, 128, 128)),
-    particles=10,
-    channels=320,
-    side=64,
-    steps=50,
-    backbone_particles=(1, 5, 10),
-    photo=64,
-    repeats=3,
-)
-TINY = Sizes(
-    shapes=((2, 4, 8, 8), (3, 4, 8, 8)),
-    particles=2,
-    channels=32,
-    side=8,
-    steps=2,
-    backbone_particles=(1,),
-    photo=8,
-    repeats=1,
-)
-
-
-class Timer:
-    """Seconds of work on a device, from when it is idle until it is idle again."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def now(self) -> float:
-        """Wait for the device, then look at the clock."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def once(self, work: Callable[[], object]) -> float:
-        """Seconds of one call."""
-        start = self.now()
-        work()
-        return self.now() - start
-
-    def each(self, work: Callable[[], object], *, calls: int = 20, repeats: int = 5) -> float:
-        """Median seconds of one of many calls that follow each other without waiting, after a first one."""
-        work()
-
-        def many() -> None:
-            for _ in range(calls):
-                work()
-
-        return median(self.once(many) for _ in range(repeats)) / calls
 
 
 def tests(device: torch.device, sizes: Sizes) -> Rows:
@@ -161,10 +85,12 @@ def steering(device: torch.device, sizes: Sizes) -> Rows:
             x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, DTYPES[dtype])
             copy = timer.each(x.clone)
             seconds = timer.each(partial(steer, x))
+
             before = torch.cuda.memory_allocated(device) if device.type == "cuda" else None
             with PeakMemory(device) as memory:
                 steer(x)
             peak = None if before is None or memory.gigabytes is None else 1e9 * memory.gigabytes - before
+
             yield {
                 "shape": list(shape),
                 "dtype": dtype,

@@ -20,19 +20,23 @@ def render(report: Mapping[str, Any]) -> str:
         f"{s['steps']} steps of {s['sampler']}, h = {s['bandwidth']}, strength {s['strength']:g} while t/T is at least "
         f"{s['cutoff']:g}, seed {s['seed']}."
     )
+
     if "backbone" in report:
         parts.append(_backbone(report["backbone"], s))
     if "prompt" in report:
         parts.append(_text(report))
+
     parts.append(f"```text\n{report['command']}\n```")
     if report["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
     if report.get("not_finite"):
         parts.append(_not_finite(report))
+
     parts.append(
         f"In brackets: bootstrap interval of the mean over photos ({LEVEL:.0%}, {RESAMPLES} resamples). PSNR and SSIM "
         "of the paper stand beside ours in RGB; its models and photos are other ones, so compare differences."
     )
+
     parts.append("## Lines\n\n" + _lines_table(report["lines"]))
     if report["budgets"]:
         parts.append("## Best at a cost\n\n" + _budget_table(report))
@@ -41,6 +45,7 @@ def render(report: Mapping[str, Any]) -> str:
             "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank "
             "test, and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
         )
+
     parts.append(f"![plot]({report['study']}.png)")
     if report["paper"]:
         parts.append("## All numbers of the paper's table\n\n" + _paper_table(report["paper"]))

@@ -43,20 +43,23 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
     """
     reader = csv.DictReader(text.splitlines())
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"text: got the columns {reader.fieldnames}; it needs {', '.join(COLUMNS)}")
+        raise ValueError(f"text must have the columns {', '.join(COLUMNS)}, got {reader.fieldnames}")
+
     rows: dict[tuple[str, ...], dict[str, float]] = {}
     for number, record in enumerate(reader, start=2):
         if None in record or None in record.values():
-            raise ValueError(f"text: line {number} has not {len(COLUMNS)} columns")
+            raise ValueError(f"text must have {len(COLUMNS)} columns in every line, got others in line {number}")
+
         try:
             value = float(record["value"])
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise ValueError(f"text: line {number} has the value {record['value']!r}; give a finite number")
+            raise ValueError(f"text must have finite values, got {record['value']!r} in line {number}")
+
         values = rows.setdefault(tuple(record[c] for c in KEY), {})
         if record["metric"] in values:
-            raise ValueError(f"text: line {number} gives {record['metric']!r} a second time")
+            raise ValueError(f"text must have each metric once, got {record['metric']!r} again in line {number}")
         values[record["metric"]] = value
     return tuple(PaperRow(dict(zip(KEY, key, strict=True)), values) for key, values in rows.items())
 
@@ -74,5 +77,5 @@ def find_row(rows: Sequence[PaperRow], wanted: Mapping[str, str]) -> PaperRow:
     """
     found = [row for row in rows if all(row.columns.get(c) == v for c, v in wanted.items())]
     if len(found) != 1:
-        raise LookupError(f"wanted: {len(found)} rows of the paper have {dict(wanted)}; it must be one")
+        raise LookupError(f"wanted must select one row of the paper, got {len(found)} with {dict(wanted)}")
     return found[0]

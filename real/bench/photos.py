@@ -93,7 +93,7 @@ def check_crop(crop: int | None) -> None:
 
 
 def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Callable[[Photo], str]) -> None:
-    """Refuse photos that are other ones than those of the rows with their names.
+    """Refuse photos that differ from those of the rows with their names.
 
     Args:
         photos: The photos.
@@ -196,12 +196,16 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Call
         size = low.shape[:2]
         if whole.shape[:2] != (SCALE * size[0], SCALE * size[1]):
             raise UserError(f"{photo.name}: {_size(whole)} pixels are not four times the {_size(low)} of its partner")
+
     least = SCALE * min(size) if crop is None else min(SCALE * min(size), crop)
     if least < SMALLEST or (crop is not None and SCALE * min(size) < crop):
         raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {max(SMALLEST, crop or 0)} on a side")
+
     if low is None:
         truth = np.ascontiguousarray(center_crop(whole, side=crop))
         return truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth))
+
+    # A given low-resolution photo is cut along with its truth, so that their pixels still meet.
     side = min(size) if crop is None else crop // SCALE
     height, width = size if crop is None else (side, side)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2

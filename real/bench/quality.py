@@ -178,9 +178,11 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
     """The section of a report, from the rows of every look."""
     plain, clean = rows["plain"], rows["clean"]
     samplers = {"ddim": plain, "dpmpp-2s": rows["dpmpp-2s"]}
+
     boxes = {
         name: float(np.sqrt(np.mean([row["colour"][name]["boxes"] for row in plain]))) for name in plain[0]["colour"]
     }
+
     return {
         "photos": len(plain),
         "scores": mean_scores(plain),
@@ -243,13 +245,16 @@ def quality_table(quality: Mapping[str, Any]) -> str:
         numbers = [f"{metric} {number_text(score['mean'], '.4g')}" for metric, score in scores.items()]
         numbers += [f"{key} {value:.1f}" for key, value in quality["sets"].get(name, {}).items()]
         lines.append(f"{name:15}{'  '.join(numbers)}")
+
     for name, gain in quality["gains"].items():
         error = "?" if gain["standard_error"] is None else f"{gain['standard_error']:.2f}"
         lines.append(f"{name}: {number_text(gain['mean'], '+.2f')} +- {error} dB")
+
     for sampler, found in quality["calibration"].items():
         pairs = [(found[space]["ratio"], found[space]["standard_error"], space) for space in ("latents", "pixels")]
         ratios = ", ".join(f"{ratio:.2f} +- {error:.2f} in {space}" for ratio, error, space in pairs)
         lines.append(f"distance between samples over distance to the truth, {sampler}: {ratios}")
+
     colour = quality["colour"]
     casts = ", ".join(f"{name} {cast['mean']:.2f}" for name, cast in colour["cast"].items())
     boxes = ", ".join(f"{name} {error:.2f}" for name, error in colour["boxes"].items())

@@ -62,8 +62,10 @@ def evaluate_autoencoder(
     score = make_score(metrics, device=str(model.device))
     found = find_photos(photos)[:limit]
     left_out: dict[str, str] = {}
+
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
     identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
+
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
@@ -77,10 +79,12 @@ def evaluate_autoencoder(
                 continue
             row = {"photo": photo.name, "digest": digest_of([photo.truth]), "run": RUN}
             rows.add({**row, "scores": score(reconstruct(model, truth), truth)})
+
     names = used(found, left_out)
     scores = [rows[name, RUN]["scores"] for name in names]
     values = {name: np.array([s[name] for s in scores], dtype=np.float64) for name in scores[0]}
     means = {k: mean_with_error(v) for k, v in values.items()}
+
     report = {**described, "command": command, "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"not_finite": not_finite({RUN: values}, names), "scores": means}
     write_json(folder / "reconstruction.json", report)

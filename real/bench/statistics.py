@@ -31,7 +31,7 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float] | None:
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"values: got shape {values.shape}; give finite numbers (n,), n at least 1")
+        raise ValueError(f"values must be finite numbers (n,), got shape {values.shape}")
     if len(values) < 2:
         return None
     found = bootstrap(

@@ -37,8 +37,10 @@ def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
         m: {k: np.array([r["scores"][m][k] for r in rows], dtype=np.float64) for k in rows[0]["scores"][m]}
         for m in methods
     }
+
     kept = finite_photos(every)
     values = {m: {k: v[kept[k]] for k, v in of_method.items()} for m, of_method in every.items()}
+
     return {
         "cutoff": variant.cutoff,
         "bandwidth": variant.bandwidth,
@@ -78,11 +80,13 @@ def table(summary: dict[str, Any]) -> str:
     perceptual = [name for name in summary["methods"]["bicubic"] if name not in DISTORTION]
     last = "".join(f" {_label(name):>9}" for name in perceptual)
     lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}{last}")
+
     for method, s in summary["methods"].items():
         psnr, error = _mean(s["psnr_rgb"], ".2f"), _error(s["psnr_rgb"])
         rest = f"{_mean(s['ssim_rgb'], '.3f'):>9} {_mean(s['psnr_y'], '.2f'):>9} {_mean(s['ssim_y'], '.3f'):>9}"
         last = "".join(f" {_mean(s[name], '.4f'):>9}" for name in perceptual)
         lines.append(f"{method:14}{psnr:>9} {error:>6} {rest}{last}")
+
     for pair in summary["pairs"]:
         d = pair["psnr_rgb"]
         last = "".join(f", {_label(m)} {_mean(pair[m], '+.4f')} (p = {pair[m]['p']:.2g})" for m in perceptual)
@@ -90,6 +94,7 @@ def table(summary: dict[str, Any]) -> str:
             f"{pair['what']}: {_mean(d, '+.2f')} +- {_error(d)} dB (p = {d['p']:.2g}), "
             f"SSIM {_mean(pair['ssim_rgb'], '+.3f')} (p = {pair['ssim_rgb']['p']:.2g}){last}"
         )
+
     for entry in summary["not_finite"]:
         where = f"{entry['photo']} ({', '.join(entry['lines'])})"
         lines.append(f"not finite, left out of {_label(entry['metric'])}: {where}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -167,15 +168,16 @@ def caption(settings: Settings) -> str:
     return f"N = {settings.particles}, {settings.steps} steps, seed {settings.seed}"
 
 
-def print_scores(result: Comparison, columns: dict[str, str]) -> None:
+def print_scores(result: Comparison, columns: dict[str, str], alternatives: Mapping[str, str]) -> None:
     """A table for the terminal.
 
     Args:
         result: The comparison.
         columns: Name of a score -> title of its column.
+        alternatives: What stands beside the methods, as far as the comparison has it: name -> in words.
     """
     say(f"{'':14}" + " ".join(f"{title:>9}" for title in columns.values()))
-    for method, what in METHODS.items():
+    for method, what in {**alternatives, **METHODS}.items():
         if method in result.scores:
             numbers = (result.scores[method][name] for name in columns)
             cells = (f"{v:9.2f}" if "psnr" in name else f"{v:9.3f}" for name, v in zip(columns, numbers, strict=True))

@@ -16,6 +16,7 @@ import kds_ref
 from real.bench.gpu import FULL, PARTS, TINY, Sizes
 from real.bench.gpu_report import report
 from real.cli import common
+from real.cli.run import say
 from real.images.files import write_json, write_text
 from real.models.devices import pick_device
 
@@ -49,8 +50,8 @@ def run_gpu_check(options: argparse.Namespace, arguments: list[str]) -> int:
         _run_part(name, device, TINY if options.tiny else FULL, start + 60.0 * options.minutes, record)
         record["seconds"] = time.monotonic() - start
         _write(folder, record)
-        print(f"{name}: {record['left_out'].get(name, 'done')} ({record['seconds']:.0f} s)", flush=True)
-    print(f"{folder / 'gpu_check.md'} and gpu_check.json written")
+        say(f"{name}: {record['left_out'].get(name, 'done')} ({record['seconds']:.0f} s)")
+    say(f"{folder / 'gpu_check.md'} and gpu_check.json written")
     return 0
 
 
@@ -61,6 +62,8 @@ def _run_part(name: str, device: torch.device, sizes: Sizes, end: float, record:
     if time.monotonic() >= end:
         record["left_out"][name] = "time was up before it"
         return
+
+    # Rows that are measured stay in the record, whatever ends the part.
     try:
         for row in PARTS[name](device, sizes):
             rows.append(row)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from real.alternatives.named import FILLERS, filler
 from real.api import inpainting_restorer
 from real.cli import common
+from real.cli.outputs import run_alternatives, write_extras, written
 from real.cli.run import say
 from real.errors import UserError
 from real.images.files import write_json
 from real.images.masks import center_box, check_mask, load_mask
 from real.images.panels import Panel, save_panels
 from real.images.photos import load_photo, sample_photo, save_png
-from real.restorers.base import restore
+from real.restorers.base import Restoration, restore
 from real.restorers.compare import Comparison, compare, plain_comparison
 from real.restorers.inpainting import inpainting_score
 from real.settings import Settings
@@ -39,32 +43,36 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     settings = common.settings_of(options)
     photo = sample_photo() if options.image is None else load_photo(options.image, largest=LARGEST)
     mask, hole = _mask(options, photo)
+    alternatives = {name: filler(name) for name in options.compare}
     folder = common.make_output(options.output)
     model = common.model_of(options, task="inpaint")
     record = common.model_record(settings, model, common.command_line(arguments)) | hole
     record["paste"] = options.paste
     text = {"prompt": options.prompt, "negative_prompt": options.negative_prompt}
 
+    others = run_alternatives({name: partial(fill, photo, mask) for name, fill in alternatives.items()})
     with common.StepBar(2 * settings.steps) as bar:
         restorer = inpainting_restorer(photo, mask, model, **text, paste=options.paste)
+        result: Restoration | Comparison
         if options.mask:
-            restored = restore(restorer, settings, progress=bar)
+            result = restore(restorer, settings, progress=bar)
         else:
             run: dict[str, Any] = {"score": inpainting_score(mask), "progress": bar}
-            plain = plain_comparison(restorer, photo, settings, baselines={}, **run)
+            plain = plain_comparison(restorer, photo, settings, baselines=others, **run)
             result = compare(restorer, photo, settings, plain=plain, **run)
 
     record |= restorer.describe(settings)
-    if options.mask:
-        write_json(folder / "result.json", record | common.restoration_record(restored))
-        save_png(folder / "restored.png", restored.image)
+    record |= write_extras(folder, restorer, result, others)
+    write_json(folder / "result.json", record | common.restoration_record(result))
+    if isinstance(result, Restoration):
+        save_png(folder / "restored.png", result.image)
         panels: list[Panel] = [("masked", f"{100 * mask.mean():.0f}% to paint", restorer.shown)]
-        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
+        panels += [(name, "", image) for name, image in others.items()]
+        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, result))
     else:
-        write_json(folder / "result.json", record | common.restoration_record(result))
-        _save_comparison(folder, photo, restorer.shown, result, settings)
-        common.print_scores(result, COLUMNS)
-    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+        _save_comparison(folder, photo, restorer.shown, result, settings, others)
+        common.print_scores(result, COLUMNS, FILLERS)
+    say(written(folder, record, started))
     return 0
 
 
@@ -82,7 +90,7 @@ def _mask(options: argparse.Namespace, photo: np.ndarray) -> tuple[np.ndarray, d
 
 
 def _save_comparison(
-    folder: Path, truth: np.ndarray, masked: np.ndarray, result: Comparison, settings: Settings
+    folder: Path, truth: np.ndarray, masked: np.ndarray, result: Comparison, settings: Settings, others: Iterable[str]
 ) -> None:
     sampler = settings.sampler.upper()
 
@@ -91,6 +99,7 @@ def _save_comparison(
 
     panels: list[Panel] = [
         ("masked", f"{truth.shape[1]} x {truth.shape[0]} pixels", masked),
+        *((name, numbers(name), result.images[name]) for name in others),
         (f"{sampler}, one particle", numbers("ddim_one"), result.images["ddim_one"]),
         (f"{sampler} + KDS", numbers("kds_choice"), result.images["kds_choice"]),
         ("truth", "", truth),

@@ -55,10 +55,11 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
     )
 
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
-    group.add_argument(
+    cutoff = group.add_mutually_exclusive_group()
+    cutoff.add_argument(
         "--cutoff", type=float, default=0.3, metavar="C", help="steer while t/T is at least this (0.3; 0: to the end)"
     )
-    group.add_argument(
+    cutoff.add_argument(
         "--cutoff-nsr",
         type=float,
         metavar="R",
@@ -98,9 +99,11 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
     group = parser.add_argument_group("model")
     group.add_argument("--model", type=given, metavar="FOLDER_OR_HUB_ID_OR_NAME", help=what)
     group.add_argument("--revision", type=given, help="commit, tag or branch of a hub id")
+
     group.add_argument(
         "--pickled-weights", action="store_true", help="also load pickles, which can carry code: trust the author"
     )
+
     group.add_argument("--device", type=given, default="auto", help="cpu, cuda, mps or auto (default)")
     group.add_argument(
         "--dtype",
@@ -109,6 +112,7 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
         "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",
     )
+
     group.add_argument(
         "--max-batch",
         type=whole,
@@ -121,6 +125,7 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         type=threads,
         help="CPU threads (default: torch's choice); their number changes results by rounding (a grey level in places)",
     )
+
     return group
 
 
@@ -150,6 +155,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         "their parts (a folder or file here, or ID, ID/FILE, ID@REVISION on the hub), what is known of the\n"
         "photo, and settings; defaults are their authors', and result.json has them all",
     )
+
     for option, metavar, what in (
         ("--base", "PLACE", "both: folder or id of Stable Diffusion 2.1-base (diffbir) or 2-base (seesr)"),
         ("--unet", "FILE", "diffbir: checkpoint of Stable Diffusion, original names, instead of the base's UNet"),
@@ -161,6 +167,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         ("--image-tokens", "FILE", "seesr: its tagger's tokens as safetensors, or a folder with NAME.safetensors"),
     ):
         group.add_argument(option, type=str if option == "--tags" else given, metavar=metavar, help=what)
+
     group.add_argument(
         "--start", choices=("condition", "noise"), help="both: start from the noised input (default) or noise alone"
     )
@@ -174,6 +181,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         choices=("first", "one"),
         help="both: DDIM ends on the noise level of timestep 0, as the authors' (default), or on none, as the paper's",
     )
+
     group.add_argument("--control-scale", type=float, metavar="F", help="both: factor of the controls (1)")
     group.add_argument(
         "--tile", type=int, metavar="T", help="both: side of the tiles in latent pixels (64, 96; 0: never in tiles)"
@@ -252,5 +260,5 @@ def whole(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; give a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return value

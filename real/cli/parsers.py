@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+from real.alternatives.named import FILLERS, UPSCALERS
 from real.cli.options import (
     add_backbones,
     add_colour_fix,
@@ -27,6 +28,7 @@ Restore a low-resolution photo four times as large. Written to the output folder
 
   restored.png     the restored photo
   comparison.png   low resolution, bicubic, the plain sampler and KDS side by side (and the truth, with --degrade)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and, with --degrade, every score)
 
 With --degrade the photo is the truth: it is blurred, reduced by four, made noisy and compressed, then restored, and
@@ -37,6 +39,7 @@ Paint a part of a photo. Written to the output folder:
 
   restored.png     the photo with the part painted
   comparison.png   the photo without the part, the plain sampler and KDS side by side (and the truth, if it is known)
+  spread.png       where the particles disagree: black, they agree; the lighter, the less is to be trusted
   result.json      settings, versions, diagnostics of the ensemble (and every score, if the truth is known)
 
 With --mask the photo is damaged where the mask is light, and the truth is unknown. With --center-box a part of a whole
@@ -76,12 +79,15 @@ LDM_SR = "diffusers folder or hub id in LDM-SR's shape, or ldm-sr: the public on
 def add_sr(commands: Any) -> None:
     """`sr`."""
     parser = _add(commands, "sr", "restore a low-resolution photo", SR)
+
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
     parser.add_argument("--degrade", action="store_true", help="IMAGE is the truth: degrade it first, then compare")
     _add_metrics(parser)
+
     add_degradation(parser)
+    _add_compare(parser, UPSCALERS)
     add_colour_fix(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
@@ -91,6 +97,7 @@ def add_sr(commands: Any) -> None:
             "docs/how-to/backbones.md (default: bundled LDM-SR)",
         )
     )
+
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="x4 upscaler, diffbir, seesr"))
     _add_processes(parser)
@@ -102,6 +109,7 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "image", nargs="?", type=given, metavar="IMAGE", help="the photo; without one, one that scikit-image carries"
     )
+
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--mask",
@@ -113,12 +121,14 @@ def add_inpaint(commands: Any) -> None:
     parser.add_argument(
         "--box-by", choices=("area", "side"), help="what F is a part of: the area (default), or each side of the photo"
     )
+
     parser.add_argument(
         "--no-paste",
         dest="paste",
         action="store_false",
         help="leave the known pixels as the autoencoder makes them, instead of putting them back",
     )
+    _add_compare(parser, FILLERS)
     add_method(parser, seed_of="the noise")
     add_memory(
         add_model(
@@ -136,10 +146,12 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--photos", required=True, type=folder, metavar="FOLDER", help="photos, taken as the truth")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
+
     parser.add_argument(
         "--cutoffs", type=float, nargs="+", metavar="C", help="steer at each of these (default: --cutoff)"
     )
     parser.add_argument("--bandwidths", type=bandwidth, nargs="+", metavar="H", help="and at each of these bandwidths")
+
     parser.add_argument(
         "--autoencoder-only",
         action="store_true",
@@ -151,6 +163,7 @@ def add_evaluate(commands: Any) -> None:
         help="judge the plain samples as well: calibration, colours, clean photos, the regression network (of an "
         "inpainting model this is what the command does)",
     )
+
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
@@ -163,6 +176,7 @@ def add_bench(commands: Any) -> None:
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
     parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
+
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument("--photos", type=folder, metavar="FOLDER", help="photos, taken as the truth and degraded")
     photos.add_argument(
@@ -171,10 +185,12 @@ def add_bench(commands: Any) -> None:
         metavar="FOLDER",
         help="pairs in StableSR's layout: gt/ and lq/, or test_HR/ and test_LR/",
     )
+
     parser.add_argument("--output", type=folder, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop of the truth, a multiple of 4")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
     _add_metrics(parser)
+
     group = parser.add_argument_group("method", "defaults are those of the study, which are the paper's")
     for option, kind, metavar, what in (
         ("--particles", whole, "N", "sizes of the ensemble"),
@@ -189,11 +205,13 @@ def add_bench(commands: Any) -> None:
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     add_colour_fix(parser)
+
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
     group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))
+
     group = parser.add_argument_group("the paper's numbers")
     group.add_argument(
         "--dataset",
@@ -205,8 +223,8 @@ def add_bench(commands: Any) -> None:
 def add_gpu_check(commands: Any) -> None:
     """`gpu-check`."""
     parser = _add(commands, "gpu-check", "measure cost and agreement on a GPU", GPU_CHECK)
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is not there")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or auto (default)")
+    parser.add_argument("--output", required=True, type=folder, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--device", type=given, default="auto", help="cuda, cuda:1, cpu or auto (default)")
     parser.add_argument("--minutes", type=float, default=8.0, metavar="M", help="start nothing new after (default 8)")
     parser.add_argument("--tiny", action="store_true", help="dry run at tiny sizes, for a CPU")
 
@@ -215,6 +233,18 @@ def _add(commands: Any, name: str, what: str, description: str) -> argparse.Argu
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=description, formatter_class=raw)
     return parser
+
+
+def _add_compare(parser: argparse.ArgumentParser, alternatives: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        choices=alternatives,
+        default=(),
+        metavar="NAME",
+        help="show beside it what one could use instead, and write NAME.png: "
+        + "; ".join(f"{name}, {what}" for name, what in alternatives.items()),
+    )
 
 
 def _add_noise_level(group: argparse._ArgumentGroup) -> None:

@@ -72,8 +72,11 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+    # Warnings name arguments, too, and a user needs no file and line.
     plain = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{prog}: warning: {_in_options(str(message))}\n"
+
     try:
         with _interrupts_by_name():
             return command()
@@ -83,6 +86,7 @@ def run_command(
             raise
         print(f"{prog}: error: {text}", file=sys.stderr)
         return 2
+
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from real.alternatives.named import UPSCALERS, upscaler
 from real.api import super_resolution_restorer
 from real.backbones.hints import HintPlaces, Hints
 from real.backbones.recipes import RECIPES
 from real.cli import common
 from real.cli.backbones import hint_places_of, recipe_of
+from real.cli.outputs import run_alternatives, write_extras, written
 from real.cli.run import say
 from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
@@ -31,7 +33,7 @@ from real.opening import FAMILIES
 from real.parallel.environment import launched_size, refuse
 from real.parallel.launch import device_of_process, launched
 from real.parallel.ranks import Ranks
-from real.restorers.base import restore
+from real.restorers.base import Restoration, restore
 from real.restorers.compare import Comparison, bicubic, compare, plain_comparison
 from real.settings import Settings
 
@@ -52,6 +54,7 @@ def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
         raise UserError("they compare with the truth, which `degrade` gives; give both or none", argument="metrics")
     if options.rank_timeout is not None and launched_size() == 1:
         raise UserError("it belongs to several processes, which torchrun starts; leave it out", argument="rank_timeout")
+
     with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
             return _restore(options, arguments)
@@ -82,6 +85,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     text = {name: getattr(options, name) for name in ("prompt", "negative_prompt", "noise_level")}
     score = make_score(options.metrics)
     places, hints = _hints(options)
+    alternatives = {name: upscaler(name) for name in options.compare}
 
     # What can be wrong with options, photo and folder has been found before the model is loaded.
     folder = common.make_output(options.output)
@@ -89,15 +93,17 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     record = common.model_record(settings, model, common.command_line(arguments))
     record["processes"] = 1 if ranks is None else ranks.size
 
+    others = run_alternatives({name: partial(enlarge, low) for name, enlarge in alternatives.items()})
     with common.StepBar(2 * settings.steps) as bar:
         restorer = super_resolution_restorer(
             low, model, **text, hints=hints, colour_fix=options.colour_fix, ranks=ranks
         )
+        result: Restoration | Comparison
         if truth is None:
-            restored = restore(restorer, settings, progress=bar)
+            result = restore(restorer, settings, progress=bar)
         else:
             run: dict[str, Any] = {"score": score, "progress": bar}
-            plain = plain_comparison(restorer, truth, settings, baselines=_baselines(options, low), **run)
+            plain = plain_comparison(restorer, truth, settings, baselines=_baselines(options, low) | others, **run)
             result = compare(restorer, truth, settings, plain=plain, **run)
 
     record |= restorer.describe(settings)
@@ -105,18 +111,21 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         record["hints"] = places.describe()
     if summary := restorer.summary(settings):
         say(summary)
-    if truth is None:
-        write_json(folder / "result.json", record | common.restoration_record(restored))
-        panels = [(f"low resolution, {low.shape[1]} x {low.shape[0]}", "", low), ("bicubic", "", bicubic(low))]
-        save_png(folder / "restored.png", restored.image)
-        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, restored))
-    else:
+    if truth is not None:
         record["degradation"] = asdict(degradation_of(options))
-        write_json(folder / "result.json", record | common.restoration_record(result))
-        _save_comparison(folder, truth, low, result, settings, options.metrics)
+    record |= write_extras(folder, restorer, result, others)
+    write_json(folder / "result.json", record | common.restoration_record(result))
+    if isinstance(result, Restoration):
+        panels = [(f"low resolution, {low.shape[1]} x {low.shape[0]}", "", low), ("bicubic", "", bicubic(low))]
+        panels += [(name, "", image) for name, image in others.items()]
+        save_png(folder / "restored.png", result.image)
+        save_panels(folder / "comparison.png", panels + common.restoration_panels(settings, result))
+    else:
+        assert truth is not None
+        _save_comparison(folder, truth, low, result, settings, options)
         columns = COLUMNS | {name.replace("-", "_"): name.upper() for name in options.metrics}
-        common.print_scores(result, columns)
-    say(f"{folder / 'restored.png'}, comparison.png and result.json written in {time.perf_counter() - started:.0f} s")
+        common.print_scores(result, columns, UPSCALERS)
+    say(written(folder, record, started))
     return 0
 
 
@@ -169,17 +178,22 @@ def _baselines(options: argparse.Namespace, low: np.ndarray) -> dict[str, np.nda
 
 
 def _save_comparison(
-    folder: Path, truth: np.ndarray, low: np.ndarray, result: Comparison, settings: Settings, metrics: Sequence[str]
+    folder: Path,
+    truth: np.ndarray,
+    low: np.ndarray,
+    result: Comparison,
+    settings: Settings,
+    options: argparse.Namespace,
 ) -> None:
     sampler = settings.sampler.upper()
-    perceptual = metrics[0] if metrics else None
+    perceptual = options.metrics[0] if options.metrics else None
 
     def numbers(method: str) -> str:
         return common.psnr_and(perceptual, result, method)
 
     panels: list[Panel] = [
         ("low resolution", f"{low.shape[1]} x {low.shape[0]} pixels", low),
-        ("bicubic", numbers("bicubic"), result.images["bicubic"]),
+        *((name, numbers(name), result.images[name]) for name in ("bicubic", *options.compare)),
         (f"{sampler}, one particle", numbers("ddim_one"), result.images["ddim_one"]),
         (f"{sampler} + KDS", numbers("kds_choice"), result.images["kds_choice"]),
         ("truth", f"{truth.shape[1]} x {truth.shape[0]} pixels", truth),

@@ -83,7 +83,7 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _refuse_ignored(options: argparse.Namespace) -> None:
-    """Options that would change nothing beside another one."""
+    """UserError for options that another one makes meaningless."""
     if options.autoencoder_only:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
             if getattr(options, name):

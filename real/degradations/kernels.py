@@ -46,7 +46,7 @@ def sinc_kernel(size: int, *, cutoff: float) -> np.ndarray:
         (size, size), float64, sum 1; it has negative values.
     """
     if not 0.0 < cutoff <= np.pi:
-        raise ValueError(f"cutoff: got {cutoff}; give an angular frequency in (0, pi]")
+        raise ValueError(f"cutoff must be an angular frequency in (0, pi], got {cutoff}")
     y, x = _grid(size)
     radius = np.hypot(x, y)
     centre = size // 2
@@ -58,7 +58,7 @@ def sinc_kernel(size: int, *, cutoff: float) -> np.ndarray:
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     if size < 1 or size % 2 == 0:
-        raise ValueError(f"size: got {size}; give an odd number of pixels")
+        raise ValueError(f"size must be an odd number of pixels, got {size}")
     axis = np.arange(size, dtype=np.float64) - size // 2
     y, x = np.meshgrid(axis, axis, indexing="ij")
     return y, x
@@ -67,7 +67,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 def _squared_distance(size: int, sigma: tuple[float, float], angle: float) -> np.ndarray:
     """x^T C^-1 x with C = R diag(sigma^2) R^T."""
     if min(sigma) <= 0.0:
-        raise ValueError(f"sigma: got {sigma}; both must be positive")
+        raise ValueError(f"sigma must be two positive numbers, got {sigma}")
     y, x = _grid(size)
     along = (np.cos(angle) * x + np.sin(angle) * y) / sigma[0]
     across = (np.cos(angle) * y - np.sin(angle) * x) / sigma[1]

@@ -63,22 +63,24 @@ class Stage:
             "betag": (1e-3, 100.0),
             "betap": (1e-3, 100.0),
         }
+
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
+                raise UserError(f"must have {least} <= low <= high <= {most}, got ({low}, {high})", argument=name)
             if name in ("scale", "betag", "betap") and not low <= 1.0 <= high:
-                raise UserError(
-                    f"got ({low}, {high}); it needs low <= 1 <= high, since either side is drawn", argument=name
-                )
+                raise UserError(f"must have low <= 1 <= high, got ({low}, {high}); either side is drawn", argument=name)
+
         for name in ("gaussian", "grey", "blur", "sinc"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UserError(f"got {getattr(self, name)}; give a probability in [0, 1]", argument=name)
+                raise UserError(f"must be a probability in [0, 1], got {getattr(self, name)}", argument=name)
+
         if len(self.resize) != 3 or min(self.resize) < 0.0 or not math.isclose(sum(self.resize), 1.0):
-            raise UserError(f"got {self.resize}; give three probabilities of sum 1", argument="resize")
+            raise UserError(f"must be three probabilities of sum 1, got {self.resize}", argument="resize")
         if self.largest_kernel < SMALLEST_KERNEL or self.largest_kernel % 2 == 0:
             raise UserError(
-                f"got {self.largest_kernel}; give an odd number from {SMALLEST_KERNEL}", argument="largest_kernel"
+                f"must be an odd number of at least {SMALLEST_KERNEL}, got {self.largest_kernel}",
+                argument="largest_kernel",
             )
 
 

@@ -103,13 +103,18 @@ class SecondOrderDegradation:
         """
         check_truth(truth)
         height, width = truth.shape[0] // SCALE, truth.shape[1] // SCALE
+
         image = truth.astype(np.float64) / 255.0
+        # First stage: relative to the photo's own size.
         image = _blurred(image, draw.first.kernel)
         image = _resized(image, _scaled(truth.shape[0], truth.shape[1], draw.first.scale), draw.first.resample)
         image = _jpeg(_noisy(image, draw.first), draw.first.jpeg)
+
+        # Second stage: relative to the size of the result.
         image = _blurred(image, draw.second.kernel)
         image = _resized(image, _scaled(height, width, draw.second.scale), draw.second.resample)
         image = _noisy(image, draw.second)
+
         if draw.sinc_first:
             image = _resized(image, (height, width), draw.final_resample)
             image = _jpeg(_blurred(image, draw.final_kernel), draw.second.jpeg)
@@ -121,10 +126,12 @@ class SecondOrderDegradation:
 
 def _draw_stage(stage: Stage, rng: np.random.Generator) -> StageDraw:
     kernel = _draw_kernel(stage, rng) if rng.random() < stage.blur else None
+    # Up, down or not at all; the two directions are drawn from ranges of their own.
     low, high = stage.scale
     scale = (rng.uniform(1.0, high), rng.uniform(low, 1.0), 1.0)[int(rng.choice(3, p=stage.resize))]
     resample = FILTERS[int(rng.integers(3))]
     gaussian = bool(rng.random() < stage.gaussian)
+
     return StageDraw(
         kernel,
         scale=float(scale),

@@ -43,9 +43,9 @@ class Degradation:
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
-                raise UserError(f"got ({low}, {high}); it needs {least} <= low <= high <= {most}", argument=name)
+                raise UserError(f"must have {least} <= low <= high <= {most}, got ({low}, {high})", argument=name)
         if not 0.0 <= self.skip <= 1.0:
-            raise UserError(f"got {self.skip}; give a probability from 0 to 1", argument="skip")
+            raise UserError(f"must be a probability in [0, 1], got {self.skip}", argument="skip")
 
     def __call__(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.
@@ -77,10 +77,10 @@ class Degradation:
 def check_truth(truth: np.ndarray) -> None:
     """ValueError unless `truth` is RGB uint8 (H, W, 3) with H and W multiples of 4."""
     if truth.dtype != np.uint8 or truth.ndim != 3 or truth.shape[2] != 3:
-        raise ValueError(f"truth: got {truth.dtype} {truth.shape}; give uint8 of shape (H, W, 3)")
+        raise ValueError(f"truth must be uint8 (H, W, 3), got {truth.dtype} {truth.shape}")
     height, width = truth.shape[:2]
     if height % SCALE or width % SCALE or not height or not width:
-        raise ValueError(f"truth: got {height} x {width} pixels; both sides must be multiples of {SCALE}")
+        raise ValueError(f"truth must have sides that are multiples of {SCALE}, got {height} x {width} pixels")
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:

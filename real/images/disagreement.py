@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from real.images.photos import save_png
 
 __all__ = ["draw_spread", "save_spread", "spread_map"]
 
+STRIP = 64  # rows
 
-def spread_map(particles: np.ndarray) -> np.ndarray:
+
+def spread_map(particles: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """Standard deviation over the particles at every pixel, the root of the mean of the channels' variances.
 
     Args:
-        particles: Decoded images, (N, H, W, C), or latents, (N, h, w, C), of any scale; N at least 2.
+        particles: Decoded images, N of (H, W, C), or latents, N of (h, w, C), of any scale; N at least 2.
 
     Returns:
         float64 (H, W), in the units of the particles. The variance is the unbiased one: it does not grow with N.
@@ -23,12 +26,18 @@ def spread_map(particles: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: Another shape, fewer than two particles, or NaN or infinity.
     """
-    values = np.asarray(particles, dtype=np.float64)
-    if values.ndim != 4 or len(values) < 2 or 0 in values.shape:
-        raise ValueError(f"particles must be (N, H, W, C) with N at least 2, got shape {np.shape(particles)}")
-    if not np.isfinite(values).all():
-        raise ValueError("particles must be finite, got NaN or infinity")
-    spread: np.ndarray = np.sqrt(values.var(axis=0, ddof=1).mean(axis=-1))
+    shapes = {np.shape(particle) for particle in particles}
+    shape = next(iter(shapes), ())
+    if len(particles) < 2 or len(shapes) != 1 or len(shape) != 3 or 0 in shape:
+        raise ValueError(f"particles must be (N, H, W, C) with N at least 2, got {len(particles)} of {sorted(shapes)}")
+
+    # In strips: ten photos of 8192 x 8192 as float64 would take 16 GB.
+    spread = np.empty(shape[:2])
+    for top in range(0, shape[0], STRIP):
+        values = np.stack([particle[top : top + STRIP] for particle in particles]).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("particles must be finite, got NaN or infinity")
+        spread[top : top + STRIP] = np.sqrt(values.var(axis=0, ddof=1).mean(axis=-1))
     return spread
 
 
@@ -58,13 +67,12 @@ def draw_spread(spread: np.ndarray, *, largest: float | None = None, scale: int 
     return np.kron(colours, np.ones((scale, scale, 1), dtype=np.uint8)), top
 
 
-def save_spread(path: Path, particles: np.ndarray, *, largest: float | None = None, scale: int = 1) -> dict[str, float]:
-    """Write the map of an ensemble as PNG; what a record of the run should say of it is returned.
+def save_spread(path: Path, spread: np.ndarray, *, largest: float | None = None, scale: int = 1) -> dict[str, float]:
+    """Write a map as PNG; what a record of the run should say of it is returned.
 
     Returns:
-        `largest`, what the lightest colour means, and `mean`, the root of the mean variance, in the particles' units.
+        `largest`, what the lightest colour means, and `mean`, the root of the mean variance, in the map's units.
     """
-    spread = spread_map(particles)
     picture, top = draw_spread(spread, largest=largest, scale=scale)
     save_png(path, picture)
     return {"largest": top, "mean": float(np.sqrt(np.square(spread).mean()))}

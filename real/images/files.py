@@ -31,15 +31,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         UserError: The system refuses, since the disk is full or the folder cannot be written to.
     """
     try:
+        # In the same folder, since a file is renamed in one go only within a file system.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
+
         try:
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
     except OSError as error:
         raise no_room(path, error) from error
     except RuntimeError as error:

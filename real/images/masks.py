@@ -87,9 +87,9 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         ValueError: The fraction or `by` is not one of those, or the box has no pixel.
     """
     if not 0.0 < fraction < 1.0:
-        raise UserError(f"got {fraction:g}; give a part of the photo above 0 and below 1", argument="center_box")
+        raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="center_box")
     if by not in ("area", "side"):
-        raise UserError(f"got {by!r}; known: area, side", argument="by")
+        raise UserError(f"must be area or side, got {by!r}", argument="by")
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):

@@ -17,7 +17,6 @@ from real.images.pixels import to_rgb
 
 __all__ = [
     "LARGEST_SIDE",
-    "SMALLEST_SIDE",
     "SUFFIXES",
     "center_crop",
     "load_photo",
@@ -64,6 +63,7 @@ def read_picture(
     """
     path = Path(path)
     data = _bytes_of(path, argument)
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -81,6 +81,7 @@ def read_picture(
         text = str(error).replace(str(path), "").strip() or type(error).__name__
         message = f"{str(path)!r} is not an image that can be read ({text[:160]})"
         raise UserError(message, argument=argument) from error
+
     _check_size(path, *size, argument, largest)
     return pixels
 
@@ -103,7 +104,7 @@ def _bytes_of(path: Path, argument: str) -> bytes:
 def _check_size(path: Path, width: int, height: int, argument: str, largest: int) -> None:
     if min(width, height) < SMALLEST_SIDE or max(width, height) > largest:
         raise UserError(
-            f"{str(path)!r} has {width} x {height} pixels; both sides must be {SMALLEST_SIDE} to {largest}",
+            f"must have sides of {SMALLEST_SIDE} to {largest} pixels, got {str(path)!r} of {width} x {height}",
             argument=argument,
         )
 

@@ -95,6 +95,8 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
         raise UserError("integers of 32 bits, or signed ones, have no fixed range; save it in 8 or 16 bit")
     else:
         return None
+
+    # The new picture knows nothing of how the camera was held.
     grey = Image.fromarray(np.rint(values * 255.0).astype(np.uint8))
     exif = image.getexif()
     if orientation := exif.get(0x0112):
@@ -120,6 +122,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):
             return image  # as it is, to the bit
+
         if source.profile.xcolor_space != SPACES.get(image.mode):
             raise ValueError(f"it is for {source.profile.xcolor_space.strip()}, the picture is {image.mode}")
         converted = ImageCms.profileToProfile(
@@ -133,5 +136,6 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         warnings.warn(f"the embedded colour profile is not used ({error}); colours are read as sRGB", stacklevel=3)
         return image
+
     assert converted is not None
     return converted

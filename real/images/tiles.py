@@ -19,7 +19,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     One tile, starting at 0, if the length fits into it.
     """
     if not 0 <= overlap < tile:
-        raise ValueError(f"overlap: got {overlap}; it must be at least 0 and less than the tile's {tile} pixels")
+        raise ValueError(f"overlap must be at least 0 and less than the tile's {tile} pixels, got {overlap}")
     if length <= tile:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))
@@ -72,10 +72,13 @@ def map_tiles(
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
         return function(x)
+
     total: torch.Tensor | None = None
     weights = torch.zeros(scale * height, scale * width, dtype=x.dtype, device=x.device)
+    # Tiles of one size, spread evenly, so that no strip at the end is thin.
     rows, columns = (fitted_tile(side, tile, overlap, multiple=multiple) for side in (height, width))
     weight = scale_ramp(rows, overlap, scale, x)[:, None] * scale_ramp(columns, overlap, scale, x)[None, :]
+
     for top in tile_starts(height, rows, min(overlap, rows - 1)):
         for left in tile_starts(width, columns, min(overlap, columns - 1)):
             result = function(x[..., top : top + rows, left : left + columns])
@@ -84,6 +87,7 @@ def map_tiles(
             place = (slice(scale * top, scale * (top + rows)), slice(scale * left, scale * (left + columns)))
             total[(..., *place)] += result * weight
             weights[place] += weight
+
     assert total is not None
     return total / weights
 

@@ -1,1 +1,1 @@
-"""The numbers that an image, or a set of images, gets: called by `restorers`, `bench` and the commands."""
+"""The numbers that an image, or a set of images, gets."""

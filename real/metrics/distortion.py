@@ -47,7 +47,7 @@ def hole_distortion(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> d
         ValueError: As `distortion`, or the mask does not fit or is empty.
     """
     if mask.dtype != bool or mask.shape != truth.shape[:2] or not mask.any():
-        raise ValueError(f"mask: got {mask.dtype} {mask.shape}; give bool {truth.shape[:2]} with at least one True")
+        raise ValueError(f"mask must be bool {truth.shape[:2]} with at least one True, got {mask.dtype} {mask.shape}")
     luma, true_luma = _lumas(image, truth)
     _, rgb_map = structural_similarity(truth, image, channel_axis=-1, full=True, **SSIM)
     _, luma_map = structural_similarity(true_luma, luma, full=True, **SSIM)
@@ -63,7 +63,7 @@ def _lumas(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
     for name, pixels in (("image", image), ("truth", truth)):
         if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or min(pixels.shape[:2]) < 11:
             got = f"{pixels.dtype} {pixels.shape}"
-            raise ValueError(f"{name}: got {got}; give uint8 (H, W, 3), both alike, sides of at least 11")
+            raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, with sides of at least 11, got {got}")
     return rgb2ycbcr(image)[..., 0], rgb2ycbcr(truth)[..., 0]
 
 

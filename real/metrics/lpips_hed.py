@@ -59,9 +59,9 @@ class LpipsHed:
         """
         for name, pixels in (("image", image), ("truth", truth)):
             if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                raise ValueError(f"{name}: got {pixels.dtype} {pixels.shape}; give uint8 (H, W, 3), both alike")
+                raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, got {pixels.dtype} {pixels.shape}")
         if min(truth.shape[:2]) < 16:
-            raise ValueError(f"truth: got {truth.shape[0]} x {truth.shape[1]} pixels; give at least 16 a side")
+            raise ValueError(f"truth must have at least 16 pixels a side, got {truth.shape[0]} x {truth.shape[1]}")
         distance = 0.0
         for head, features in zip(self._heads, self._features(np.stack([image, truth])), strict=True):
             unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
@@ -109,7 +109,8 @@ class FidLite0:
         rows = []
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 32:
-                raise ValueError(f"images: got {image.dtype} {image.shape}; give uint8 (H, W, 3) of at least 32 a side")
+                got = f"{image.dtype} {image.shape}"
+                raise ValueError(f"images must be uint8 (H, W, 3) of at least 32 pixels a side, got {got}")
             x = torch.from_numpy(image.astype(np.float32)).to(self.device).permute(2, 0, 1)[None]
             rows.append(self._network.extract_features((x - 127.0) / 128.0).mean((2, 3))[0].double().cpu().numpy())
         return np.stack(rows)
@@ -134,7 +135,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """
     for name, features in (("a", a), ("b", b)):
         if features.ndim != 2 or len(features) < 2 or features.shape[1] != a.shape[1]:
-            raise ValueError(f"{name}: got shape {features.shape}; give (n, D) with n >= 2, both with the same D")
+            raise ValueError(f"{name} must have shape (n, D) with n >= 2 and the D of the other, got {features.shape}")
     first, second = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b))
     cross = np.linalg.svd(first @ second.T, compute_uv=False).sum()
     means = np.square(a.mean(0) - b.mean(0)).sum()

@@ -59,7 +59,7 @@ class PublishedMetric:
 
     def __init__(self, name: str, *, device: str = "cpu") -> None:
         if name not in PUBLISHED:
-            raise ValueError(f"name: got {name!r}; known: {', '.join(PUBLISHED)}")
+            raise ValueError(f"name must be one of {', '.join(PUBLISHED)}, got {name!r}")
         self.name, self.device = name, device
         self.library, self.needs_truth = PUBLISHED[name]
         with _explained(name, self.library):
@@ -74,7 +74,7 @@ class PublishedMetric:
         """
         for name, pixels in (("image", image), ("truth", truth)):
             if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                raise ValueError(f"{name}: got {pixels.dtype} {pixels.shape}; give uint8 (H, W, 3), both alike")
+                raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, got {pixels.dtype} {pixels.shape}")
         given = (image, truth) if self.needs_truth else (image,)
         with _explained(self.name, self.library):  # pyiqa fetches some of its networks here
             return float(self._metric(*(_rows(pixels, self.device).float() / 255 for pixels in given)))

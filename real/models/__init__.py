@@ -1,4 +1,4 @@
 """Models on disk or on the hub: found, recognised by their configuration, loaded and put on a device.
 
-Called by `opening`, which knows all families, and by `backbones`, `restorers` and `sampling`, which run them.
+`opening` knows all families; `backbones`, `restorers` and `sampling` run the models.
 """

@@ -19,6 +19,7 @@ DECODED_AT_ONCE = 4  # decoding takes more memory than denoising
 
 def padded_condition(low: np.ndarray, model: LatentModel) -> torch.Tensor:
     """RGB uint8 (h, w, 3) -> (1, 3, H, W) in [-1, 1], padded at the bottom and right to what the UNet divides by."""
+    # The UNet halves its input several times and needs sides that it can halve.
     factor = model.divisor
     height, width = (-(-side // factor) * factor for side in low.shape[:2])
     padded = np.pad(low, ((0, height - low.shape[0]), (0, width - low.shape[1]), (0, 0)), mode="edge")

@@ -54,6 +54,7 @@ def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> 
 
 def _by_index(source: Source, families: Sequence[ModelFamily], known: str, task: str) -> ModelFamily:
     """The family by the class of the pipeline; without such an index by the folders and the channels."""
+    # Where diffusers has no pipeline, as for inpainting in LDM's shape, a folder has no index either.
     index = read_config(source, INDEX)
     if index is None:
         family = _without_index(source, families)

@@ -79,6 +79,7 @@ def load_pipeline(source: Source, family: ModelFamily, options: LoadOptions) -> 
     check_packages(options)
     weights = weights_options(source, pickled_weights=options.pickled_weights)
     weights |= {"torch_dtype": DTYPES[options.dtype], "trust_remote_code": False}
+    # diffusers would try this itself, and complain where accelerate is missing.
     weights["low_cpu_mem_usage"] = importlib.util.find_spec("accelerate") is not None
     try:
         with quiet():

@@ -62,15 +62,19 @@ def _meet(group: Any, stage: str, x: torch.Tensor | None = None) -> None:
     check_ready()
     shape = () if x is None else tuple(x.shape)
     if len(shape) > _MOST_AXES:
-        raise ValueError(f"{stage} has shape {shape}; at most {_MOST_AXES} axes can be exchanged")
+        raise ValueError(f"{stage} must have at most {_MOST_AXES} axes to be exchanged, got shape {shape}")
+
+    # Fixed in length, so that processes which disagree can still exchange it, and learn that they do.
     kind = hashlib.blake2b(b"" if x is None else str(x.dtype).encode(), digest_size=4).digest()
     padding = [0] * (_MOST_AXES - len(shape))
     header = [STAGES.index(stage), int.from_bytes(kind, "big"), len(shape), *shape, *padding]
     own = torch.tensor(header, dtype=torch.int64, device="cpu")
     own = own.to(_carrier(group, own))
+
     everyone = [torch.empty_like(own) for _ in range(distributed.get_world_size(group))]
     _call(group, distributed.all_gather, everyone, own)
     headers = [header.tolist() for header in everyone]
+
     for rank, header in enumerate(headers):
         if header != headers[0]:
             raise RankError(

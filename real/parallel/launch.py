@@ -41,6 +41,7 @@ def launched(*, device: str, timeout: int) -> Iterator[Ranks | None]:
     if size == 1:
         yield None
         return
+
     store = _join(device, timeout)
     try:
         yield Ranks()
@@ -63,6 +64,7 @@ def _join(device: str, timeout: int) -> Any:
     if missing or not distributed.is_available():
         why = f"{', '.join(missing)} is not set" if missing else "torch was built without torch.distributed"
         raise UserError(f"WORLD_SIZE is {launched_size()} in the environment but {why}; start with torchrun")
+
     cuda = device_of_process(device).startswith("cuda")
     wait = timedelta(seconds=timeout)
     try:

@@ -50,8 +50,8 @@ class Ranks:
             raise ValueError("this process is not in process_group; only its members can share an ensemble")
         if process_group is not None and not isinstance(process_group, distributed.ProcessGroup):
             raise TypeError(
-                f"process_group is a {type(process_group).__name__}; pass torch.distributed.group.WORLD or a group of "
-                "torch.distributed.new_group"
+                "process_group must be a group of torch.distributed, got a "
+                f"{type(process_group).__name__}; pass torch.distributed.group.WORLD or one of new_group"
             )
         self.group = process_group
 
@@ -76,8 +76,7 @@ class Ranks:
         each, rest = divmod(num_particles, self.size)
         if rest:
             raise UserError(
-                f"is {num_particles}, which the {self.size} processes do not divide; give a multiple of {self.size}, "
-                "so that all have equally many",
+                f"must be a multiple of {self.size}, the number of processes, got {num_particles}",
                 argument="num_particles",
             )
         return range(self.rank * each, (self.rank + 1) * each)

@@ -74,6 +74,7 @@ class _SplitHook(ModelHook):
         if batch is None or batch <= self.max_batch:
             return forward(*args, **options)
 
+        # By name, not by length: with few particles an argument for all rows can be as long as the batch.
         cut = {name: value for name, value in options.items() if name not in self.shared}
         whole = {name: value for name, value in options.items() if name in self.shared}
         outputs = []

@@ -1,7 +1,7 @@
 """One call of a scheduler's `step`: which timestep it is, and the numbers that are read for it.
 
 Everything is read on the host, without waiting for an accelerator where that can be avoided: a table that lies there is
-copied once a run, and a timestep is recognised by its place in the scheduler's timesteps.
+copied once a run, and a timestep is recognised by its place in the scheduler's timesteps, or brings its number along.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-__all__ = ["Call", "HostTables", "tables_on_host"]
+__all__ = ["Call", "HostTables", "tables_on_host", "timestep_on"]
 
 HostTables: TypeAlias = dict[str, tuple[torch.Tensor, torch.Tensor]]  # name -> (the table, its copy)
 
@@ -21,6 +21,13 @@ def tables_on_host(scheduler: Any) -> HostTables:
     """Copies of a scheduler's tables that lie on an accelerator, made before a run, so that no step waits for them."""
     tables = {name: value for name, value in vars(scheduler).items() if isinstance(value, torch.Tensor)}
     return {n: (table, table.cpu()) for n, table in tables.items() if table.ndim == 1 and table.device.type != "cpu"}
+
+
+def timestep_on(device: torch.device, t: int) -> torch.Tensor:
+    """A timestep on a device, for a network; its number goes with it, so that `Call` reads it without waiting."""
+    timestep = torch.full((), t, device=device)  # networks send a plain number to the device, and wait for it
+    timestep.kds_number = t  # type: ignore[attr-defined]
+    return timestep
 
 
 class Call:
@@ -64,6 +71,8 @@ class Call:
         t = self.arguments["timestep"]
         if not isinstance(t, torch.Tensor):
             return float(t)
+        if hasattr(t, "kds_number"):
+            return float(t.kds_number)
         place = None if t.device.type == "cpu" else self._place
         return float(t.flatten()[0]) if place is None else self.read("timesteps", place)
 
@@ -111,5 +120,5 @@ def position_before_the_end(call: Call) -> tuple[int, int]:
 
 
 def given_position(call: Call) -> tuple[int, int]:
-    """As `usual_position`, told by the pipeline."""
+    """As `usual_position`, given by the pipeline."""
     return int(call.arguments["cur_sampling_step"]), len(call.arguments["all_timesteps"])

@@ -65,6 +65,7 @@ def _chosen(pipeline: Any, step: int, tensors: Mapping[str, Any]) -> dict[str, A
     """The chosen latents of each image after the last step; nothing before."""
     if step != pipeline.num_timesteps - 1:
         return {}
+
     scheduler = pipeline.scheduler
     if not is_steered(scheduler):
         raise TypeError(
@@ -75,6 +76,7 @@ def _chosen(pipeline: Any, step: int, tensors: Mapping[str, Any]) -> dict[str, A
         raise ValueError(
             f"callback_on_step_end_tensor_inputs must hold 'latents', got {sorted(tensors)}; leave it at its default"
         )
+
     if scheduler.kds.hand_on == "chosen":
         return {}
     return {"latents": scheduler.kds.select(tensors["latents"]).latents}

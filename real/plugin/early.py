@@ -55,22 +55,27 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
     """
     if not is_steered(scheduler):
         raise TypeError(f"scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered")
+
     if scheduler.kds.cutoff_in != "timestep":
         raise ValueError(f"cutoff_in must be 'timestep' for an early choice, got {scheduler.kds.cutoff_in!r}")
+
     if scheduler.kds.ranks is not None:
         raise ValueError(
             f"process_group must be None for an early choice, got {scheduler.kds.ranks.size} processes; it needs the "
             "whole ensemble in one"
         )
+
     if family_of(type(scheduler)).jumps:
         raise ValueError(
             f"scheduler must not jump back in time for an early choice, got {type(scheduler).__name__}; the steering "
             "window would open again"
         )
+
     if not scheduler.config.get("num_train_timesteps"):
         raise TypeError(
             f"scheduler must have num_train_timesteps, which say where the window ends, got {type(scheduler).__name__}"
         )
+
     remove(model, EARLY)
     register(model, _EarlyHook(scheduler), EARLY)
 

@@ -73,6 +73,7 @@ def particle_generators(
 
 def _particle_seed(*key: int) -> int:
     """Seed of the generator for a seed and a particle; further numbers give it further streams."""
+    # A hash of the numbers: neighbouring seeds and particles share nothing.
     return int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0]) % 2**63
 
 

@@ -120,6 +120,7 @@ def steer_scheduler(
         raise ValueError("scheduler must be a plain one, got a steered one; use unsteer_scheduler first")
     if not callable(getattr(scheduler, "set_timesteps", None)):
         raise TypeError(f"scheduler must be one of diffusers, e.g. pipe.scheduler, got {type(scheduler).__name__}")
+
     family = checked_family(scheduler)
     state = SteeringState(
         num_particles=num_particles,
@@ -141,11 +142,14 @@ def steer_scheduler(
         seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
         ranks=None if process_group is None else Ranks(process_group),
     )
+
     if family.jumps and state.hand_on == "chosen":
         raise ValueError(
             f"hand_on must be 'all' for {type(scheduler).__name__}, got 'chosen'; its runs jump back in time, so that "
             "no step is known to be the last: use kds.select() afterwards"
         )
+
+    # A warning and no error: models of pixels want the clipping.
     config = scheduler.config
     if family.bounded and (config.get("clip_sample") or config.get("clip_denoised")):
         warnings.warn(
@@ -153,6 +157,7 @@ def steer_scheduler(
             "are wider: use clip_sample=False for a latent model",
             stacklevel=2,
         )
+
     return _rebuild(type(scheduler), {**copy.deepcopy(scheduler.__dict__), _STATE: state})
 
 

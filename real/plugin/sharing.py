@@ -43,6 +43,7 @@ def check_run(ranks: Ranks, scheduler: Any, state: SteeringState, sample: torch.
         sample=tuple(sample.shape),
         dtype=sample.dtype,
     )
+
     share = len(state.particles)
     if len(sample) % share:
         raise ValueError(
@@ -50,6 +51,8 @@ def check_run(ranks: Ranks, scheduler: Any, state: SteeringState, sample: torch.
             f"{state.num_particles} over {ranks.size} processes) as rows, got {len(sample)} (sample of shape "
             f"{tuple(sample.shape)}); give every image as many rows as particle_share has particles"
         )
+
+    # The noise itself is too much to compare; a fingerprint of each particle is enough.
     images = state.rows.split(sample)
     everyone = ranks.collect([[fingerprint(particle) for particle in image] for image in images])
     if any(_repeated([rank[image] for rank in everyone], share) for image in range(len(images))):

@@ -20,7 +20,7 @@ from real.plugin.layout import LAYOUTS, Layout, check_axes
 from real.plugin.particles import check_num_particles, seeds_of
 from real.plugin.sharing import gather_rows
 
-__all__ = ["CUTOFF_SCALES", "HAND_ON", "Choice", "SteeringState", "StepRecord"]
+__all__ = ["Choice", "SteeringState", "StepRecord"]
 
 CUTOFF_SCALES = ("timestep", "noise", "step")
 HAND_ON = ("all", "chosen")
@@ -166,6 +166,7 @@ class SteeringState:
     @property
     def trace(self) -> list[StepRecord]:
         """One `StepRecord` a call of `step` since `set_timesteps`; numbers are brought from the device here."""
+        # All in one transfer: each number by itself would wait for the device.
         waiting = [value for record in self._records for value in record if isinstance(value, torch.Tensor)]
         if waiting:
             numbers = iter(torch.stack(waiting).tolist())

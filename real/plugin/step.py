@@ -152,12 +152,14 @@ def _layout(state: SteeringState, family: Family, sample: torch.Tensor) -> Layou
             "'CHW' for pictures, 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for "
             "audio or 'LC' for tokens"
         )
+
     tokens = "L" in axes and axes.index("L") < axes.index("C")
     if tokens and state.steering.patch_size not in (1, None):
         raise ValueError(
             f"patch_size must be 1 or None for tokens, which have no neighbours here, got {state.steering.patch_size} "
             f"for a sample of shape {shape} (axes {axes!r})"
         )
+
     return Layout(len(state.particles), state.layout, axes)
 
 
@@ -205,6 +207,7 @@ def _steer(
     if isinstance(h, torch.Tensor) and h.device != x0_pred.device:
         # Moved once, not at every step; narrowed before, since some devices have no float64.
         state.steering = replace(state.steering, bandwidth=h.to(x0_pred.dtype).to(x0_pred.device))
+
     options = state.steering
     steered = functools.partial(
         steer,
@@ -216,6 +219,7 @@ def _steer(
         sample_ndim=layout.sample_ndim,
         scale_with_dimension=options.scale_with_dimension,
     )
+
     if state.ranks is None:
         return steered(x0_pred)
     return state.ranks.steer(steered, x0_pred, -1 - layout.sample_ndim)

@@ -6,12 +6,12 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
 from real.bench.photos import Photo, check_known, digest_of, find_photos
-from real.cli.run import run_command
+from real.cli.options import folder as folder_named
+from real.cli.run import run_command, say
 from real.errors import UserError
 from real.images.photos import center_crop, load_photo
 from real.metrics.lpips_hed import LpipsHed
@@ -27,13 +27,16 @@ BANDWIDTHS = (0.02, 0.05, 0.1)
 def build_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(prog="real.priors", description=__doc__)
-    parser.add_argument("--photos", help="folder of photos; without it only the picture is made")
-    parser.add_argument("--output", default="out-priors", help="folder of the results (default: %(default)s)")
+    parser.add_argument("--photos", type=folder_named, help="folder of photos; without it only the picture is made")
+    parser.add_argument(
+        "--output", type=folder_named, default="out-priors", help="folder of the results (default: %(default)s)"
+    )
     parser.add_argument("--limit", type=int, help="only this many photos, the first by name")
     parser.add_argument(
         "--measurements", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="what is known of a photo"
     )
     parser.add_argument("--bandwidths", nargs="+", type=float, default=BANDWIDTHS, metavar="H", help="of KDS")
+
     for name, text in (
         ("particles", "particles a photo"),
         ("steps", "noise levels"),
@@ -41,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("seed", "of measurement and particles"),
     ):
         parser.add_argument(f"--{name}", type=int, default=getattr(PriorSettings, name), help=text)
+
     return parser
 
 
@@ -58,21 +62,24 @@ def _run(arguments: list[str]) -> int:
     if options.crop % 4:
         why = f"must be a multiple of 4, the scale of the small version, got {options.crop}"
         raise UserError(why, argument="crop")
+
     settings = PriorSettings(options.particles, options.steps, crop=options.crop, seed=options.seed)
-    folder = Path(options.output)
+    folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
     network = load_ffdnet()
+
     if options.photos is None:
         write_picture(network, folder / "picture.png", settings)
         return 0
-    photos = find_photos(Path(options.photos))[: options.limit]
+
+    photos = find_photos(options.photos)[: options.limit]
     command = "python -m real.priors " + shlex.join(arguments)
     with locked(folder):
         rows = Rows(folder, {**describe_settings(settings)})
         check_known(photos, rows, folder, lambda photo: digest_of([photo.truth]))
         _measure(photos, network, settings, dict.fromkeys(options.measurements, options.bandwidths), rows)
         names = {photo.name for photo in photos}
-        print(write_report([row for row in rows if row["photo"] in names], folder, settings, command))
+        say(write_report([row for row in rows if row["photo"] in names], folder, settings, command))
     return 0
 
 
@@ -82,6 +89,7 @@ def _measure(
     distance = LpipsHed()
     for index, photo in enumerate(tqdm(photos, unit="photo")):
         pixels = center_crop(load_photo(photo.truth), side=settings.crop)
+
         new = rows_of(
             network,
             pixels,
@@ -92,6 +100,7 @@ def _measure(
             distance=distance,
             done={row["run"] for row in rows if row["photo"] == photo.name},
         )
+
         for row in new:
             rows.add({**row, "digest": digest_of([photo.truth])})
 

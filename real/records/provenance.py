@@ -35,6 +35,7 @@ def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
+
     return {
         "command": command,
         "settings": used,

@@ -19,7 +19,7 @@ from real.models.base import Model
 from real.sampling import Particles
 from real.settings import Settings
 
-__all__ = ["Drawn", "Progress", "Restoration", "Restorer", "Which", "restore"]
+__all__ = ["Drawn", "Progress", "Restoration", "Restorer", "Which", "decode_all", "restore"]
 
 Progress = Callable[[Any], object]
 Which = Literal["chosen", "all", "first"]
@@ -137,3 +137,13 @@ def restore(restorer: Restorer, settings: Settings, *, progress: Progress | None
     steered = restorer.draw(settings, progress=progress)
     plain = restorer.draw(settings, steered=False, which="first", progress=progress)
     return Restoration(steered.images[0], plain.images[0], steered.particles)
+
+
+def decode_all(restorer: Restorer, particles: Particles) -> list[np.ndarray]:
+    """Every particle as a picture, RGB uint8 (H, W, 3), one after the other: memory as for the chosen one alone.
+
+    Args:
+        restorer: The photo and the model.
+        particles: The ensemble; after an early choice only the chosen particle is there to be decoded.
+    """
+    return [restorer.decode(latents[None])[0] for latents in particles.latents]

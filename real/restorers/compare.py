@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from real.images.disagreement import spread_map
 from real.metrics.score import Score
 from real.restorers.base import Drawn, Progress, Restorer
 from real.settings import Settings
@@ -49,6 +50,8 @@ class Comparison:
             would have taken ("kds_early").
         trace: Trace of the steered ensemble; see `Particles`.
         evaluations: Evaluations of the plain and of the steered ensemble; see `Particles`.
+        spread: Where the particles disagree, plain ("ddim") and steered ("kds"): (H, W), standard deviation in grey
+            levels of 255 (`real.images.disagreement`); only of ensembles of two and more that were sampled to the end.
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -56,6 +59,7 @@ class Comparison:
     chosen: dict[str, int] = field(default_factory=dict)
     trace: list[dict[str, float]] = field(default_factory=list)
     evaluations: dict[str, int] = field(default_factory=dict)
+    spread: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def bicubic(low: np.ndarray) -> np.ndarray:
@@ -113,7 +117,7 @@ def compare(
     """
     steered = restorer.draw(settings, which="all", progress=progress)
     result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.particles.trace)
-    result.evaluations = dict(plain.evaluations)
+    result.evaluations, result.spread = dict(plain.evaluations), dict(plain.spread)
     _add_ensemble(result, "kds", steered, truth, score)
     return result
 
@@ -127,6 +131,8 @@ def _add_ensemble(result: Comparison, name: str, drawn: Drawn, truth: np.ndarray
         result.images[f"{name}_choice"], result.scores[f"{name}_choice"] = images[0], scores[0]
         return
 
+    if len(images) > 1:
+        result.spread[name] = spread_map(images)
     average = np.mean([image.astype(np.float64) for image in images], axis=0)
     result.images[f"{name}_one"] = images[0]
     result.images[f"{name}_choice"] = images[chosen]

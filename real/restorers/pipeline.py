@@ -15,6 +15,7 @@ import torch
 
 from real.errors import UserError
 from real.images.seeds import photo_seed
+from real.models.autoencoders import scale_of
 from real.models.pipeline import PipelineModel, check_text, quiet
 from real.plugin import particle_generators
 from real.plugin.early import choose_early, unchoose_early
@@ -110,7 +111,7 @@ class PipelineRestorer(Restorer):
             if widens := self.widens and vae.dtype == torch.float16 and vae.config.force_upcast:
                 vae.float()
             rows = latents.to(device, vae.dtype)
-            image = vae.decode(rows / vae.config.scaling_factor, return_dict=False)[0]
+            image = vae.decode(rows / scale_of(vae), return_dict=False)[0]
             if widens:
                 vae.half()
 

@@ -42,11 +42,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         inpainting = Path(options.inpainting) if options.inpainting else None
         export_model(*folders, inpainting=inpainting, bandwidth=options.bandwidth)
         return 0
+
     command = "python -m real.train " + shlex.join(arguments)
     for name in ("steps", "batch", "checkpoint_every", "crop"):
         value = getattr(options, name, None)
         if value is not None and value < 1:
             raise UserError(f"must be a whole number of at least 1, got {value}", argument=name)
+
     run_settings = RunSettings(
         steps=options.steps,
         learning_rate=options.learning_rate,
@@ -55,6 +57,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         bf16=not options.float32,
         checkpoint_every=options.checkpoint_every,
     )
+
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
@@ -62,9 +65,11 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage != "inpainting":
         degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg), options.skip)
     common = (degradation, run_settings, data)
+
     if options.stage == "regression":
         train_regression(photos, output, RegressionSettings(**task), *common, command=command)
         return 0
+
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:
@@ -73,6 +78,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         settings = AutoencoderSettings(channels=channels, mixed_weight=weight, **task)
         train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
+
     autoencoder = Path(options.autoencoder)
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
@@ -84,6 +90,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0
+
     if options.batch:
         task["predicted"] = options.batch // 2
     if options.predicted is not None:

@@ -90,6 +90,7 @@ def train_autoencoder(
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
     run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
+    # Two phases: noise stands in for quantisation up to `switch`, then the codebook is fitted and used.
     switch = int(run_settings.steps * settings.quantised_from)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -104,19 +105,27 @@ def train_autoencoder(
     def loss_of_batch(*, quantised: bool) -> tuple[torch.Tensor, int]:
         truths = sampler.draw(settings.batch)
         x = tensor(truths)
+        # What can be predicted of the latents is predicted from this; the term `predictability` asks for more of it.
         low = tensor(np.stack([degradation(truth, run.rng) for truth in truths]))
         share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
+
         with autocast(run_settings):
             with torch.set_grad_enabled(not quantised):
+                # In a mosaic the normalisations see four photos at once, so that no brightness can travel through their
+                # means.
                 z = parted(model.encode(joined(x))) if mosaic(x) else model.encode(x)
                 predicted = model.predictor(low).float()
+
+                # The mixed ones are like samples of a diffusion model, whose detail is invented.
                 latents = torch.cat([z, model.mixed(z, predicted, share)])
                 if quantised:
                     latents = model.vq.quantize(latents)[0]
                 else:
                     noise = torch.randn(z.shape, generator=run.generator).to(z)
                     latents[: len(z)] += settings.latent_noise * noise
+
             y = parted(model.decode(joined(latents))) if mosaic(latents) else model.decode(latents)
+
         errors = (y.float() - torch.cat([x, x[: settings.mixed]])).square().mean((1, 2, 3))
         loss = errors[: len(x)].mean() + settings.mixed_weight * errors[len(x) :].sum() / max(1, settings.mixed)
         if not quantised:
@@ -127,6 +136,7 @@ def train_autoencoder(
     model.train()
     if run.step < switch:
         run.train(partial(loss_of_batch, quantised=False), until=switch)
+    # A run that is resumed after the switch has its codebook already.
     if not int(model.quantised):
         model.load_state_dict(run.ema.state_dict())
         _fit_codebook(model, images, settings, run_settings)
@@ -134,6 +144,7 @@ def train_autoencoder(
         run.save()
     _freeze_encoder(model)
     run.train(partial(loss_of_batch, quantised=True))
+    # What is kept is the average over steps, with the whitening inside its last convolution.
     averaged = run.ema
     assert isinstance(averaged, NormalisedVQModel)
     vqvae = averaged.folded()
@@ -165,13 +176,16 @@ def _fit_codebook(
             with autocast(run_settings):
                 z = model.encode(images())
             latents.append(z.permute(0, 2, 3, 1).reshape(-1, 3).cpu().numpy())
+
     data = np.concatenate(latents)[:needed].astype(np.float64)
     rng = np.random.default_rng(run_settings.seed)
     start = data[rng.choice(len(data), settings.codes, replace=False)]
     codes, _ = scipy.cluster.vq.kmeans2(data, start, iter=12, minit="matrix", missing="warn")
+
     with torch.no_grad():
         model.vq.quantize.embedding.weight.copy_(torch.from_numpy(codes))
         model.quantised.fill_(1)
+
     model.train()
 
 

@@ -41,7 +41,7 @@ class DecoderSettings:
         """Refuse what cannot be drawn."""
         if not 0 <= self.predicted <= self.batch:
             raise UserError(
-                f"got {self.predicted}; give a whole number from 0 to the batch, {self.batch}", argument="predicted"
+                f"must be a whole number from 0 to the batch, {self.batch}, got {self.predicted}", argument="predicted"
             )
 
 

@@ -52,7 +52,7 @@ def export_model(
             bandwidth is out of range.
     """
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise UserError(f"got {bandwidth}; give a positive finite number", argument="bandwidth")
+        raise UserError(f"must be a positive finite number, got {bandwidth}", argument="bandwidth")
     stages = {"autoencoder": short(read_record(autoencoder, "vqvae")), "unet": short(read_record(unet, "unet"))}
     networks = {"unet": diffusers.UNet2DModel.from_pretrained(unet / "unet")}
     restores: dict[str, Any] = {"scale": 4}
@@ -67,12 +67,14 @@ def export_model(
 
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
+
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")
     for name, network in networks.items():
         network.half().save_pretrained(output / name)
     ldm_sr_scheduler().save_pretrained(output / "scheduler")
     write_json(output / "training.json", stages)
+
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
     write_json(output / "kds.json", named | restores)
     if "scale" in restores:

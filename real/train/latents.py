@@ -89,15 +89,19 @@ def encode_photos(
     kept = folder / "latents.pt"
     known = load_saved(kept) if kept.exists() else None
     pairs = []
+
     for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
         turned = np.rot90(photo[:, ::-1] if rng.random() < 0.5 else photo, int(rng.integers(4)))
         height, width = (side - side % SCALE for side in turned.shape[:2])
         turned = np.ascontiguousarray(turned[:height, :width])
+
+        # Turned and cut in any case: the random numbers that follow must be the same.
         if known is not None:
             pairs.append(EncodedPhoto(turned, known[index].numpy()))
             continue
         x = torch.from_numpy(turned).permute(2, 0, 1)[None].float() / 127.5 - 1
         pairs.append(EncodedPhoto(turned, encode(x, vqvae, run_settings)))
+
     if known is None:
         write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
     return pairs

@@ -65,6 +65,8 @@ class TrainingRun:
         self.model, self.settings, self.folder = model, settings, folder
         self.identity = identity
         self.ema = copy.deepcopy(model).requires_grad_(False)
+
+        # Both generators are in the checkpoint: a run that was killed draws what it would have drawn.
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         hidden, rest = split_parameters(model)
@@ -72,6 +74,7 @@ class TrainingRun:
             Muon(hidden, lr=settings.learning_rate),
             torch.optim.AdamW(rest, lr=settings.adamw_learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
         ]
+
         self.step = 0
         self.seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,23 +91,28 @@ class TrainingRun:
         settings, end = self.settings, min(until or self.settings.steps, self.settings.steps)
         losses: list[float] = []
         samples, start = 0, time.perf_counter()
+
         bar = tqdm(total=settings.steps, initial=self.step, desc=self.folder.name, unit="step")
         while self.step < end:
             self._set_learning_rates()
             loss, size = loss_of_batch()
             if not torch.isfinite(loss):
                 raise UserError(f"loss is {loss.item()} at step {self.step}; lower `learning_rate`")
+
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
             for optimizer in self.optimizers:
                 optimizer.step()
+
             self.step += 1
             self._update_ema()
             losses.append(loss.item())
             samples += size
             bar.update()
+
+            # Speed is that of the interval, so that a pause between two runs does not count.
             if self.step % settings.log_every == 0 or self.step == end:
                 elapsed = time.perf_counter() - start
                 self.seconds += elapsed
@@ -141,6 +149,7 @@ class TrainingRun:
         write_atomically(self.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _update_ema(self) -> None:
+        # A short memory at first: the random weights of the start must not stay in the average.
         decay = min(self.settings.ema_decay, self.step / (self.step + 10))
         with torch.no_grad():
             for average, value in zip(self.ema.state_dict().values(), self.model.state_dict().values(), strict=True):
@@ -164,6 +173,7 @@ class TrainingRun:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return
+
         state = load_saved(path, device=self.settings.device)
         if state["identity"] != self.identity:
             changed = sorted(k for k in self.identity if state["identity"].get(k) != self.identity[k])
@@ -172,6 +182,7 @@ class TrainingRun:
                 "give another `output` or the settings that it was started with",
                 argument="output",
             )
+
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

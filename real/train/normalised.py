@@ -36,9 +36,10 @@ class AutoencoderSettings:
         """Refuse what cannot be trained."""
         for count in self.channels:
             if count < 1 or count % self.groups:
-                raise UserError(f"got {self.channels}; give positive multiples of {self.groups}", argument="channels")
+                why = f"must be positive multiples of {self.groups}, got {self.channels}"
+                raise UserError(why, argument="channels")
         if self.mixed_weight < 0.0:
-            raise UserError(f"got {self.mixed_weight}; give a number from 0", argument="mixed_weight")
+            raise UserError(f"must be a number of at least 0, got {self.mixed_weight}", argument="mixed_weight")
 
 
 class Whitening(torch.nn.Module):
@@ -63,6 +64,7 @@ class Whitening(torch.nn.Module):
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) float32 -> the same shape, whitened."""
+        # (C, B H W): the statistics are over the batch and all places.
         rows = h.transpose(0, 1).flatten(1)
         mean, covariance = self.mean, self.covariance
         if self.training:
@@ -94,6 +96,7 @@ class NormalisedVQModel(torch.nn.Module):
             sample_size=settings.crop,
             scaling_factor=1.0,
         )
+
         self.norm = Whitening(3)
         self.predictor = _predictor(64)
         self.quantised: torch.Tensor  # 1 once the codebook is fitted; a buffer, so that checkpoints carry it

@@ -61,6 +61,7 @@ def orthogonalise(matrix: torch.Tensor, *, iterations: int = 5) -> torch.Tensor:
     """Semi-orthogonal matrix near U V^T of the singular value decomposition U S V^T, (m, n) -> (m, n)."""
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
+    # The smaller Gram matrix is the cheaper one. bfloat16 suffices: the result need not be exact.
     x = (matrix.T if tall else matrix).bfloat16()
     x = x / (x.norm() + 1e-7)
     for _ in range(iterations):

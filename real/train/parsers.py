@@ -53,16 +53,19 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+
     autoencoder = stages.add_parser("autoencoder", help="train the autoencoder")
     _add_common(autoencoder, steps=10000)
     _add_start_from(autoencoder)
     _add_autoencoder(autoencoder)
     _add_degradation(autoencoder)
+
     unet = stages.add_parser("unet", help="train the denoiser on the autoencoder's latents")
     unet.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     _add_common(unet, steps=12000)
     _add_start_from(unet)
     _add_degradation(unet)
+
     inpainting = stages.add_parser("inpainting", help="train a denoiser that fills holes", description=INPAINTING)
     inpainting.add_argument(
         "--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`"
@@ -70,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(inpainting, steps=6000)
     _add_start_from(inpainting, "finished run of this stage or of `unet`")
     _add_holes(inpainting)
+
     decoder = stages.add_parser("decoder", help="train the decoder on the denoiser's predictions as well")
     decoder.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of that stage")
     decoder.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of that stage")
@@ -82,9 +86,11 @@ def build_parser() -> argparse.ArgumentParser:
         "sharper, but a consensus of particles is decoded worse (default: half of the batch)",
     )
     _add_degradation(decoder)
+
     regression = stages.add_parser("regression", help="train the regression network")
     _add_common(regression, steps=12000, learning_rate=0.003)  # without normalisation 0.02 diverges
     _add_degradation(regression)
+
     export = stages.add_parser("export", help="write the trained model as a diffusers folder")
     export.add_argument("--autoencoder", required=True, metavar="FOLDER", help="output folder of it or of `decoder`")
     export.add_argument("--unet", required=True, metavar="FOLDER", help="output folder of it or of `inpainting`")
@@ -98,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="H",
         help="for kds.json, in units of the latents (default: none, which means the paper's 0.3)",
     )
+
     for stage in stages.choices.values():
         stage.register("type", None, given)  # no text may be empty, as that of a shell variable that is not set
     return parser
@@ -127,6 +134,7 @@ def _add_autoencoder(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="at full, half and quarter resolution (default %(default)s); with --start-from at least as many as there",
     )
+
     parser.add_argument(
         "--mixed-weight",
         type=float,
@@ -164,6 +172,7 @@ def _add_degradation(parser: argparse.ArgumentParser) -> None:
             metavar=("LOW", "HIGH"),
             help=f"range of the degradation's {name}, {unit} (default {low} {high})",
         )
+
     parser.add_argument(
         "--skip",
         type=float,

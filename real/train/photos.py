@@ -46,6 +46,7 @@ def load_photos(
         if not root.is_dir():
             raise UserError(f"{str(root)!r} is not a folder; pass folders that hold photos", argument="photos")
         paths += sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
     photos, counts = [], {"used": 0, "unreadable": 0, "too_small": 0}
     for path in tqdm(paths, desc="reading photos", unit="photo", disable=not progress):
         try:
@@ -54,11 +55,13 @@ def load_photos(
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             counts["unreadable"] += 1
             continue
+
         if min(photo.shape[:2]) < min_side:
             counts["too_small"] += 1
             continue
         photos.append(photo)
         counts["used"] += 1
+
     if not photos:
         raise UserError(
             f"no usable photo among {len(paths)} files under {[str(f) for f in folders]} "

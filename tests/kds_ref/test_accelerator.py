@@ -1,10 +1,8 @@
-"""What an accelerator needs: few operations, no look at a value, nothing of another device or precision.
+"""What only an accelerator meets: blocks bounded by memory, limits without a look, values that are not checked.
 
-The tensors are on the CPU, and `on_accelerator` is told that they are not: the way that is taken is the accelerator's,
-its results can be compared, and torch counts the operations.
+The accelerator is that of tests/support/fake_cuda.py; kernels, rules, options and samplers on it are in tests/gpu.
 """
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,156 +13,96 @@ from kds_ref import KernelDensitySteering, ddim, linear_schedule, mean_shift, st
 from kds_ref.kernels import KERNELS
 
 torch = pytest.importorskip("torch")
-TorchDispatchMode = pytest.importorskip("torch.utils._python_dispatch").TorchDispatchMode
+from fake_cuda import FakeCuda  # noqa: E402
 
-# what launches no kernel, since it only looks at the same memory in another way
-VIEWS = {"view", "_unsafe_view", "expand", "permute", "slice", "select", "unsqueeze", "squeeze", "t", "transpose"}
-VIEWS |= {"alias", "detach", "empty", "as_strided", "_reshape_alias", "scalar_tensor", "lift_fresh", "split"}
 RULES = ("median", "scott", "silverman", "likelihood")
 
 
-class Counted(TorchDispatchMode):
-    """Counts operations that launch a kernel, and lists looks at values and numbers of double precision."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.launches = 0
-        self.looks: list[str] = []
-        self.double: list[str] = []
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = function(*args, **(kwargs or {}))
-        name = function._schema.name.split("::")[1]
-        self.launches += name not in VIEWS
-        if name in {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "masked_select"}:
-            self.looks.append(name)
-        tensors = [one for one in (out if isinstance(out, tuple | list) else [out]) if isinstance(one, torch.Tensor)]
-        self.double += [name for one in tensors if one.dtype == torch.float64 and one.ndim]
-        return out
-
-
 @pytest.fixture
-def accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's tensors count as an accelerator's."""
-    for module in ("_arrays", "_blocks", "_fast_shift"):
-        monkeypatch.setattr(f"kds_ref.{module}.on_accelerator", lambda x: isinstance(x, torch.Tensor))
+def fake() -> Iterator[FakeCuda]:
+    with FakeCuda() as cuda, torch.no_grad():
+        yield cuda
 
 
-@contextlib.contextmanager
-def counting() -> Iterator[Counted]:
-    with Counted() as counted:
-        yield counted
-
-
-def latents(*shape: int, dtype: Any = torch.float32) -> Any:
-    return (0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))).to(dtype)
-
-
-@pytest.mark.parametrize(
-    ("shape", "most"),
-    [((10, 4, 64, 64), 40), ((50, 4, 64, 64), 100), ((10, 16, 128, 128), 100), ((8, 10, 4, 64, 64), 100)],
-)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_a_step_launches_few_kernels_and_waits_for_none(
-    accelerator: None, shape: tuple[int, ...], most: int, dtype: Any
-) -> None:
-    with torch.device("meta"), counting() as counted:  # shapes alone, so that large ones cost nothing
-        steer(torch.empty(*shape, dtype=dtype))
-    assert counted.launches <= most
-    assert not counted.looks
-
-
-def test_tensors_with_values_take_the_same_way(accelerator: None) -> None:
-    x = latents(10, 4, 64, 64)
-    with counting() as counted:
-        steer(x)
-    assert counted.launches <= 40
-    assert not counted.looks
+def latents(*shape: int) -> Any:
+    return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 # operations of one call, of which the likelihood's follow each other; docs/explanation/performance.md
 @pytest.mark.parametrize(("rule", "most"), [("median", 90), ("scott", 90), ("silverman", 90), ("likelihood", 1500)])
-def test_a_rule_launches_no_more_for_more_particles(accelerator: None, rule: str, most: int) -> None:
-    with torch.device("meta"):
-        few, many = torch.empty(10, 4, 64, 64), torch.empty(50, 4, 64, 64)
-        for x in (few, many):
-            with counting() as counted:
-                steer(x, bandwidth=rule)
-            assert counted.launches <= most
-            assert not counted.looks
+def test_a_rule_launches_no_more_for_more_particles(rule: str, most: int, fake: FakeCuda) -> None:
+    for n in (10, 50):
+        x = fake.upload(torch.empty(n, 4, 64, 64, device="meta"))
+        with fake.count() as counts:
+            steer(x, bandwidth=rule)
+        assert counts.launches.total() <= most
+        assert counts.clean, counts
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("options", [{}, {"patch_size": 4, "stride": 2}, {"patch_size": None}], ids=str)
-def test_every_way_goes_without_a_look_or_a_double(accelerator: None, kernel: str, options: dict[str, Any]) -> None:
-    x = latents(2, 5, 3, 8, 8)
-    for bandwidth in (0.3, torch.full((2, 1), 0.3), *RULES):
-        with counting() as counted:
+def test_options_together_are_launches_alone(kernel: str, options: dict[str, Any], fake: FakeCuda) -> None:
+    x = fake.upload(latents(2, 5, 3, 8, 8))
+    for bandwidth in (fake.upload(torch.full((2, 1), 0.3)), *RULES):
+        with fake.count() as counts:
             steer(x, kernel=kernel, bandwidth=bandwidth, scale_with_dimension=True, sample_ndim=3, **options)
-        assert not counted.looks
-        assert not counted.double
+        assert counts.clean, counts
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("bandwidth", [0.3, 1e-9, 1e9, *RULES])
-def test_the_result_is_that_of_the_cpu(kernel: str, bandwidth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_give_the_result_of_the_cpu(
+    kernel: str, bandwidth: Any, fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = latents(2, 6, 3, 9, 8)
     expected, expected_info = steer(x, kernel=kernel, bandwidth=bandwidth)
     monkeypatch.setattr("kds_ref._blocks._ACCELERATOR_BYTES", 4 * 2 * 72 * 6 * 3 * 2)  # two queries at a time
-    for module in ("_arrays", "_blocks", "_fast_shift"):
-        monkeypatch.setattr(f"kds_ref.{module}.on_accelerator", lambda x: True)
-    moved, info = steer(x, kernel=kernel, bandwidth=bandwidth)
+    moved, info = steer(fake.upload(x), kernel=kernel, bandwidth=bandwidth)
     tolerance = {"rtol": 2e-4, "atol": 2e-5} if bandwidth == "likelihood" else {"rtol": 1e-4, "atol": 1e-6}
-    torch.testing.assert_close(moved, expected, **tolerance)
-    torch.testing.assert_close(info.effective_particles, expected_info.effective_particles, **tolerance)
-    torch.testing.assert_close(info.shift_norm, expected_info.shift_norm, **tolerance)
+    for given, cpu in (
+        (moved, expected),
+        (info.effective_particles, expected_info.effective_particles),
+        (info.shift_norm, expected_info.shift_norm),
+    ):
+        torch.testing.assert_close(fake.download(given), cpu, **tolerance)
 
 
-def test_a_block_is_bounded_by_the_memory(accelerator: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    x = latents(7, 4, 8, 8)
+def test_a_block_is_bounded_by_the_memory(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = fake.upload(latents(7, 4, 8, 8))
     one = 64 * 7 * 4 * 4  # bytes of one query's differences at every location
-    counts = []
-    for queries in (1, 3, 7):
-        monkeypatch.setattr("kds_ref._blocks._ACCELERATOR_BYTES", queries * one)
-        with counting() as counted:
+
+    def launches(allowed: int) -> int:
+        monkeypatch.setattr("kds_ref._blocks._ACCELERATOR_BYTES", allowed)
+        with fake.count() as counts:
             steer(x)
-        counts.append(counted.launches)
-    assert counts[0] > counts[1] > counts[2]
-    with counting() as counted:
-        monkeypatch.setattr("kds_ref._blocks._ACCELERATOR_BYTES", 3 * one - 1)
-        steer(x)
-    assert counted.launches > counts[1]
+        return int(counts.launches.total())
+
+    assert launches(one) > launches(3 * one) > launches(7 * one)
+    assert launches(3 * one - 1) > launches(3 * one)
 
 
-def test_nan_in_is_nan_out_where_values_are_not_looked_at(accelerator: None) -> None:
+def test_nan_in_is_nan_out_where_values_are_not_looked_at(fake: FakeCuda) -> None:
     x = latents(4, 2, 3, 3)
     x[0, 0, 0, 0] = float("nan")
-    moved, _ = steer(x)
+    moved = fake.download(steer(fake.upload(x))[0])
     assert bool(torch.isnan(moved[:, 0, 0, 0]).all())
     assert not bool(torch.isnan(moved[:, :, 1:, 1:]).any())
     with pytest.raises(ValueError, match="x0_pred must"):
-        steer(x.numpy())
+        steer(x)
 
 
-def test_a_sampler_looks_at_nothing(accelerator: None) -> None:
-    with counting() as counted:
-        ddim(
-            lambda x, t: 0.5 * x,
-            latents(4, 2, 4, 4),
-            schedule=linear_schedule(),
-            timesteps=time_grid(5),
-            steering=KernelDensitySteering(cutoff_nsr=0.5),
-        )
-    assert not counted.looks
-    assert not counted.double
+def test_a_cutoff_by_noise_needs_no_look(fake: FakeCuda) -> None:
+    x = fake.upload(latents(4, 2, 4, 4))
+    steering = KernelDensitySteering(cutoff_nsr=0.5)
+    with fake.count() as counts:
+        ddim(lambda x, t: 0.5 * x, x, schedule=linear_schedule(), timesteps=time_grid(5), steering=steering)
+    assert counts.clean, counts
 
 
-def test_the_limit_off_the_particles_needs_no_look(accelerator: None) -> None:
-    particles = torch.tensor([[0.0], [0.0], [0.0], [0.0], [5.0]])
-    query = torch.tensor([[1.0], [4.0], [2.4]])
-    with counting() as counted:
+def test_the_limit_off_the_particles_needs_no_look(fake: FakeCuda) -> None:
+    particles = fake.upload(torch.tensor([[0.0], [0.0], [0.0], [0.0], [5.0]]))
+    query = fake.upload(torch.tensor([[1.0], [4.0], [2.4]]))
+    with fake.count() as counts:
         shift = mean_shift(query, particles, bandwidth="median")
-    assert not counted.looks
-    np.testing.assert_allclose(shift.numpy().ravel(), [-1.0, 1.0, -2.4], rtol=1e-6)
-
-
+    assert counts.clean, counts
+    np.testing.assert_allclose(fake.download(shift).numpy().ravel(), [-1.0, 1.0, -2.4], rtol=1e-6)

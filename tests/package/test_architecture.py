@@ -4,6 +4,7 @@ Inside `real` the rooms lie on floors, and imports go down.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 # From the top of `real` down: a room imports from itself and from those after it.
 ROOMS = (
     ("cli",),  # every __main__, too
-    ("train", "priors"),
+    ("train", "priors", "app"),
     ("bench",),
     ("api",),  # with what `real` itself exports
     ("opening",),
@@ -31,6 +32,8 @@ ROOMS = (
 ELSEWHERE = {  # modules that do not lie in the folder of their room
     "real": "api",
     "real.__main__": "cli",
+    "real.alternatives.__main__": "cli",
+    "real.app.__main__": "cli",
     "real.backbones.__main__": "cli",
     "real.priors.__main__": "cli",
     "real.train.__main__": "cli",
@@ -181,3 +184,11 @@ def test_the_check_sees_a_forbidden_import(source: str, package: str) -> None:
 )
 def test_the_check_lets_allowed_imports_pass(source: str, package: str) -> None:
     assert not violations(source, package)
+
+
+def test_the_page_of_the_house_shows_these_floors(root: Path) -> None:
+    page = (root / "docs" / "house.md").read_text(encoding="utf-8")
+    floors = re.findall(r"^<p>(.*)</p>$", page, re.MULTILINE)
+    assert [tuple(re.findall(r"<code>(\w+)</code>", floor)) for floor in floors] == list(ROOMS)
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \| [^|]* \|$", page, re.MULTILINE))
+    assert {room: set(re.findall(r"`(\w+)`", names)) for room, names in rows.items()} == NARROW

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,20 @@ import kds_ref
 
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
-PAGES_WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+PAGES = sorted(page for page in DOCS.rglob("*.md") if DOCS / "generated" not in page.parents)
+BLOCKS = [  # page, line of the block's first line of code, code
+    (page, text[: match.start(3)].count("\n") + 1, textwrap.dedent(match.group(3)))
+    for page in PAGES
+    for text in [page.read_text(encoding="utf-8")]
+    for match in FENCE.finditer(text)
+    if match.group(2) == "python"
+]
 MARK = "PAPER-GAP"
 COMMAND_LINES = (  # what only the commands use: --help says it
     "real.__main__",
     "real.cli",
+    "real.alternatives.__main__",
+    "real.app.__main__",
     "real.backbones.__main__",
     "real.priors.__main__",
     "real.train.__main__",
@@ -37,18 +46,22 @@ def page_id(page: Path) -> str:
     return page.relative_to(DOCS).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=page_id)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
-    namespace: dict[str, object] = {}
-    text = page.read_text(encoding="utf-8")
-    for match in FENCE.finditer(text):
-        if match.group(2) == "python":
-            line = text[: match.start()].count("\n") + 1
-            exec(compile("\n" * line + match.group(3), str(page), "exec"), namespace)
+@pytest.mark.parametrize(("page", "line", "code"), BLOCKS, ids=[f"{page_id(p)}:{n}" for p, n, _ in BLOCKS])
+def test_each_block_of_python_runs_alone(page: Path, line: int, code: str) -> None:
+    """Readers copy one block: it imports and makes all that it uses."""
+    exec(compile("\n" * (line - 1) + code, str(page), "exec"), {"__name__": "page"})
 
 
 def test_some_pages_have_code() -> None:
-    assert len(PAGES_WITH_CODE) >= 3
+    assert len({page for page, _, _ in BLOCKS}) > 10
+    assert len(BLOCKS) > 30
+
+
+def test_no_page_advises_to_install_what_an_index_does_not_have() -> None:
+    for page in [DOCS.parent / "README.md", *PAGES]:
+        if page.name not in ("install.md", "faq.md"):  # they say when it works
+            assert "pip install kds-ref" not in page.read_text(encoding="utf-8"), page
+            assert 'pip install "kds-ref' not in page.read_text(encoding="utf-8"), page
 
 
 def test_every_module_of_the_core_has_its_page(root: Path) -> None:
@@ -134,9 +147,12 @@ def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
     parser.parse_args(arguments)
 
 
+COMMAND_MODULES = {"real", "real.alternatives", "real.backbones", "real.priors", "real.train", "toy"}
+
+
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 20
-    assert {line.split()[0] for line in COMMANDS} == {"real", "real.backbones", "real.priors", "real.train", "toy"}
+    assert {line.split()[0] for line in COMMANDS} == COMMAND_MODULES
 
 
 def test_every_name_of_the_notation_page_exists() -> None:

@@ -80,7 +80,10 @@ def test_ranges_are_open(pyproject: dict[str, Any]) -> None:
     [
         ("kds_ref", ()),
         ("toy", ("toy",)),
-        ("real", ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters", "alternatives")),
+        (
+            "real",
+            ("real", "perceptual", "metrics", "pipelines", "cleaner", "priors", "adapters", "alternatives", "app"),
+        ),
     ],
 )
 def test_what_a_package_imports_is_in_its_extra(

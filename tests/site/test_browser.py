@@ -95,9 +95,9 @@ def test_search_finds_a_page(browser: Any, address: str) -> None:
 @pytest.mark.parametrize(
     ("page", "selector"),
     [
-        ("generated/tutorials/4_steering/", ".mkd-glr-script-out-disp code, .mkd-glr-script-out-disp code span"),
+        ("generated/tutorials/4_steering/", ".output code, .output code span"),
         ("generated/tutorials/4_steering/", ".md-button"),
-        ("generated/tutorials/", ".mkd-glr-thumbcontainer a"),
+        ("generated/tutorials/", ".card a:not([aria-hidden]), .card p"),
         ("explorable/", ".kds-table :is(th, td), .kds-explorable :is(label, figcaption, button)"),
         ("explanation/method/", "article p, article a:not(.headerlink), .katex"),
         ("reference/steering/", "article p, article p a, article td:not(.linenos)"),

@@ -1,5 +1,6 @@
 """The command line: files, numbers, help; one clear line and exit status 2 for whatever a user gets wrong."""
 
+import io
 import json
 import os
 import subprocess
@@ -97,6 +98,8 @@ def test_options_reach_the_settings_and_their_defaults_agree(tmp_path: Path) -> 
         ("--unknown", "unrecognized arguments: --unknown"),
         ("--part=5", "unrecognized arguments: --part"),
         ("--output=", "--output is empty"),
+        ("posterior --photos=", "--photos is empty"),
+        ("prior --photos=", "--photos is empty"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -178,8 +181,9 @@ def test_help_and_module_run_without_the_extra() -> None:
     assert "pip install 'kds-ref[toy]'" in missing.stderr
 
 
-def test_python_m_toy_and_a_reader_that_leaves(tmp_path: Path) -> None:
-    command = f'"{sys.executable}" -W error -m toy --steps 1 --seeds 1 --output "{tmp_path}" | true'
+@pytest.mark.parametrize("end", ["| true", "> /dev/full"])
+def test_python_m_toy_and_a_reader_that_leaves(end: str, tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -W error -m toy --steps 1 --seeds 1 --output "{tmp_path}" {end}'
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
@@ -189,3 +193,10 @@ def test_python_m_toy_and_a_reader_that_leaves(tmp_path: Path) -> None:
     assert "BrokenPipe" not in done.stderr
     assert sorted(os.listdir(tmp_path)) == FILES
     assert np.isfinite(json.loads((tmp_path / FILES[0]).read_text())["target"]["mean_log_likelihood"])
+
+
+def test_a_folder_whose_name_the_terminal_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main([*SMALL, "--output", str(tmp_path / "ü写")]) == 0
+    assert b"\xfc\\u5199/toy_fig2.json" in terminal.buffer.getvalue()  # type: ignore[attr-defined]

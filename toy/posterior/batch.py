@@ -54,11 +54,16 @@ class PosteriorBatch:
         if self.covariances.shape != (n_components, dimension, dimension):
             expected = (n_components, dimension, dimension)
             raise ValueError(f"covariances must have shape {expected}, got {self.covariances.shape}")
-        if not np.allclose(np.exp(self.log_weights).sum(1), 1.0):
-            raise ValueError("log_weights must be those of weights that sum to 1; subtract their logsumexp")
+        sums = np.exp(self.log_weights).sum(1)
+        if not np.allclose(sums, 1.0):
+            got = f"{sums.min():.6g} to {sums.max():.6g}"
+            raise ValueError(f"log_weights must be those of weights that sum to 1, got {got}; subtract their logsumexp")
+
+        # One diagonalisation serves all cases and noise levels, as they share the covariances.
         variances, axes = np.linalg.eigh(self.covariances)
         if not (variances > 0).all():
             raise ValueError(f"covariances must be positive definite, got eigenvalue {variances.min():.3g}")
+
         object.__setattr__(self, "log_weights", np.maximum(self.log_weights, NO_WEIGHT))
         object.__setattr__(self, "_variances", variances)
         object.__setattr__(self, "_axes", np.ascontiguousarray(axes.transpose(1, 0, 2).reshape(dimension, -1)))

@@ -66,7 +66,7 @@ def add_parsers(commands: Any) -> None:
 
 def run_study(arguments: argparse.Namespace) -> None:
     """Run `python -m toy posterior`."""
-    from toy.files import prepare_folder, write_files
+    from toy.files import prepare_folder, say, write_files
     from toy.posterior.figures import draw_plane, draw_rest
     from toy.posterior.journal import Journal
     from toy.posterior.prior import load_prior
@@ -88,7 +88,7 @@ def run_study(arguments: argparse.Namespace) -> None:
     _work(first, journal, quiet=arguments.quiet, title="plane")
     _write_figures(folder, {"posterior_plane.png": draw_plane(_by_part(first, journal))})
     if not arguments.quiet:
-        print(f"wrote {folder / 'posterior_plane.png'}", flush=True)
+        say(f"wrote {folder / 'posterior_plane.png'}")
     _work(tasks, journal, quiet=arguments.quiet, title="study")
 
     results = collect(as_settings(settings), _by_part(tasks, journal), scale=load_prior().scale)
@@ -100,14 +100,14 @@ def run_study(arguments: argparse.Namespace) -> None:
     _write_figures(folder, draw_rest(results))
     paths = write_files(folder, {JSON_NAME: (json.dumps(results, indent=1, allow_nan=False) + "\n").encode()})
     if not arguments.quiet:
-        print(format_table(results), *(f"wrote {path}" for path in paths), sep="\n", flush=True)
+        say(format_table(results), *(f"wrote {path}" for path in paths))
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Run `python -m toy prior`."""
     import numpy as np
 
-    from toy.files import prepare_folder, write_files
+    from toy.files import prepare_folder, say, write_files
     from toy.posterior.photos import cut_patches, load_photos
     from toy.posterior.prior import FITTED, PATCH, fit_prior, pack_prior
 
@@ -128,7 +128,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     prior = fit_prior(patches, n_components=arguments.components, seed=arguments.seed, source=source)
     paths = write_files(folder, {FITTED: pack_prior(prior)})
     if not arguments.quiet:
-        print(*(f"wrote {path}" for path in paths), sep="\n")
+        say(*(f"wrote {path}" for path in paths))
 
 
 def _work(tasks: list[Task], journal: Any, *, quiet: bool, title: str) -> None:

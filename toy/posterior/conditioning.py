@@ -107,6 +107,7 @@ def _check(
             raise ValueError(f"{name} must have two axes, got shape {value.shape}")
         if not np.isfinite(value).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
+
     rows = a.shape[0]
     if a.shape != (rows, prior.dimension) or rows == 0:
         raise ValueError(f"operator must have shape (m, {prior.dimension}) to fit the prior, got {a.shape}")
@@ -114,6 +115,8 @@ def _check(
         raise ValueError(f"noise_covariance must have shape ({rows}, {rows}) to fit operator, got {r.shape}")
     if y.shape[1] != rows:
         raise ValueError(f"measurements must have shape (B, {rows}) to fit operator, got {y.shape}")
+
     if not np.allclose(r, r.T, rtol=1e-10, atol=0) or np.linalg.eigvalsh(r)[0] <= 0:
         raise ValueError("noise_covariance must be symmetric and positive definite; without noise pass a small one")
+
     return a, r, y

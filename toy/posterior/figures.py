@@ -56,18 +56,22 @@ def draw_plane(found: dict[str, dict[str, Any]]) -> Figure:
     (cases,) = found.values()
     figure = _figure(11, 11)
     axes = figure.subplots(len(cases), len(PLANE_COLUMNS), squeeze=False)
+
     for row, (name, lines) in zip(axes, cases.items(), strict=True):
         for ax, (line, title) in zip(row, PLANE_COLUMNS.items(), strict=True):
             _contours(ax, posteriors()[name])
+
             particles = np.array(lines[line]["shown"])
             x, average = particles.reshape(-1, 2), particles.mean(1)
             ax.scatter(*x.T, s=9, c=PURPLE if line == "plain" else GREEN, linewidths=0, zorder=3)
             ax.scatter(*average.T, s=34, c=INK, marker="x", linewidths=1.4, zorder=4)
+
             error, density = (lines[line]["answers"]["random"][s]["mean"] for s in ("error_over_least", "log_density"))
             ax.set_xlabel(f"error {error:.2f}, log p {density:.2f}", fontsize=9)
             if ax.get_subplotspec().is_first_row():
                 ax.set_title(title, fontsize=11, color=INK)
         row[0].set_ylabel(name, fontsize=12, color=INK)
+
     figure.suptitle(
         "Exact posteriors. Dots: particles of 16 ensembles of ten; crosses: their averages.\n"
         "Below: expected squared error of a particle over the least possible, and its mean log density",
@@ -155,22 +159,27 @@ def draw_bound(results: dict[str, Any]) -> Figure:
         "bound, Gaussian": "one Gaussian as prior: exact distance",
         "bound, mixture": "the mixture: sliced distance",
     }
+
     for ax, (part, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         lines = results[part]
         exact = lines["exact samples"]
         least = exact[_moved(0.0)]["error"]  # the exact mean, reached from samples
         distance = np.linspace(0, 1.25 * np.sqrt(least), 100)
         ax.plot(distance, best_error(least, distance), color=INK, linewidth=1, label="the optimum")
+
         curve = [exact[_moved(gamma)] for gamma in GAMMAS] + [exact["random"]]
         ax.plot([p["distance"] for p in curve], [p["error"] for p in curve], ".", color=INK, label="from exact samples")
+
         for name, colour in COLOURS.items():
             for answer, marker in BOUND_ANSWERS.items():
                 point = lines.get(name, {}).get(answer)
                 if point:
                     ax.scatter(point["distance"], point["error"], c=colour, marker=marker, s=36)
             ax.scatter([], [], c=colour, label=name)
+
         ax.set(xlabel="distance to the posterior (2-Wasserstein)", xlim=(0, None))
         ax.set_title(f"{title}\n○ random, □ chosen, × average", fontsize=10)
+
     figure.axes[0].set_ylabel("expected squared error of a pixel")
     figure.axes[0].legend(fontsize=7)
     return figure
@@ -186,12 +195,15 @@ def _steps(ax: Axes, average: dict[str, Any]) -> None:
     for answer, style in (("random", "-"), ("average", ":")):
         values = [plain[n]["answers"][answer]["psnr_truth"] for n in sorted(plain)]
         ax.plot(sorted(plain), values, style, color=PURPLE, marker="o", markersize=4, label=f"PSNR, DDIM, {answer}")
+
     exact = average["exact samples"]["answers"]["random"]["psnr_truth"]
     ax.axhline(exact, color=INK, linewidth=0.8, label="exact samples, random")
+
     other = ax.twinx()
     density = [plain[n]["answers"]["random"]["log_density"]["mean"] for n in sorted(plain)]
     other.plot(sorted(plain), density, "--", color=ORANGE, marker="s", markersize=4, label="log p, DDIM, random")
     other.set_ylabel("log p(x | y), nats a patch", color=ORANGE)
+
     ax.set(xlabel="DDIM steps", ylabel="PSNR against the truth, dB", xscale="log")
     ax.set_xticks(sorted(plain), labels=[str(n) for n in sorted(plain)])
     ax.minorticks_off()
@@ -202,17 +214,22 @@ def _steps(ax: Axes, average: dict[str, Any]) -> None:
 def _counts(ax: Axes, average: dict[str, Any]) -> None:
     """PSNR by the number of particles."""
     styles = {"plain": PURPLE, "KDS h=0.3 to 0.3": "#8fd6a0", "KDS h=0.3 to 0": GREEN}
+
     for name, colour in styles.items():
         lines = {n: average[f"{name}, N={n}"] for n in (2, 5, 20)} | {10: average[name]}
         for answer, style in (("random", "-"), ("chosen", "--"), ("average", ":")):
             values = [lines[n]["answers"][answer]["psnr_truth"] for n in sorted(lines)]
             ax.plot(sorted(lines), values, style, color=colour, marker="o", markersize=4)
         ax.plot([], [], color=colour, label=name)
+
+    # Colours and styles are two legends in one: empty lines stand for the styles.
     for answer, style in (("random", "-"), ("chosen", "--"), ("average", ":")):
         ax.plot([], [], style, color=INK, label=answer)
+
     ax.set(xlabel="particles N", ylabel="PSNR against the truth, dB", xscale="log")
     ax.set_xticks([2, 5, 10, 20], labels=["2", "5", "10", "20"])
     ax.minorticks_off()
+
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.4 * (high - low), high)  # room for the legend
     ax.legend(fontsize=8, loc="lower right", ncols=2)

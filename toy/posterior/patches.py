@@ -109,15 +109,19 @@ def choosing_line(measured: Measured, method: Method) -> dict[str, Any]:
     posterior, particles = measured.posterior, run(method, measured.posterior, measured.noise)
     random = _expected_error(particles, posterior)
     average = _expected_error(particles.mean(axis=1, keepdims=True), posterior)
+
     rows = []
     for group in (one for one in GROUPS if len(particles) >= 4 * one):
         kept = len(particles) - len(particles) % group
         part, best = posterior.take(slice(kept)), choose(particles[:kept], group=group)
+
         between = shrink(particles[:kept], best, 0.5)
         chosen, halfway = _expected_error(best, part), _expected_error(between, part)
+
         block = max(group, PLACES)  # what was chosen together, or lies in one crop, is one repetition
         gains = [(random[:kept] - other).reshape(-1, block).mean(1) for other in (chosen, average[:kept])]
         density = {"chosen": best, "halfway": between}
+
         rows.append(
             {
                 "places": group,

@@ -58,6 +58,7 @@ def summarise_line(line: dict[str, Any], baseline: dict[str, Any], scale: float)
     """
     reference = {score: np.array(values) for score, values in baseline["answers"]["random"].items()}
     found: dict[str, Any] = {"evaluations": line.get("evaluations", 0), "answers": {}}
+
     for name, scores in line["answers"].items():
         values = {score: np.array(one) for score, one in scores.items()}
         rows: dict[str, Any] = {score: summarise(one) for score, one in values.items()}
@@ -66,6 +67,7 @@ def summarise_line(line: dict[str, Any], baseline: dict[str, Any], scale: float)
             rows[f"psnr_{of}"] = psnr(rows[score]["mean"], scale)
             rows[f"psnr_gain_{of}"] = psnr_gain(values[score], reference[score])
         found["answers"][name] = rows
+
     ensemble = {score: np.array(values) for score, values in line["ensemble"].items()}
     if ensemble:
         found["ensemble"] = {score: summarise(ensemble[score]) for score in ("energy_distance", "outside")}

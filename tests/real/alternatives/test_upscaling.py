@@ -61,3 +61,15 @@ def test_real_esrgan_enlarges_a_photo(photo: np.ndarray) -> None:
     assert psnr(large[..., ::-1], truth) < psnr(large, truth)
     gradients = [np.abs(np.diff(image.astype(float), axis=1)).mean() for image in (large, lanczos(low))]
     assert gradients[0] > 1.05 * gradients[1]  # sharper than interpolation
+
+
+@needs_weights
+def test_real_esrgan_in_tiles_is_real_esrgan(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    low, network = np.ascontiguousarray(photo[:20, :28]), RealEsrgan(threads=1)
+    whole = network(low)
+    monkeypatch.setattr("real.alternatives.upscaling.TILE", 24)  # two tiles, side by side
+    tiles = network(low)
+    assert tiles.shape == whole.shape == (80, 112, 3)
+    difference = np.abs(tiles.astype(int) - whole)
+    assert 0 < difference.max()
+    assert difference.mean() < 1.5  # of 255: the network sees a little further than the overlap

@@ -21,7 +21,7 @@ from real.metrics.distortion import distortion  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 QUICK = ["--steps", "2", "--particles", "2"]
-FILES = ["comparison.png", "restored.png", "result.json"]
+FILES = ["comparison.png", "restored.png", "result.json", "spread.png"]
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 

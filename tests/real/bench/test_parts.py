@@ -49,7 +49,7 @@ def test_the_papers_numbers_are_all_read() -> None:
     table1 = {"table": "1", "backbone": "LDM-SR", "dataset": "DIV2K"}
     assert find_row(paper_rows(), {**table1, "method": "none"}).values["psnr"] == 22.05
     assert find_row(paper_rows(), {**table1, "method": "kds"}).values["lpips"] == 0.292
-    with pytest.raises(LookupError, match="2 rows"):
+    with pytest.raises(LookupError, match="must select one row of the paper, got 2 with"):
         find_row(paper_rows(), table1)
 
 
@@ -58,8 +58,8 @@ def test_the_papers_numbers_are_all_read() -> None:
     [
         ("1,v1,A,B,s,none,1,psnr,many,", "'many'"),
         ("1,v1,A,B,s,none,1,psnr,inf,", "'inf'"),
-        ("1,v1,A,B,s,none,1,psnr", "line 2 has not 10 columns"),
-        ("1,v1,A,B,s,none,1,psnr,1,\n1,v1,A,B,s,none,1,psnr,2,", "line 3 gives 'psnr' a second time"),
+        ("1,v1,A,B,s,none,1,psnr", "must have 10 columns in every line, got others in line 2"),
+        ("1,v1,A,B,s,none,1,psnr,1,\n1,v1,A,B,s,none,1,psnr,2,", "metric once, got 'psnr' again in line 3"),
     ],
 )
 def test_a_damaged_table_is_refused(line: str, named: str) -> None:

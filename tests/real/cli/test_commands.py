@@ -52,7 +52,8 @@ def test_restore(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["settings"]["bandwidth"] == 0.4  # the model's own
     assert result["chosen"] in (0, 1)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["comparison.png", "restored.png", "result.json"]
+    files = ["comparison.png", "restored.png", "result.json", "spread.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == files
 
 
 @pytest.mark.parametrize("name", ["simple", "stable-sr"])

@@ -20,6 +20,7 @@ from real.cli import options as cli_options  # noqa: E402
 from real.cli.run import run_command  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.models.devices import pick_device  # noqa: E402
+from real.priors.__main__ import main as priors  # noqa: E402
 from real.train.__main__ import main as train  # noqa: E402
 
 
@@ -42,8 +43,10 @@ EMPTY = [
     (main, ["sr", "", "--output", "o"]),
     (main, ["inpaint", "s.png", "--mask", "", "--output", "o"]),
     (main, ["evaluate", "--photos", "", "--output", "o"]),
+    (main, ["gpu-check", "--output", ""]),
     *((main, ["bench", "table1", option, ""]) for option in ("--output", "--photos", "--pairs")),
     (backbones, ["--output", ""]),
+    *((priors, [option, ""]) for option in ("--photos", "--output")),
     *((train, ["regression", "--photos", "p", "--output", "o", option, ""]) for option in ("--photos", "--output")),
     (train, ["unet", "--photos", "p", "--output", "o", "--autoencoder", "a", "--start-from", ""]),
 ]
@@ -69,6 +72,7 @@ IGNORED = [
     (["sr", "--degradation", "simple"], "--degradation: it belongs to --degrade"),
     (["sr", "{photo}", "--revision", "main"], "--revision: only ids"),
     (["inpaint", "{photo}", "--center-box", "0.3", "--revision", "main"], "--revision: only ids"),
+    (["sr", "{photo}", "--cutoff", "0.5", "--cutoff-nsr", "1"], "--cutoff-nsr: not allowed with argument --cutoff"),
     (["sr", "{photo}", "--rank-timeout", "9"], "--rank-timeout: it belongs to several processes"),
     (["sr", "{photo}", "--spacing", "trailing", "--sampler", "dpmpp-2s"], "spacing must be None with dpmpp-2s"),
     (["sr", "{photo}", "--spacing", "trailing", "--model", "{upscaler}"], "spacing must be None for models of this"),

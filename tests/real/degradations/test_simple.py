@@ -68,5 +68,5 @@ def test_each_part_is_skipped_by_itself() -> None:
     assert np.mean(noisy) == pytest.approx(0.6, abs=0.1)
     first, second = (ranges(flat, np.random.default_rng(5)) for ranges in (Degradation(), Degradation(skip=0.0)))
     assert np.array_equal(first, second)
-    with pytest.raises(ValueError, match="skip: got"):
+    with pytest.raises(ValueError, match="skip must be a probability"):
         Degradation(skip=1.5)

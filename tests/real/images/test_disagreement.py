@@ -59,7 +59,7 @@ def test_latents_are_drawn_larger() -> None:
 
 def test_the_file_and_its_record(tmp_path: Path) -> None:
     ensemble = particles()
-    record = save_spread(tmp_path / "spread.png", ensemble)
+    record = save_spread(tmp_path / "spread.png", spread_map(ensemble))
     with Image.open(tmp_path / "spread.png") as image:
         np.testing.assert_array_equal(np.asarray(image), draw_spread(spread_map(ensemble))[0])
     assert record["mean"] ** 2 == pytest.approx(ensemble.astype(float).var(axis=0, ddof=1).mean())

@@ -93,9 +93,9 @@ def test_in_one_dimension_it_is_that_of_means_and_deviations() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "name"),
     [
-        (np.zeros((3,)), np.zeros((3, 2)), "a: got"),
-        (np.zeros((3, 2)), np.zeros((3, 3)), "b: got"),
-        (np.zeros((1, 2)), np.zeros((3, 2)), "a: got"),
+        (np.zeros((3,)), np.zeros((3, 2)), "a must have shape"),
+        (np.zeros((3, 2)), np.zeros((3, 3)), "b must have shape"),
+        (np.zeros((1, 2)), np.zeros((3, 2)), "a must have shape"),
     ],
 )
 def test_other_shapes_are_refused(a: np.ndarray, b: np.ndarray, name: str) -> None:

@@ -3,7 +3,9 @@
 import json
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ def test_two_processes_write_what_one_writes(
     ((status, text),) = run_all([[*TORCHRUN, "-m", "real", *options, "--output", tmp_path / "two"]])
     assert status == 0, text
     one, two = tmp_path / "one", tmp_path / "two"
-    assert {p.name for p in two.iterdir()} == {"restored.png", "comparison.png", "result.json"}
+    assert {p.name for p in two.iterdir()} == {"restored.png", "comparison.png", "spread.png", "result.json"}
     assert np.abs(pixels(two / "restored.png") - pixels(one / "restored.png")).mean() < 0.05  # of 255
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert [result["processes"] for result in results] == [1, 2]
@@ -93,24 +95,43 @@ def test_what_goes_wrong_in_one_process_is_one_message(what: str, words: list[st
     assert all(word in messages[0] for word in words)
 
 
+def test_a_mistake_that_all_processes_meet_is_one_message(run_all: Any, tmp_path: Path) -> None:
+    command = [*TORCHRUN, "-m", "real", "sr", "nothing.png", "--output", tmp_path / "out", "--device", "cpu"]
+    ((status, text),) = run_all([command])
+    assert status != 0
+    messages = ERROR.findall(text)
+    assert len(messages) == 1, text
+    assert all(word in messages[0] for word in ("of 2", "nothing.png"))
+    assert not list(tmp_path.glob("out/*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sr", "nothing.png"], ["of 2", "nothing.png"]),
-        (["sr", "{photo}", "--particles", "3"], ["--particles must be", "2 processes", "got 3"]),
-        (["sr", "{photo}", "--steps", "many"], ["--steps"]),
-        (["evaluate", "--photos", "."], ["evaluate runs in one process, and 2 were started"]),
+        (["sr", "{photo}", "--particles", "3"], "--particles must be a multiple of the 2 processes, got 3"),
+        (["sr", "{photo}", "--steps", "many"], "--steps"),
+        (["evaluate", "--photos", "."], "evaluate runs in one process, and 2 were started"),
     ],
 )
-def test_mistakes_on_all_processes_are_one_message(
-    arguments: list[str], words: list[str], run_all: Any, tmp_path: Path, photo_file: Path
+def test_the_first_of_two_processes_alone_tells_a_mistake(
+    arguments: list[str], words: str, tmp_path: Path, photo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
+    """What is found before the processes need each other: each in turn, with the environment of torchrun."""
     filled = [a.format(photo=photo_file) for a in arguments]
-    ((status, text),) = run_all([[*TORCHRUN, "-m", "real", *filled, "--output", tmp_path / "out", "--device", "cpu"]])
-    assert status != 0
-    messages = re.findall(r"^kds-restore.*: error: .*$", text, re.MULTILINE)
-    assert len(messages) == 1, text
-    assert all(word in messages[0] for word in words)
+    told = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        ranks = SimpleNamespace(size=2, rank=int(rank))
+        monkeypatch.setattr("real.cli.sr.launched", lambda ranks=ranks, **_: nullcontext(ranks))
+        try:
+            status = main([*filled, "--output", str(tmp_path / "out"), "--device", "cpu"])
+        except SystemExit as leaving:
+            status = int(str(leaving.code))
+        assert status == 2
+        told.append(capsys.readouterr().err)
+    assert words in told[0].strip().splitlines()[-1]
+    assert told[1] == ""
     assert not list(tmp_path.glob("out/*"))
 
 

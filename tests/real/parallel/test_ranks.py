@@ -107,15 +107,15 @@ def test_the_samplers_over_two_processes_are_one_process_bit_for_bit(
         ("sample", "UserError", ["sample is (2, 3, 4, 4) on rank 0 and (4, 3, 4, 4) on rank 1"]),
         ("share", "ValueError", ["as rows, got 3", "num_particles=4 over 2 processes"]),
         ("step", "RankError", ["rank 0 exchanges latents of shape", "rank 1 exchanges x0_pred of shape"]),
-        ("num_particles", "UserError", ["num_particles is 5", "2 processes"]),
+        ("num_particles", "UserError", ["num_particles must be a multiple of 2, the number of processes, got 5"]),
         ("settings steps", "UserError", ["steps is 2 on rank 0 and 3 on rank 1"]),
         ("settings seed", "UserError", ["seed is 1 on rank 0 and 0 on rank 1"]),
         ("condition", "UserError", ["condition is (1, 3, 8, 8) on rank 0 and (1, 3, 8, 6) on rank 1"]),
-        ("particles", "UserError", ["num_particles is 3", "2 processes"]),
+        ("particles", "UserError", ["num_particles must be a multiple of 2, the number of processes, got 3"]),
         ("part", "ValueError", ["indices", "ranks"]),
         ("early", "ValueError", ["process_group must be None for an early choice, got 2 processes"]),
         ("not a number", "ValueError", ["NaN"]),
-        ("not a group", "TypeError", ["process_group is a str"]),
+        ("not a group", "TypeError", ["process_group must be a group of torch.distributed, got a str"]),
     ],
 )
 def test_a_mismatch_is_the_same_error_on_every_process(

@@ -19,6 +19,7 @@ def report() -> dict[str, Any]:
 
 def test_the_report_is_made_of_the_rows(report: dict[str, Any]) -> None:
     lines = (DOCS / "priors" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(line)["digest"] for line in lines)  # without it nobody can go on with the study
     again = json.loads(json.dumps(summarise(map(json.loads, lines))))
     assert again.keys() == report["measurements"].keys()
     for kind, result in again.items():
