@@ -187,7 +187,6 @@ def test_its_average_is_level_with_interpolation(report: dict[str, Any], kind: s
 
 @pytest.mark.parametrize("kind", ["box-8", "box-30", "strokes"])
 def test_the_border_of_a_hole_does_not_show(report: dict[str, Any], kind: str) -> None:
-    """Steps across the border, relative to those inside, at most a quarter larger than the truth's are."""
+    """Steps across the border are at most a quarter larger than the truth's; steps inside say how smooth samples are."""
     edges = report["quality"]["holes"][kind]["edges"]
-    ratios = {name: edges[name]["border"]["mean"] / edges[name]["inside"]["mean"] for name in ("one", "truth")}
-    assert ratios["one"] <= 1.25 * ratios["truth"]
+    assert edges["one"]["border"]["mean"] <= 1.25 * edges["truth"]["border"]["mean"]
