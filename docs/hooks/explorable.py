@@ -8,18 +8,20 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))  # mkdocs loads a hook as a file, without its folder
-from packing import explorable_file
+from packing import explorable_file, more_file
 
 DATA = "assets/explorable-data.js"
+MORE = "assets/explorable-more.js"  # fetched when a reader asks for it
 
 
 @cache
-def content() -> str:
+def content() -> tuple[str, str]:
     """Compute once in a process: a server that rebuilds at every change of a page need not wait again."""
-    return explorable_file()
+    return explorable_file(), more_file()
 
 
 def on_files(files: Files, *, config: Any) -> Files:
-    """Add the file to the site."""
-    files.append(File.generated(config, DATA, content=content()))
+    """Add the two files to the site."""
+    for name, text in zip((DATA, MORE), content(), strict=True):
+        files.append(File.generated(config, name, content=text))
     return files

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from sweep import Sweep, Ways, explore, settings_of
+from mistakes import MISTAKES
+from sweep import Sweep, Ways, explore, explore_mistakes, settings_of
 
 from toy.figure import GRID_POINTS, MASSES, contour_levels
 from toy.mixture import Array, GaussianMixture, three_modes
@@ -23,7 +25,8 @@ SIDE = 4096  # 12 bits
 HALF_WIDTH = 3.0  # of the square in the plane: the outermost contour of the noise has a radius of 2.8
 VARIANCE_UNIT = 1e-3
 EFFECTIVE_UNIT = 0.1
-NAME = "kdsExplorable"  # the global name that the page reads
+NAME = "kdsExplorable"  # the global name that the page reads; the second file's has More behind it
+MISTAKEN_STRENGTH = 0.3
 
 Codes = npt.NDArray[np.int64]
 
@@ -57,6 +60,50 @@ def explorable_file(sweep: Sweep | None = None) -> str:
         "ensembles": {str(n): pack_ensemble(ways) for n, ways in explore(grid, mixture=mixture).items()},
     }
     return f"window.{NAME} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
+
+
+def more_file(sweep: Sweep | None = None) -> str:
+    """Compute and pack what the page fetches when it is asked for: what KDS sees, and the wrong implementations.
+
+    Returns:
+        A script like that of `explorable_file`. For each N: "wrong", the ways of the wrong implementations, packed by
+        `pack_ensemble`; and "seen", for the right and the wrong ways, the clean points and where a full shift takes
+        them, by `pack_seen`. A wrong implementation may throw particles out of the square: they are put on its edge.
+    """
+    grid = Sweep() if sweep is None else sweep
+    right, wrong = explore(grid), explore_mistakes(grid, strength=MISTAKEN_STRENGTH)
+    data = {
+        "mistakes": list(MISTAKES),
+        "strength": MISTAKEN_STRENGTH,
+        "wrong": {str(n): pack_ensemble([_inside(way) for way in ways]) for n, ways in wrong.items()},
+        "seen": {
+            str(n): {"right": pack_seen(right[n]), "wrong": pack_seen([_inside(way) for way in wrong[n]])}
+            for n in grid.n_particles
+        },
+    }
+    return f"window.{NAME}More = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
+
+
+def _inside(way: Ways) -> Ways:
+    x, clean, shifted = (np.clip(points, -HALF_WIDTH, HALF_WIDTH) for points in (way.x, way.clean, way.shifted))
+    variance = np.minimum(way.variance, (SIDE - 1) * VARIANCE_UNIT)
+    return replace(way, x=x, clean=clean, shifted=shifted, variance=variance)
+
+
+def pack_seen(ways: list[Ways]) -> dict[str, str]:
+    """Pack the clean points and their full shifts: pictures of N times (x, y) to (x, y), and the index (M, B, F)."""
+    pictures: dict[bytes, int] = {}
+    index = []
+    for way, b, f in _each(ways):
+        codes = np.concatenate([place(way.clean[f, b]), place(way.shifted[f, b])], axis=-1)
+        index.append(pictures.setdefault(codes.tobytes(), len(pictures)))
+    stored = np.frombuffer(b"".join(pictures), dtype=np.int64)
+    return {"pictures": letters(stored), "index": long_letters(np.asarray(index))}
+
+
+def long_letters(codes: Codes) -> str:
+    """Whole numbers in [0, 2^24) as four letters each, the higher twelve bits first."""
+    return letters(np.stack([codes // SIDE, codes % SIDE], axis=-1))
 
 
 def pack_ensemble(ways: list[Ways]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import kds_ref
+from mistakes import MISTAKES
 from toy.experiment import initial_noise
 from toy.mixture import Array, GaussianMixture, three_modes
 from toy.settings import NUM_TRAIN_TIMESTEPS, SCHEDULES, Settings
@@ -108,6 +109,8 @@ class Ways:
 
     Attributes:
         x: the particles x_t, (F, B, N, d); the last picture is the result.
+        clean: the clean points that the model predicts for them, (F, B, N, d); in the last picture the result itself.
+        shifted: those after a full mean shift at this bandwidth, (F, B, N, d).
         effective_particles: (F, B): 1 / sum_k w_ik^2 of the predicted clean points at this bandwidth, mean over
             the particles; measured whether or not the step from there is steered.
         counts: (B, K): particles that end in each mode.
@@ -115,13 +118,21 @@ class Ways:
     """
 
     x: Array
+    clean: Array
+    shifted: Array
     effective_particles: Array
     counts: Indices
     variance: Array
 
 
 def follow(
-    mixture: GaussianMixture, sweep: Sweep, *, n_particles: int, strength: float = 0.0, cutoff: float | None = None
+    mixture: GaussianMixture,
+    sweep: Sweep,
+    *,
+    n_particles: int,
+    strength: float = 0.0,
+    cutoff: float | None = None,
+    mistake: str | None = None,
 ) -> Ways:
     """Run DDIM once for every bandwidth of the sweep, all from the same noise.
 
@@ -132,6 +143,7 @@ def follow(
         strength: delta in [0, 1] (KDS Eq. 8 (v1)).
         cutoff: t/T below which steering stops (KDS Eq. 10 (v1)); None for plain DDIM, where the bandwidth serves
             for the effective particles only.
+        mistake: a name in `mistakes.MISTAKES`, to run that instead of KDS.
 
     Returns:
         The ways; see there.
@@ -142,6 +154,9 @@ def follow(
         num_train_timesteps=NUM_TRAIN_TIMESTEPS, strength=strength, cutoff=0.0 if cutoff is None else cutoff, **options
     )
     schedule = SCHEDULES[sweep.schedule](NUM_TRAIN_TIMESTEPS)
+    if mistake is not None:
+        wrong = MISTAKES[mistake](schedule, sweep.timesteps())
+        steering = wrong.steering(bandwidths, strength=strength, cutoff=0.0 if cutoff is None else cutoff)
     kept = sweep.kept()
     pictures: list[tuple[Array, Array]] = []  # x_t and the predicted clean points
 
@@ -164,6 +179,8 @@ def follow(
     infos = [kds_ref.steer(x0_pred, strength=0.0, **options)[1] for _, x0_pred in pictures]
     return Ways(
         x=np.stack([x for x, _ in pictures]),
+        clean=np.stack([x0_pred for _, x0_pred in pictures]),
+        shifted=np.stack([kds_ref.steer(x0_pred, strength=1.0, **options)[0] for _, x0_pred in pictures]),
         effective_particles=np.stack([info.effective_particles.mean(axis=(1, 2)) for info in infos]),
         counts=(modes[..., None] == np.arange(mixture.n_components)).sum(axis=1),
         variance=np.stack([within_mode_variance(x, modes, mixture.n_components) for x, _ in pictures]),
@@ -195,6 +212,22 @@ def explore(sweep: Sweep, *, mixture: GaussianMixture | None = None) -> dict[int
                 follow(target, sweep, n_particles=n, strength=strength, cutoff=cutoff)
                 for cutoff, strength in product(sweep.cutoffs, sweep.strengths)
             ),
+        ]
+        for n in sweep.n_particles
+    }
+
+
+def explore_mistakes(sweep: Sweep, *, strength: float = 0.3, mixture: GaussianMixture | None = None) -> dict[int, list[Ways]]:
+    """Run the wrong implementations, all with one strength.
+
+    Returns:
+        For each N the ways in the order of `product(MISTAKES, sweep.cutoffs)`.
+    """
+    target = three_modes() if mixture is None else mixture
+    return {
+        n: [
+            follow(target, sweep, n_particles=n, strength=strength, cutoff=cutoff, mistake=name)
+            for name, cutoff in product(MISTAKES, sweep.cutoffs)
         ]
         for n in sweep.n_particles
     }

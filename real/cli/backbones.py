@@ -8,7 +8,7 @@ from typing import Any
 
 from real.backbones.hints import HintPlaces, check_hints
 from real.backbones.recipes import RECIPES, Recipe
-from real.cli.options import BACKBONE_OPTIONS
+from real.cli.backbone_options import BACKBONE_OPTIONS
 from real.errors import UserError
 
 __all__ = ["hint_places_of", "recipe_of"]

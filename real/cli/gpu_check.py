@@ -17,6 +17,7 @@ from real.bench.gpu import FULL, PARTS, TINY, Sizes
 from real.bench.gpu_report import report
 from real.cli import common
 from real.cli.run import say
+from real.errors import UserError
 from real.images.files import write_json, write_text
 from real.models.devices import pick_device
 
@@ -27,6 +28,8 @@ ERRORS = (RuntimeError, OSError, ValueError, TypeError, subprocess.TimeoutExpire
 
 def run_gpu_check(options: argparse.Namespace, arguments: list[str]) -> int:
     """Run the parts one after the other and write what there is after each."""
+    if not options.minutes >= 0.0:  # nor "nan", which would never be up
+        raise UserError(f"must be at least 0, got {options.minutes:g}", argument="minutes")
     folder = common.make_output(options.output)
     device, start = torch.device(pick_device(options.device)), time.monotonic()
     record: dict[str, Any] = {

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from real.alternatives.named import FILLERS, UPSCALERS
+from real.cli.backbone_options import add_backbones
 from real.cli.options import (
-    add_backbones,
     add_colour_fix,
     add_degradation,
     add_memory,

@@ -23,7 +23,7 @@ def tables_on_host(scheduler: Any) -> HostTables:
     return {n: (table, table.cpu()) for n, table in tables.items() if table.ndim == 1 and table.device.type != "cpu"}
 
 
-def timestep_on(device: torch.device, t: int) -> torch.Tensor:
+def timestep_on(device: torch.device | str, t: int) -> torch.Tensor:
     """A timestep on a device, for a network; its number goes with it, so that `Call` reads it without waiting."""
     timestep = torch.full((), t, device=device)  # networks send a plain number to the device, and wait for it
     timestep.kds_number = t  # type: ignore[attr-defined]

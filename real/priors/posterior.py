@@ -24,16 +24,17 @@ def noise_levels(steps: int, *, largest: float, smallest: float = 1.0 / 255.0) -
     return tuple(float(level) for level in np.geomspace(largest, smallest, steps))
 
 
-def particle_noise(particles: int, shape: Sequence[int], *, seed: Sequence[int], draws: int) -> torch.Tensor:
+def particle_noise(num_particles: int, shape: Sequence[int], *, seed: Sequence[int], draws: int) -> torch.Tensor:
     """Standard normal noise (draws, N, *shape); particle i has the same whatever N is.
 
     Args:
-        particles: N.
+        num_particles: N.
         shape: Of one photo, (3, H, W).
         seed: Whole numbers that name the photo.
         draws: How many each particle needs: its start and every step but the last.
     """
-    noise = [np.random.default_rng([*seed, i]).standard_normal((draws, *shape), np.float32) for i in range(particles)]
+    generators = (np.random.default_rng([*seed, i]) for i in range(num_particles))
+    noise = [generator.standard_normal((draws, *shape), np.float32) for generator in generators]
     return torch.from_numpy(np.stack(noise, axis=1))
 
 

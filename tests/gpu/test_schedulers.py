@@ -38,7 +38,8 @@ GIVEN = {"HeliosDMDScheduler": 2}  # tables that `step` is given; copied by the 
 ALL_DTYPES = ("DDIM", "DPMSolverMultistep", "EulerDiscrete", "UniPCMultistep", "FlowMatchEulerDiscrete")
 RUNS = [(one, torch.float16) for one in FIRST]
 RUNS += [(o, d) for o in FIRST if o.name[: -len("Scheduler")] in ALL_DTYPES for d in (torch.bfloat16, torch.float32)]
-LAUNCHES = 60  # that steering adds to a step: kds_ref.steer, the change of the model output, what the trace keeps
+# that steering adds to a step at most: kds_ref.steer, the change of the model output, what the trace keeps
+LAUNCHES, LAUNCHES_OF_THE_USUAL = 60, 40
 # diffusers hands torch tensors to NumPy's logarithm
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning")
 
@@ -105,4 +106,5 @@ def test_steering_asks_for_launches_alone(one: Any, dtype: Any, fake: Any) -> No
         assert all(where.startswith("copy to cpu real/plugin/call.py") for where in asked)
         assert counts.uploads.total() <= known.uploads.total(), f"step {index}: {counts.uploads - known.uploads}"
         assert counts.float64.total() <= known.float64.total(), f"step {index}: {counts.float64 - known.float64}"
-        assert counts.launches.total() - known.launches.total() <= LAUNCHES, counts.launches - known.launches
+        most = LAUNCHES_OF_THE_USUAL if one.name[: -len("Scheduler")] in ALL_DTYPES else LAUNCHES
+        assert counts.launches.total() - known.launches.total() <= most, counts.launches - known.launches

@@ -200,7 +200,8 @@ def test_untouched_diffusers_is_compared_where_it_keeps_to_its_grid() -> None:
 
 
 @pytest.mark.parametrize("kind", PREDICTIONS)
-@pytest.mark.parametrize(("dtype", "eta"), [("float32", 0.0), ("float64", 0.0), ("float64", 0.6), ("float64", 1.0)])
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("spacing", "offset", "steps"), ON_GRID)
 def test_ddim_equals_untouched_diffusers(
     spacing: str, offset: int, steps: int, dtype: str, eta: float, kind: str
@@ -208,7 +209,8 @@ def test_ddim_equals_untouched_diffusers(
     compare_ddim("scaled_linear", spacing, offset, steps, kind, dtype, eta, None, own_step=True)
 
 
-@pytest.mark.parametrize(("dtype", "eta"), [("float32", 1.0), ("float64", 0.0), ("float64", 1.0)])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize(("spacing", "offset"), GRIDS)
 @pytest.mark.parametrize("kind", PREDICTIONS)
@@ -218,11 +220,10 @@ def test_ddim_equals_diffusers_step_to_the_next_of_the_grid(
     compare_ddim("linear", spacing, offset, steps, kind, dtype, eta, None, own_step=False)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("steps", [*STEPS, 3, 8])
 @pytest.mark.parametrize("kind", PREDICTIONS)
-@pytest.mark.parametrize(
-    ("name", "dtype"), [("linear", "float32"), ("linear", "float64"), ("scaled_linear", "float64")]
-)
+@pytest.mark.parametrize("name", ["linear", "scaled_linear"])
 @pytest.mark.parametrize("sampler", SOLVERS)
 def test_dpm_solver_equals_diffusers(sampler: Callable[..., Any], name: str, kind: str, steps: int, dtype: str) -> None:
     compare_dpm(sampler, name, steps, kind, dtype, None)

@@ -107,6 +107,13 @@ def test_options_are_refused_by_name(
     assert not (tmp_path / "out" / "rows.jsonl").exists()
 
 
+@pytest.mark.parametrize("minutes", ["nan", "-1"])
+def test_a_gpu_check_without_an_end_is_refused(minutes: str, tmp_path: Path, capsys: Any) -> None:
+    assert status(main, "gpu-check", "--minutes", minutes, "--output", tmp_path / "out") == 2
+    assert f"--minutes must be at least 0, got {minutes}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_largest_number_of_threads_is_taken() -> None:
     assert cli_options.threads("256") == 256
     for text in ("0", "two"):

@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, RePa
 from kds_ref import select_particle  # noqa: E402
 from real.plugin import repeat_for_particles, steer_scheduler, unsteer_scheduler  # noqa: E402
 from real.plugin.batching import split_batches, unsplit_batches  # noqa: E402
+from real.plugin.call import timestep_on  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
 
 N, STEPS = 3, 8
@@ -213,7 +214,8 @@ def test_the_choice_is_looked_up_once_a_run(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(calls) == run
 
 
-def test_the_hook_waits_for_no_device() -> None:
+@pytest.mark.parametrize("number_goes_along", [False, True])
+def test_the_hook_waits_for_no_device(number_goes_along: bool) -> None:
     """On "meta" every `.item()`, `bool()` and `.cpu()` is an error."""
     network, scheduler = hooked()
     network.to("meta")
@@ -221,8 +223,9 @@ def test_the_hook_waits_for_no_device() -> None:
     scheduler.timesteps, table = scheduler.timesteps.to("meta"), scheduler.timesteps
     scheduler.kds.host["timesteps"] = scheduler.timesteps, table
     scheduler.kds.x0 = rows(N, "grouped").to("meta")
-    for t, seen in ((scheduler.timesteps[0], N), (scheduler.timesteps[-1], 1)):
-        network(rows(N, "grouped").to("meta"), t.expand(N), condition=torch.zeros(N, 1, 1, 1, device="meta"))
+    for index, seen in ((0, N), (-1, 1)):
+        t = timestep_on("meta", int(table[index])) if number_goes_along else scheduler.timesteps[index].expand(N)
+        network(rows(N, "grouped").to("meta"), t, condition=torch.zeros(N, 1, 1, 1, device="meta"))
         assert network.seen[-1] == seen
         scheduler.kds.record(0, 0.0, 0.0, 0.0, None)
     assert scheduler.kds.early.shape == (1,)
