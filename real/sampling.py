@@ -27,7 +27,7 @@ from real.models.latent import LatentModel
 from real.parallel.ranks import Ranks, SharedSteering
 from real.settings import Settings
 
-__all__ = ["Particles", "initial_noise", "sample"]
+__all__ = ["Particles", "denoiser_of", "initial_noise", "sample", "timesteps_of"]
 
 
 @dataclass
@@ -106,7 +106,7 @@ def sample(
     early = EarlyChoice(num_train_timesteps, cutoff=settings.cutoff, ranks=ranks)
     chooses_early = steered and settings.early_choice
     steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
-    denoise = _denoiser(model, condition, settings.guidance, max_batch or model.max_batch)
+    denoise = denoiser_of(model, condition, settings.guidance, max_batch or model.max_batch)
     times: list[int] = []
     means: list[torch.Tensor] = []  # read at the end, so that no step waits for a GPU
 
@@ -124,7 +124,7 @@ def sample(
         early.denoiser(denoise) if chooses_early else denoise,
         noise.to(model.device),
         schedule=model.schedule,
-        timesteps=_timesteps(model, settings),
+        timesteps=timesteps_of(model, settings),
         steering=(steering if ranks is None else SharedSteering(steering, ranks)) if steered else None,
         prediction_type=model.prediction_type,
         callback=watch,
@@ -161,7 +161,7 @@ def _noise(
     return noise[share.start : share.stop]
 
 
-def _timesteps(model: LatentModel, settings: Settings) -> tuple[int, ...]:
+def timesteps_of(model: LatentModel, settings: Settings) -> tuple[int, ...]:
     """The grid of the sampler; that of DDIM is spaced as the model's scheduler says, unless the settings say how."""
     spacing = (settings.spacing or model.timestep_spacing) if settings.sampler == "ddim" else "dpm"
     return time_grid(
@@ -188,7 +188,7 @@ def _shared_condition(
     return ranks.broadcast("condition", condition)
 
 
-def _denoiser(
+def denoiser_of(
     model: LatentModel, condition: torch.Tensor, guidance: float, max_batch: int
 ) -> Callable[[torch.Tensor, int], torch.Tensor]:
     """UNet on noisy latents and condition, in tiles and batches; with guidance KDS Eq. 11 (v1)."""

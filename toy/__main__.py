@@ -181,6 +181,7 @@ def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[s
     n_methods = len(cutoffs(settings))
     total = n_methods * settings.num_inference_steps + n_methods - 1
     contents: dict[str, bytes] = {}
+
     with tqdm(total=total, desc="kds-toy", unit="step", file=sys.stderr, disable=quiet) as bar:
         results, runs = run_experiment(settings, mixture=mixture, on_step=bar.update)
         figures = {run.name: f"toy_fig2_{run.name}.png" for run in runs[1:]}
@@ -190,6 +191,7 @@ def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[s
             draw(mixture, (runs[0], run), results).savefig(png, format="png")
             contents[figures[run.name]] = png.getvalue()
             bar.update()
+
     contents[JSON_NAME] = (json.dumps(results, indent=2, allow_nan=False) + "\n").encode()
     return results, contents
 

@@ -2,6 +2,7 @@
 // Python computes when the site is built; here they are looked up and put on the screen, nothing else.
 (() => {
   "use strict";
+  const SOURCE = document.currentScript.src;
   const root = document.querySelector(".kds-explorable");
   const data = window.kdsExplorable;
   if (!root || !data) return;
@@ -17,13 +18,28 @@
   const VALUE = Object.fromEntries([...ALPHABET].map((letter, value) => [letter, value]));
   const at = (text, i) => 64 * VALUE[text[2 * i]] + VALUE[text[2 * i + 1]];
 
-  // Rows are in the order (method, bandwidth): DDIM first, then cut-offs times strengths.
-  const row = (method, bandwidth) => method * settings.bandwidths.length + bandwidth;
-  const steeredMethod = (s) => 1 + s.cutoff * settings.strengths.length + s.strength;
+  // Rows are in the order (method, bandwidth): DDIM first, then cut-offs times strengths. The wrong implementations,
+  // of which the second file has (mistake, cut-off) for one strength, are methods "wrong".
+  const row = (method, bandwidth) => method.number * settings.bandwidths.length + bandwidth;
+  const PLAIN = { set: "right", number: 0 };
+  const steeredMethod = (s) =>
+    s.implementation
+      ? { set: "wrong", number: (s.implementation - 1) * settings.cutoffs.length + s.cutoff }
+      : { set: "right", number: 1 + s.cutoff * settings.strengths.length + s.strength };
+  const ensembleOf = (method, n) => (method.set === "right" ? data.ensembles : window.kdsExplorableMore.wrong)[n];
+
+  // What KDS sees: for each particle the predicted clean point and the end of its full shift, (x, y, x, y).
+  function lookUpSeen(s, method, frame) {
+    const n = settings.n_particles[s.particles];
+    const seen = window.kdsExplorableMore.seen[n][method.set];
+    const i = row(method, s.bandwidth) * FRAMES + frame;
+    const picture = 4096 * at(seen.index, 2 * i) + at(seen.index, 2 * i + 1);
+    return [...Array(n).keys()].map((k) => [0, 1, 2, 3].map((j) => at(seen.pictures, 4 * (picture * n + k) + j)));
+  }
 
   function lookUp(s, method, frame) {
     const n = settings.n_particles[s.particles];
-    const ensemble = data.ensembles[n];
+    const ensemble = ensembleOf(method, n);
     const r = row(method, s.bandwidth);
     const picture = at(ensemble.index, r * FRAMES + frame);
     const counts = [...Array(MODES).keys()].map((mode) => at(ensemble.counts, r * MODES + mode));
@@ -51,7 +67,8 @@
     bandwidth: settings.bandwidths.indexOf(0.3),
     strength: settings.strengths.indexOf(0.3),
     cutoff: settings.cutoffs.indexOf(0),
-    frame: FRAMES - 1,
+    frame: 0, // before the result: guess first
+    implementation: 0, // 0 is right
   };
   const sliders = {};
   for (const [name, values] of Object.entries(LISTS)) {
@@ -64,12 +81,66 @@
   }
   const cutoffs = [...root.querySelectorAll('input[name="cutoff"]')];
   cutoffs.forEach((input) => input.addEventListener("change", () => set({ cutoff: Number(input.value) })));
+  const switches = [...root.querySelectorAll('input[name="implementation"]')];
+  switches.forEach((input) =>
+    input.addEventListener("change", () => withMore(() => set({ implementation: Number(input.value) }))),
+  );
   part("paths").addEventListener("change", () => draw());
+  part("sees").addEventListener("change", () => withMore(() => set({})));
+
+  // The second file is fetched when it is needed first.
+  function withMore(then) {
+    if (window.kdsExplorableMore) return then();
+    part("loading").hidden = false;
+    const script = document.createElement("script");
+    script.src = new URL("explorable-more.js", SOURCE);
+    script.addEventListener("load", () => {
+      part("loading").hidden = true;
+      then();
+    });
+    document.head.append(script);
+  }
 
   function set(change) {
     Object.assign(state, change);
     draw();
     announceSoon();
+    writeAddress();
+  }
+
+  // --- The settings in the address, so that a view can be sent to somebody -------------------------------------
+  const ADDRESS = { N: "particles", h: "bandwidth", strength: "strength", cutoff: "cutoff", t: "frame" };
+  const valuesOf = (name) =>
+    name === "cutoff" ? settings.cutoffs.map(String) : LISTS[name].map((_, i) => text(name, i));
+
+  function writeAddress() {
+    const query = new URLSearchParams();
+    for (const [key, name] of Object.entries(ADDRESS)) query.set(key, valuesOf(name)[state[name]]);
+    if (state.implementation) query.set("wrong", state.implementation);
+    if (part("sees").checked) query.set("sees", 1);
+    try {
+      history.replaceState(null, "", `?${query}`);
+    } catch {
+      // a page that was opened from a folder may not change its address
+    }
+  }
+
+  function readAddress() {
+    const query = new URLSearchParams(location.search);
+    for (const [key, name] of Object.entries(ADDRESS)) {
+      const index = valuesOf(name).indexOf(query.get(key));
+      if (index >= 0) state[name] = index;
+    }
+    const wrong = Number(query.get("wrong"));
+    const wanted = switches.some((input) => Number(input.value) === wrong) ? wrong : 0;
+    const sees = query.get("sees") === "1";
+    part("sees").checked = sees && Boolean(window.kdsExplorableMore);
+    if (wanted || sees) {
+      withMore(() => {
+        part("sees").checked = sees;
+        set({ implementation: wanted });
+      });
+    }
   }
 
   // --- Drawing ----------------------------------------------------------------------------------------------
@@ -84,8 +155,10 @@
     const svg = part(name);
     svg.setAttribute("viewBox", `0 0 ${side} ${side}`);
     const contours = data.masses.map((_, i) => element(svg, "path", { class: `kds-level kds-level-${i}` }));
-    const paths = element(svg, "g", { class: "kds-paths" });
-    return { svg, contours, paths, dots: element(svg, "g", { class: "kds-dots" }) };
+    const [bumps, paths, dots, seen] = ["bumps", "paths", "dots", "seen"].map((group) =>
+      element(svg, "g", { class: `kds-${group}` }),
+    );
+    return { svg, contours, bumps, paths, dots, seen };
   }
   const panels = { ddim: makePanel("ddim"), kds: makePanel("kds") };
 
@@ -100,6 +173,7 @@
       dot.setAttribute("cy", y);
     });
     drawPaths(panel, method, now.n);
+    drawSeen(panel, method);
     panel.svg.setAttribute(
       "aria-label",
       `${label}: ${now.n} particles at t/T = ${timeText(state.frame)}, over the exact density`,
@@ -114,6 +188,21 @@
     for (let frame = 0; frame <= state.frame; frame += 1) before.push(lookUp(state, method, frame));
     for (let i = 0; i < n; i += 1) {
       element(panel.paths, "polyline", { points: before.map((past) => past.point(i).join(" ")).join(" ") });
+    }
+  }
+
+  // The bumps of the kernel, the predicted clean points, and where a full shift takes each.
+  function drawSeen(panel, method) {
+    panel.bumps.replaceChildren();
+    panel.seen.replaceChildren();
+    const on = part("sees").checked && window.kdsExplorableMore;
+    panel.svg.classList.toggle("kds-sees", Boolean(on));
+    if (!on) return;
+    const h = (settings.bandwidths[state.bandwidth] * (side - 1)) / (2 * data.half_width);
+    for (const [x, y, toX, toY] of lookUpSeen(state, method, state.frame)) {
+      for (const part of [1, 2]) element(panel.bumps, "circle", { cx: x, cy: y, r: part * h });
+      element(panel.seen, "line", { x1: x, y1: y, x2: toX, y2: toY });
+      element(panel.seen, "circle", { cx: x, cy: y });
     }
   }
 
@@ -152,7 +241,7 @@
   const chart = makeChart();
 
   function drawChart(methods) {
-    const steered = state.strength ? data.steered[state.cutoff] : fractions.map(() => false);
+    const steered = state.strength || state.implementation ? data.steered[state.cutoff] : fractions.map(() => false);
     const first = steered.indexOf(false); // from this picture on nothing is steered
     const start = across(fractions[first]);
     chart.off.setAttribute("x", start);
@@ -183,7 +272,13 @@
       part(`${name}-value`).textContent = text(name, state[name]);
     }
     cutoffs.forEach((input) => { input.checked = Number(input.value) === state.cutoff; });
-    const methods = { ddim: 0, kds: steeredMethod(state) };
+    switches.forEach((input) => { input.checked = Number(input.value) === state.implementation; });
+    sliders.strength.disabled = Boolean(state.implementation);
+    if (state.implementation) {
+      part("strength-value").textContent = String(window.kdsExplorableMore.strength);
+    }
+    root.classList.toggle("kds-wrong", Boolean(state.implementation));
+    const methods = { ddim: PLAIN, kds: steeredMethod(state) };
     const numbers = {
       ddim: drawPanel(panels.ddim, "DDIM", methods.ddim),
       kds: drawPanel(panels.kds, "DDIM + KDS", methods.kds),
@@ -192,7 +287,7 @@
     for (const [method, values] of Object.entries(numbers)) {
       for (const [name, write] of Object.entries(format)) part(`${method}-${name}`).textContent = write(values);
     }
-    const on = state.strength > 0 && data.steered[state.cutoff][state.frame];
+    const on = (state.strength > 0 || state.implementation > 0) && data.steered[state.cutoff][state.frame];
     part("moment").textContent = `t/T = ${timeText(state.frame)}`;
     const status = state.frame === FRAMES - 1 ? "the result" : on ? "steering" : "not steering";
     part("status").textContent = status;
@@ -251,6 +346,7 @@
         bandwidth: settings.bandwidths.indexOf(wanted.bandwidth),
         strength: settings.strengths.indexOf(wanted.strength),
         cutoff: settings.cutoffs.indexOf(wanted.cutoff),
+        implementation: 0,
         frame: FRAMES - 1,
       });
       root.scrollIntoView({ block: "start", behavior: calm.matches ? "auto" : "smooth" });
@@ -259,5 +355,6 @@
   }
 
   root.classList.add("kds-ready");
+  readAddress();
   draw();
 })();

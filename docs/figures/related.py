@@ -106,20 +106,20 @@ def table(found: dict[str, dict[str, float]]) -> str:
 
 
 def draw(found: dict[str, dict[str, float]]) -> plt.Figure:
-    """Error against plausibility, one numbered point a method."""
-    figure, ax = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
-    for number, (name, row) in enumerate(found.items(), start=1):
+    """A row for each method: error on the left, log-density on the right; rows from the least error on."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+    rows = sorted(found.items(), key=lambda item: -item[1]["error"])
+    for place, (name, row) in enumerate(rows):
         colour = KDS if name.startswith("KDS") else OTHER
-        at, up = (row["error"], row["log_density"]), 1 if name.startswith("KDS") else -1
-        ax.plot(*at, "o", color=colour, markersize=7, label=f"{number}  {name}")
-        ax.annotate(str(number), at, xytext=(0, 9 * up), textcoords="offset points", ha="center", va="center")
-    ax.set(
-        title="ten samples, one answer: near, or likely?",
-        ylim=(-9.8, 0.4),
-        xlabel="expected squared error (less is nearer)",
-        ylabel="log-density (more is likelier)",
-    )
-    ax.legend(handlelength=0, markerscale=0, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        for ax, key in zip(axes, ("error", "log_density"), strict=True):
+            ax.plot(row[key], place, "o", color=colour, markersize=7)
+    axes[0].set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes[0].set(title="near the truth?", xlabel="expected squared error (less is nearer)")
+    axes[1].set(title="a likely answer?", xlabel="log-density (more is likelier)")
+    for ax in axes:
+        ax.grid(color="#d9dee3", linewidth=0.8)
+        ax.set_axisbelow(True)
+    figure.suptitle("ten samples, one answer (green: KDS)")
     return figure
 
 

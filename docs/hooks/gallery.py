@@ -2,9 +2,9 @@
 
     python docs/hooks/gallery.py
 
-writes docs/generated/tutorials, which git ignores; MkDocs does the same before a build (`on_pre_build`). A tutorial is a
-Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is Markdown, the rest is
-code. The pages are plain Markdown, for whatever theme.
+writes docs/generated/tutorials, which git ignores; MkDocs does the same before a build (`on_pre_build`). A tutorial
+is a Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is Markdown, the
+rest is code. The pages are plain Markdown, for whatever theme.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _save_figures(images: Path, name: str, drawn: int) -> list[str]:
     for number, figure in enumerate(map(plt.figure, plt.get_fignums()), start=drawn + 1):
         titles = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes)]
         file = images / f"{name}_{number}.webp"
-        figure.savefig(file, dpi=2 * PIXELS_PER_INCH, pil_kwargs={"quality": 88, "method": 6})
+        figure.savefig(file, dpi=2 * PIXELS_PER_INCH, pil_kwargs={"quality": 88, "method": 4})
         width = round(figure.get_figwidth() * PIXELS_PER_INCH)
         words = "; ".join(" ".join(title.split()) for title in titles if title).replace("[", "(").replace("]", ")")
         found.append(f"![{words}](images/{file.name}){{ .figure width={width} loading=lazy }}")

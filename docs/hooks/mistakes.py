@@ -1,4 +1,4 @@
-"""Three wrong implementations of KDS, for the explorable page: each moves the clean points by k m(h) with a wrong k or h.
+"""Three wrong implementations of KDS, for the explorable page: each moves clean points by k m(h) with a wrong k or h.
 
 Right is k = delta and the bandwidth h. Each runs inside `kds_ref.ddim`, so that everything else is as it should be.
 `sweep` calls this.

@@ -1,4 +1,4 @@
-"""The repository's address, written once by whoever publishes the project: `Repository` under [project.urls] in pyproject.toml.
+"""The repository's address, which whoever publishes the project writes once: `Repository` under [project.urls].
 
 With it the page on installing has a command for git, and every page's foot a link; without it neither. The theme's own
 `repo_url` is not used: it would ask the host for stars when a page is opened.

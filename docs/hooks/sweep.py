@@ -12,9 +12,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from mistakes import MISTAKES
 
 import kds_ref
-from mistakes import MISTAKES
 from toy.experiment import initial_noise
 from toy.mixture import Array, GaussianMixture, three_modes
 from toy.settings import NUM_TRAIN_TIMESTEPS, SCHEDULES, Settings
@@ -217,7 +217,9 @@ def explore(sweep: Sweep, *, mixture: GaussianMixture | None = None) -> dict[int
     }
 
 
-def explore_mistakes(sweep: Sweep, *, strength: float = 0.3, mixture: GaussianMixture | None = None) -> dict[int, list[Ways]]:
+def explore_mistakes(
+    sweep: Sweep, *, strength: float = 0.3, mixture: GaussianMixture | None = None
+) -> dict[int, list[Ways]]:
     """Run the wrong implementations, all with one strength.
 
     Returns:

@@ -2,21 +2,26 @@
 
     python docs/replication/render.py
 
-writes docs/replication/index.md. A verdict is not written by hand: a difference counts when its interval lies on the
-side of zero that the paper claims.
+writes docs/replication/index.md. A verdict is not written by hand: `real.bench.verdicts` judges all comparisons of the
+page together.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from real.bench.statistics import two_sided
+from real.bench.verdicts import MeasuredDifference, judge, together
+
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "index.md"
+NOT_TESTABLE = "not testable here"
 LABELS = {
     "psnr_rgb": "PSNR",
     "ssim_rgb": "SSIM",
@@ -28,6 +33,7 @@ DIGITS = {"psnr_rgb": 2, "hole_psnr_rgb": 2, "seconds": 2}  # the rest has three
 UNITS = {"psnr_rgb": " dB", "hole_psnr_rgb": " dB", "seconds": " s"}
 PAPERS = {"psnr_rgb": "psnr", "ssim_rgb": "ssim", "lpips_hed": "lpips", "seconds": "seconds"}
 PAPER_LABELS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "seconds": "seconds"}
+SIGNS = {"+": 1, "-": -1, "0": 0}
 
 
 @dataclass(frozen=True)
@@ -36,29 +42,40 @@ class Difference:
 
     Attributes:
         metric: Of the report.
-        sign: 1 if the paper claims that it is positive, -1 if negative.
+        sign: 1 if the paper claims that it is positive, -1 if negative, 0 if too small to matter.
         mean: Over the photos.
-        low: Lower end of the 95% interval of the mean.
+        low: Lower end of the 95% interval of the mean; None for one photo.
         high: Upper end.
+        standard_error: Of the mean.
+        p: Of the two-sided test that it is 0.
+        photos: How many; of the toy seeds.
         paper: The paper's difference; None where it prints none.
+        decides: False for a substitute.
     """
 
     metric: str
     sign: int
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    p: float | None
+    photos: int
     paper: float | None = None
+    decides: bool = True
 
     @property
-    def holds(self) -> bool:
-        """Whether the whole interval lies on the claimed side of zero."""
-        return min(self.sign * self.low, self.sign * self.high) > 0
+    def measured(self) -> MeasuredDifference:
+        """As `real.bench.verdicts` takes it."""
+        return MeasuredDifference(
+            self.metric, self.sign or 1, self.mean, self.standard_error, self.p, self.photos
+        )
 
-    @property
-    def is_reversed(self) -> bool:
-        """Whether the whole interval lies on the other side."""
-        return max(self.sign * self.low, self.sign * self.high) < 0
+    def read(self, verdict: str) -> str:
+        """The verdict on the claim, given that on the difference: a claim of none is right where there is none."""
+        if self.sign:
+            return verdict
+        return {"no difference that matters": "yes", "open": "open"}.get(verdict, "no")
 
 
 def load_reports(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
@@ -74,44 +91,49 @@ def load_claims(folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:
 
 
 def differences(part: Mapping[str, Any], reports: Mapping[str, Any]) -> list[Difference]:
-    """What a report says about a part of a claim: `study`, line `a` minus line `b`, and the claimed signs."""
-    report, signs = reports[part["study"]], {metric: int(f"{sign}1") for metric, sign in part["signs"].items()}
-    if part["study"] == "toy":
-        found = {metric: _of_toy(report["methods"][part["a"]]["difference_to_ddim"][metric]) for metric in signs}
-        return [Difference(metric, sign, **found[metric]) for metric, sign in signs.items()]
-    (pair,) = (pair for pair in report["pairs"] if (pair["a"], pair["b"]) == (part["a"], part["b"]))
-    return [
-        Difference(
-            metric,
-            sign,
-            **{name: pair["scores"][metric][name] for name in ("mean", "low", "high")},
-            paper=pair["paper"].get(PAPERS.get(metric, "")),
-        )
-        for metric, sign in signs.items()
-    ]
+    """What a report says about a part of a claim: `study`, line `a` minus line `b`, `signs` and `substitutes`."""
+    report, found = reports[part["study"]], []
+    for decides, signs in ((True, part.get("signs", {})), (False, part.get("substitutes", {}))):
+        for metric, sign in signs.items():
+            numbers, paper = _numbers(part, report, metric), None
+            if part["study"] != "toy" and decides | (metric == "lpips_hed"):
+                paper = _pair(part, report)["paper"].get(PAPERS.get(metric, ""))
+            found.append(Difference(metric, SIGNS[sign], **numbers, paper=paper, decides=decides))
+    return found
 
 
-def _of_toy(number: Mapping[str, float]) -> dict[str, float]:
-    """Mean and normal interval over the seeds."""
+def _pair(part: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    h = [value if isinstance(value, str) else f"{value:g}" for value in report["grid"]["bandwidth"]]
+    wanted = part["a"].format(h=h), part["b"].format(h=h)
+    (pair,) = (pair for pair in report["pairs"] if (pair["a"], pair["b"]) == wanted)
+    return dict(pair)
+
+
+def _numbers(part: Mapping[str, Any], report: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    if part["study"] != "toy":
+        names = ("mean", "low", "high", "standard_error", "p")
+        return {"photos": report["photos"], **{name: _pair(part, report)["scores"][metric][name] for name in names}}
+    seeds = report["settings"]["n_seeds"]
+    number = report["methods"][part["a"]]["difference_to_ddim"][metric]
     mean, error = number["mean"], number["standard_error"]
-    return {"mean": mean, "low": mean - 1.96 * error, "high": mean + 1.96 * error}
+    ends = {"low": mean - 1.96 * error, "high": mean + 1.96 * error}
+    return {"mean": mean, **ends, "standard_error": error, "p": two_sided(mean, error, seeds), "photos": seeds}
 
 
-def verdict(found: Sequence[Difference]) -> str:
-    """Of a claim: yes, no, in part, or not testable here (without differences)."""
-    if not found:
-        return "not testable here"
-    if all(one.holds for one in found):
-        return "yes"
-    return "in part" if any(one.holds for one in found) else "no"
+def verdicts(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
+    """On every claim; all comparisons of the page count for Holm's correction, substitutes do not."""
+    of_claims = [
+        [one for part in claim.get("parts", ()) for one in differences(part, reports) if one.decides]
+        for claim in claims
+    ]
+    judged = iter(judge([one.measured for found in of_claims for one in found]))
+    read = [[one.read(next(judged)) for one in found] for found in of_claims]
+    return [together(found) if found else NOT_TESTABLE for found in read]
 
 
 def describe(one: Difference) -> str:
-    """Mean and interval; what speaks against the claim is marked."""
-    digits = DIGITS.get(one.metric, 3)
-    numbers = f"{one.mean:+.{digits}f} [{one.low:+.{digits}f}, {one.high:+.{digits}f}]{UNITS.get(one.metric, '')}"
-    mark = "" if one.holds else " (**the other way**)" if one.is_reversed else " (**open**)"
-    return f"{LABELS[one.metric]} {numbers}{mark}"
+    """Mean and interval."""
+    return f"{LABELS[one.metric]} {change({'mean': one.mean, 'low': one.low, 'high': one.high}, one.metric)}"
 
 
 def describe_paper(one: Difference) -> str:
@@ -120,19 +142,36 @@ def describe_paper(one: Difference) -> str:
     return "" if one.paper is None else f"{PAPER_LABELS[name]} {one.paper:+.3g}{UNITS.get(one.metric, '')}"
 
 
-def row(claim: Mapping[str, Any], reports: Mapping[str, Any]) -> list[str]:
-    """A line of the table: claim, the paper's numbers, ours, verdict, why."""
-    theirs, ours, everything = [], [], []
+def headline(claim: Mapping[str, Any], reports: Mapping[str, Any]) -> str:
+    """One number: the first that decides; a substitute's where none does."""
+    found = [one for part in claim.get("parts", ()) for one in differences(part, reports)]
+    found.sort(key=lambda one: not one.decides)
+    if not found:
+        return ""
+    one = found[0]
+    text = f"{LABELS[one.metric]} {one.mean:+.{DIGITS.get(one.metric, 3)}f}{UNITS.get(one.metric, '')}"
+    return text if one.decides else f"({text})"
+
+
+def card(claim: Mapping[str, Any], verdict: str, reports: Mapping[str, Any]) -> str:
+    """The details of a claim, folded: the paper's numbers, ours, the substitutes', and why."""
+    theirs, ours, stand_ins = [claim["paper"]] if "paper" in claim else [], [], []
     for part in claim.get("parts", ()):
-        found = differences(part, reports)
-        everything += found
-        name = f"{part['name']}: " if "name" in part else ""
+        found, name = differences(part, reports), f"{part['name']}: " if "name" in part else ""
         if published := [text for one in found if (text := describe_paper(one))]:
             theirs.append(name + ", ".join(published))
-        ours.append(name + ", ".join(map(describe, found)) + f" ({sample_of(part['study'], reports)})")
-    paper = [claim["paper"]] if "paper" in claim else []
-    cells = ["<br>".join(paper + theirs), "<br>".join(ours) or "—", f"**{verdict(everything)}**", claim["why"]]
-    return [f"{claim['claim']} ({claim['source']})", *cells]
+        for rows, decides in ((ours, True), (stand_ins, False)):
+            if texts := [describe(one) for one in found if one.decides == decides]:
+                rows.append(f"{name}{', '.join(texts)} ({sample_of(part['study'], reports)})")
+    lines = [f"<details markdown>\n<summary>{claim['claim']} ({claim['source']}): <b>{verdict}</b></summary>\n"]
+    for title, texts in (
+        ("The paper", theirs),
+        ("Here", ours),
+        ("Substitutes for what cannot be computed here, which decide nothing", stand_ins),
+    ):
+        if texts:
+            lines.append(f"{title}:\n\n" + "\n".join(f"- {text}" for text in texts) + "\n")
+    return "\n".join([*lines, claim["why"], "\n</details>"])
 
 
 def sample_of(study: str, reports: Mapping[str, Any]) -> str:
@@ -148,20 +187,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(one) + " |" for one in escaped)
 
 
-def question_row(question: Mapping[str, Any], reports: Mapping[str, Any]) -> list[str]:
-    """A line of the second table: question, ours, reading."""
-    ours = []
+def question_card(question: Mapping[str, Any], reports: Mapping[str, Any]) -> str:
+    """A question with its answer, and the numbers folded below."""
+    lines = [f"**{question['question']}** {question['reading']}\n", "<details markdown>\n<summary>numbers</summary>\n"]
     for part in question["parts"]:
         found = differences({**part, "signs": dict.fromkeys(part["metrics"], "+")}, reports)
-        texts = [describe(one).replace(" (**the other way**)", "").replace(" (**open**)", "") for one in found]
-        ours.append(f"{part['name']}: {', '.join(texts)} ({sample_of(part['study'], reports)})")
-    return [question["question"], "<br>".join(ours), question["reading"]]
+        lines.append(f"- {part['name']}: {', '.join(map(describe, found))} ({sample_of(part['study'], reports)})")
+    return "\n".join([*lines, "\n</details>"])
 
 
-def count(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> dict[str, int]:
+def count(found: Sequence[str]) -> dict[str, int]:
     """How many claims got each verdict."""
-    verdicts = [row(claim, reports)[3].strip("*") for claim in claims]
-    return {name: verdicts.count(name) for name in ("yes", "in part", "no", "not testable here")}
+    return {name: found.count(name) for name in ("yes", "no", "no difference that matters", "open", NOT_TESTABLE)}
 
 
 def budgets(report: Mapping[str, Any]) -> str:
@@ -179,25 +216,88 @@ def budgets(report: Mapping[str, Any]) -> str:
     return table(["evaluations at most", "best PSNR", "best LPIPS-HED (less is better)"], rows)
 
 
+def advice(report: Mapping[str, Any]) -> str:
+    """What to do with little, with some and with much compute: a sentence each, from the lines that are best."""
+    lines = {line["key"]: line for line in report["lines"]}
+    found, sentences = report["budgets"], []
+    for budget in (found[0], found[len(found) // 2], found[-1]):
+        psnr, distance = (lines[budget["best"][metric]] for metric in ("psnr_rgb", "lpips_hed"))
+        values = f"{psnr['scores']['psnr_rgb']['mean']:.2f} dB", f"{distance['scores']['lpips_hed']['mean']:.3f}"
+        start = f"With {budget['evaluations']} evaluations a photo take"
+        if psnr is distance:
+            sentences.append(f"{start} *{psnr['label']}*: no line has more PSNR ({values[0]}) or less LPIPS-HED.")
+        else:
+            both = f"*{psnr['label']}* for PSNR ({values[0]}) and *{distance['label']}* for LPIPS-HED ({values[1]})"
+            sentences.append(f"{start} {both}.")
+    return " ".join(sentences)
+
+
+def cheaper(report: Mapping[str, Any]) -> str:
+    """Whether something at a tenth of the cost of KDS at its largest budget does as well; "" where nothing says so."""
+    most = max(budget["evaluations"] for budget in report["budgets"])
+    labels = {line["key"]: line["label"] for line in report["lines"]}
+    pairs = [pair for pair in report["pairs"] if pair["b"] == f"KDS-{most}" and pair["a"].endswith(f"-{most // 10}")]
+    if not pairs:
+        return ""
+    rows = [
+        [labels[pair["a"]], *(change(pair["scores"][metric], metric) for metric in ("psnr_rgb", "lpips_hed"))]
+        for pair in pairs
+    ]
+    head = ["line", "PSNR", "LPIPS-HED (less is better)"]
+    return f"At {most // 10} evaluations, minus KDS at {most}:\n\n{table(head, rows)}"
+
+
+def change(number: Mapping[str, Any], metric: str) -> str:
+    """A difference with its interval."""
+    digits = DIGITS.get(metric, 3)
+    ends = "" if number["low"] is None else f" [{number['low']:+.{digits}f}, {number['high']:+.{digits}f}]"
+    return f"{number['mean']:+.{digits}f}{ends}{UNITS.get(metric, '')}"
+
+
+def few_steps(report: Mapping[str, Any]) -> str:
+    """PSNR of one sample by its number of evaluations, for each solver."""
+    texts = []
+    for name, old in (("DDIM", "ddim"), ("2S", "dpmpp-2s")):
+        found = [
+            (line["evaluations"], line["scores"]["psnr_rgb"]["mean"])
+            for line in report["lines"]
+            if re.fullmatch(rf"{name}-\d+|plain-{old}-\d+-1", line["key"])
+        ]
+        numbers = ", ".join(f"{psnr:.2f} dB with {evaluations}" for evaluations, psnr in sorted(found))
+        texts.append(f"{'DDIM' if name == 'DDIM' else 'DPM-Solver++ 2S'} has {numbers}")
+    return "; ".join(texts)
+
+
 def commands(reports: Mapping[str, Any]) -> str:
     """How every report was made."""
-    return "\n".join(report["command"] for name, report in sorted(reports.items()) if name != "toy")
+    return "\n".join(dict.fromkeys(report["command"] for name, report in sorted(reports.items()) if name != "toy"))
 
 
 def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str, Any]) -> str:
     """The page."""
-    counts = count(claims["claims"], reports)
-    head = ["claim", "the paper's numbers", "ours", "replicates", "why"]
+    found = verdicts(claims["claims"], reports)
+    counts = ", ".join(f"{number} {name}" for name, number in count(found).items())
+    rows = [
+        [f"{claim['claim']} ({claim['source']})", f"**{verdict}**", headline(claim, reports)]
+        for claim, verdict in zip(claims["claims"], found, strict=True)
+    ]
+    compared = [
+        one for claim in claims["claims"] for part in claim.get("parts", ()) for one in differences(part, reports)
+    ]
+
     return (
         (FOLDER / "page.md.in")
         .read_text(encoding="utf-8")
         .format(
-            counts=", ".join(f"{number} {name}" for name, number in counts.items()),
-            claims=table(head, [row(claim, reports) for claim in claims["claims"]]),
-            questions=table(
-                ["question", "ours", "what it says"], [question_row(one, reports) for one in claims["questions"]]
-            ),
+            counts=counts,
+            comparisons=sum(one.decides for one in compared),
+            claims=table(["claim", "replicates", "number"], rows),
+            cards="\n\n".join(card(claim, v, reports) for claim, v in zip(claims["claims"], found, strict=True)),
+            questions="\n\n".join(question_card(one, reports) for one in claims["questions"]),
+            advice=advice(reports["front"]),
             budgets=budgets(reports["front"]),
+            cheaper=cheaper(reports["front"]),
+            few_steps=few_steps(reports["front"]),
             commands=commands(reports),
             front=reports["front"]["photos"],
         )

@@ -307,8 +307,9 @@ assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 #         return torch.where(hole > -1, moved, x0_pred), info
 #
 #     masked = fill(steering=inside_only)
-#     change = (masked - steered)[..., inside].abs().mean()
-#     effect = (steered - plain)[..., inside].abs().mean()
+#     place = hole[0, 0] > 0
+#     change = (masked - steered)[..., place].abs().mean()
+#     effect = (steered - plain)[..., place].abs().mean()
 #     print(f"changed by {float(change / effect):.0%} of what steering does")
 #     assert change < 0.5 * effect
 #     ```

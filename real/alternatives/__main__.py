@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from real.alternatives.named import FILLERS, UPSCALERS, filler, upscaler, versions
-from real.bench.photos import HOLES, Photo, check_crop, check_known, digest_of, find_photos, load_truth
+from real.bench.loading import check_crop, load_truth
+from real.bench.photos import HOLES, Photo, check_known, digest_of, find_photos
 from real.bench.statistics import mean_with_interval
 from real.cli.options import folder, whole
 from real.cli.run import run_command
@@ -59,15 +60,18 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     score = make_score(["lpips-hed"], device="cpu")
     tools = _tools(options.tasks)
     options.output.mkdir(parents=True, exist_ok=True)
+
     with locked(options.output):
         rows = Rows(options.output, {"crop": options.crop, "seed": options.seed, "hole": HOLES[HOLE]})
         check_known(photos, rows, options.output, lambda photo: digest_of([photo.truth]))
+
         for photo in tqdm(photos, unit="photo"):
             missing = {run: tool for run, tool in tools.items() if (photo.name, run) not in rows}
             truth = load_truth(photo, crop=options.crop)
             for run, image, seconds in _images(truth, missing, options.seed):
                 known = {"photo": photo.name, "run": run, "digest": digest_of([photo.truth])}
                 rows.add({**known, "cpu_seconds": round(seconds, 3), "scores": score(image, truth)})
+
         report = _report(rows, photos, tools)
         command = "python -m real.alternatives " + shlex.join(arguments)
         write_json(options.output / "report.json", {"command": command, "crop": options.crop, **report})

@@ -14,7 +14,7 @@ import torch
 from real.api import open_model
 from real.app.runs import check_model
 from real.cli.options import given, threads
-from real.cli.run import run_command
+from real.cli.run import run_command, say
 from real.errors import UserError
 from real.models.base import Model
 
@@ -59,7 +59,9 @@ def _run(options: argparse.Namespace) -> int:
     for task in places:  # what is wrong with a model is said now, and not on the page
         open_for(task)
     try:
-        serve(open_for, host=options.host, port=options.port)
+        page = serve(open_for, host=options.host, port=options.port)
+        say(f"The page is at {page.local_url} until you press Ctrl-C.")
+        page.block_thread()
     except OSError as error:
         raise UserError(f"cannot listen there ({error}); give another", argument="port") from error
     return 0

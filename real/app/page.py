@@ -86,6 +86,7 @@ def update(outcome: Outcome) -> dict[str, Any]:
     disagree = "One particle has nothing to disagree with"
     if outcome.spread is not None:
         disagree = f"Where they disagree (light: by {outcome.spread[1]:.1f} of 255)"
+
     return {
         "compare": (outcome.before, outcome.particles[outcome.chosen]),
         "numbers": numbers(outcome.scores),
@@ -192,19 +193,19 @@ def _inputs() -> dict[str, Any]:
         ),
         "truth": gr.Checkbox(label="The photo is the truth: spoil it first, then compare", elem_id="truth"),
     }
+
     with gr.Row():
         places["particles"] = gr.Slider(1, 20, value=5, step=1, label="N, particles")
         places["steps"] = gr.Slider(2, 100, value=20, step=1, label="steps (the paper: 50)")
     with gr.Row():
-        places["bandwidth"] = gr.Number(label="h, bandwidth (empty: the model's own)", value=None, minimum=0)
+        places["bandwidth"] = gr.Number(label="h, bandwidth (0: the model's own)", value=0, minimum=0)
         places["strength"] = gr.Slider(0, 1, value=0.3, step=0.05, label="strength")
-        places["cutoff"] = gr.Slider(0, 1, value=0.3, step=0.05, label="cut-off: steer while t/T is at least this")
+        places["cutoff"] = gr.Slider(0, 1, value=0.3, step=0.05, label="cut-off, t/T")
     with gr.Row():
         places["sampler"] = gr.Radio(list(SAMPLERS), value=SAMPLERS[0], label="sampler")
         places["seed"] = gr.Number(label="seed", value=0, precision=0, minimum=0)
-        places["side"] = gr.Slider(
-            LEAST_SIDE, MOST_SIDE, value=64, step=8, label="longest side of the small photo (with a hole: 4 x that)"
-        )
+    size = "longest side of the small photo in pixels; a photo with a hole has four times that"
+    places["side"] = gr.Slider(LEAST_SIDE, MOST_SIDE, value=64, step=8, label=size)
     return places
 
 

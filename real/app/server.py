@@ -34,17 +34,16 @@ class OnlyFromHere:
         await self._app(scope, receive, with_policy)
 
 
-def serve(open_for: Callable[[str], Model], *, host: str, port: int | None, block: bool = True) -> Any:
+def serve(open_for: Callable[[str], Model], *, host: str, port: int | None) -> Any:
     """Serve the page.
 
     Args:
         open_for: Task -> the model, see `build_page`.
         host: Address to listen on; "127.0.0.1" is for this machine alone.
         port: Port; None: the first free one from 7860.
-        block: Wait until the user ends it.
 
     Returns:
-        The page, a `gradio.Blocks`, with `local_url`; `close()` ends it.
+        The page, a `gradio.Blocks`, with `local_url`; `block_thread()` waits until the user ends it, `close()` ends it.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
@@ -59,7 +58,8 @@ def serve(open_for: Callable[[str], Model], *, host: str, port: int | None, bloc
         run_history=False,
         enable_monitoring=False,
         footer_links=[],
-        prevent_thread_lock=not block,
+        quiet=True,
+        prevent_thread_lock=True,
         theme=gr.themes.Base(font=SYSTEM_FONTS, font_mono=("monospace",)),
         app_kwargs={"middleware": [Middleware(OnlyFromHere)]},
     )

@@ -47,6 +47,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         raise UserError(f"must be a multiple of 64 pixels, got {options.side}", argument="side")
     if options.channels % 32:
         raise UserError(f"must be a multiple of 32, got {options.channels}", argument="channels")
+
     folder, device = make_output(options.output), pick_device(options.device)
     model = random_model(
         options.model,
@@ -56,10 +57,12 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         side=options.side,
         max_batch=options.max_batch,
     )
+
     guidance = model.recipe.guidance if options.guidance is None else options.guidance
     settings = Settings(steps=options.steps, guidance=guidance)
     with StepBar(2 * options.steps * len(options.particles)) as bar:
         rows = measure_cost(model, settings, options.particles, progress=bar)
+
     record: dict[str, Any] = describe(settings, model, f"python -m real.backbones {shlex.join(arguments)}")
     record["weights"] = "random"
     record["parameters"] = {n: sum(p.numel() for p in getattr(model, n).parameters()) for n in ("unet", "controlnet")}
@@ -68,6 +71,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     record["rows"] = rows
     record["paper"] = [{**r.columns, "values": dict(r.values)} for r in paper_rows() if r.columns["table"] == "4"]
     write_json(folder / "cost.json", record)
+
     for row in rows:
         peak = "" if row["peak_gb"] is None else f"  {row['peak_gb']:.2f} GB"
         say(f"N = {row['particles']:3}  {row['kind']:5}  {row['total_seconds']:8.2f} s{peak}")

@@ -171,10 +171,12 @@ def _load_diffbir(
     if given is None:
         why = f"{base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base"
         raise UserError(why, argument="base")
+
     # The authors publish weights without a configuration; both networks have the shape of the base.
     config = {name: given.get(name) for name in network_config()}
     control, places["weights"] = find_file(recipe.weights, argument="control", pickled_weights=pickled_weights)
     options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
+
     if recipe.unet is not None:
         file, places["unet"] = find_file(recipe.unet, argument="unet", pickled_weights=pickled_weights)
         unet = load_unet(file, config=config, **options)

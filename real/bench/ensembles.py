@@ -1,6 +1,6 @@
 """The particles of one photo: what can be picked from them, or made of them, and its scores.
 
-Decoding is lazy: an outcome that needs one particle decodes one.
+Decoding is lazy: an ending that needs one particle decodes one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kds_ref import select_particle
 from real.metrics.score import Score, make_score
 from real.restorers.base import Restorer
 
-__all__ = ["ScoredEnsemble", "make_bench_score", "sharpness"]
+__all__ = ["DrawnEnsemble", "make_bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -37,14 +37,15 @@ def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
 
 
 @dataclass
-class ScoredEnsemble:
-    """The particles of one run, with what can be made of them.
+class DrawnEnsemble:
+    """The particles of one photo, with what can be made of them.
 
     Attributes:
-        latents: (N, C, h, w); empty for bicubic interpolation.
+        latents: (N, C, h, w), or (1, C, h, w) where the draw ends with one particle.
         truth: RGB uint8 (H, W, 3).
         restorer: Decodes.
         score: Of an image against the truth.
+        evaluations: Model evaluations of all particles together.
         at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, C, h, w).
         until_cutoff: How many evaluations of a particle that took.
     """
@@ -53,6 +54,7 @@ class ScoredEnsemble:
     truth: np.ndarray
     restorer: Restorer
     score: Score
+    evaluations: int
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0
     _images: dict[int, np.ndarray] = field(default_factory=dict)
@@ -62,8 +64,12 @@ class ScoredEnsemble:
         """Decoded particles, RGB uint8 (H, W, 3), each decoded once."""
         missing = [i for i in indices if i not in self._images]
         if missing:
-            self._images.update(zip(missing, self.restorer.decode(self.latents[missing]), strict=True))
+            self._images |= zip(missing, self.restorer.decode(self.latents[missing]), strict=True)
         return [self._images[i] for i in indices]
+
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        """A picture of latents (C, h, w) that are no particle."""
+        return self.restorer.decode(latents[None])[0]
 
     def scores(self, indices: Sequence[int]) -> list[dict[str, float]]:
         """Scores of particles, each computed once."""
@@ -95,6 +101,29 @@ class ScoredEnsemble:
         return int(np.argmin([s["psnr_rgb"] for s in self.scores(range(n))]))
 
     def average(self, n: int) -> np.ndarray:
-        """Pixel average of the first n particles, RGB uint8 (H, W, 3)."""
+        """Pixel average of the first n particles, float64 (H, W, 3)."""
         mean: np.ndarray = np.mean([image.astype(np.float64) for image in self.images(range(n))], axis=0)
-        return np.rint(mean).astype(np.uint8)
+        return mean
+
+    def between_latents(self, n: int, gamma: float) -> np.ndarray:
+        """A picture of mean + gamma (chosen - mean), in latents, of the first n particles."""
+        particles = self.latents[:n]
+        mean = particles.mean(0)
+        return self.decode(mean + gamma * (particles[self.choice(n)] - mean))
+
+    def between_pixels(self, n: int, gamma: float) -> np.ndarray:
+        """The same in pixels, RGB uint8 (H, W, 3)."""
+        mean, chosen = self.average(n), self.images([self.choice(n)])[0]
+        return rounded(mean + gamma * (chosen - mean))
+
+    def by_patch(self, n: int) -> np.ndarray:
+        """A picture of the particle nearest to the mean at every latent pixel, each place on its own."""
+        particles = self.latents[:n]
+        distances = (particles - particles.mean(0)).square().sum(1, keepdim=True)  # (n, 1, h, w)
+        nearest = distances.argmin(0, keepdim=True).expand(-1, particles.shape[1], -1, -1)
+        return self.decode(particles.gather(0, nearest)[0])
+
+
+def rounded(pixels: np.ndarray) -> np.ndarray:
+    """Float pixels as RGB uint8."""
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)

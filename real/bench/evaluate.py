@@ -13,16 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from real.bench.photos import (
-    Photo,
-    check_crop,
-    check_known,
-    digest_of,
-    find_photos,
-    left_out_text,
-    load_truth,
-    used,
-)
+from real.bench.loading import check_crop, load_truth
+from real.bench.photos import Photo, check_known, digest_of, find_photos, left_out_text, used
 from real.bench.quality import LOOKS, QualityRun, quality_summary, quality_table
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
@@ -162,33 +154,35 @@ def _measure(
 
         missing = [v for v in variants if (photo.name, _name(v)) not in rows]
         unseen = [look for look in looks if (photo.name, look) not in rows]
-        if missing or unseen:
-            try:
-                truth = load_truth(photo, crop=crop)
-            except UserError as error:
-                left_out[photo.name] = error.message
-                continue
-            known = {"photo": photo.name, "digest": digest_of([photo.truth])}
-            low = degradation(truth, degradation_rng(settings.seed, truth))
-            restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
+        if not missing and not unseen:
+            continue
+        try:
+            truth = load_truth(photo, crop=crop)
+        except UserError as error:
+            left_out[photo.name] = error.message
+            continue
 
-            # One plain ensemble serves the judgement of quality and all variants.
-            drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
-            for look in unseen:
-                assert judge is not None
-                rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
-            if not missing:
-                continue
+        known = {"photo": photo.name, "digest": digest_of([photo.truth])}
+        low = degradation(truth, degradation_rng(settings.seed, truth))
+        restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
 
-            baselines = {"bicubic": bicubic(low)}
-            if regression is not None:
-                baselines["mmse"] = regress(regression, low)
-            plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
-            autoencoder = score(reconstruct(model, truth), truth)
-            for variant in missing:
-                result = compare(restorer, truth, variant, plain=plain, score=score)
-                scores = {**result.scores, "autoencoder": autoencoder}
-                rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
+        # One plain ensemble serves the judgement of quality and all variants.
+        drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+        for look in unseen:
+            assert judge is not None
+            rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
+        if not missing:
+            continue
+
+        baselines = {"bicubic": bicubic(low)}
+        if regression is not None:
+            baselines["mmse"] = regress(regression, low)
+        plain = plain_comparison(restorer, truth, settings, score=score, baselines=baselines, drawn=drawn)
+        autoencoder = score(reconstruct(model, truth), truth)
+        for variant in missing:
+            result = compare(restorer, truth, variant, plain=plain, score=score)
+            scores = {**result.scores, "autoencoder": autoencoder}
+            rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
     return left_out
 
 

@@ -117,11 +117,14 @@ def overhead(device: torch.device, sizes: Sizes) -> Rows:
         if max_batch is not None:
             split_batches(unet, max_batch)
         _run(unet, text, noise, steps=2, steered=True)
+
+        # In turn, so that a device that grows slower with time slows both alike.
         seconds: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(sizes.repeats):
             for steered in (False, True):
                 work = partial(_run, unet, text, noise, steps=sizes.steps, steered=steered)
                 seconds[steered].append(timer.once(work))
+
         plain, kds = median(seconds[False]), median(seconds[True])
         yield {
             "particles": n,

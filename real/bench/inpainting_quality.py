@@ -54,8 +54,9 @@ def judged_hole(kind: str, seed: int, truth: np.ndarray) -> np.ndarray:
     Returns:
         bool (H, W), True inside.
     """
-    rng, size = hole_rng(seed, truth, kind), truth.shape[:2]
-    return draw_box(*size, AREAS[kind], rng) if kind in AREAS else draw_hole(kind, *size, rng)
+    rng = hole_rng(seed, truth, kind)
+    height, width = truth.shape[:2]
+    return draw_box(height, width, AREAS[kind], rng) if kind in AREAS else draw_hole(kind, height, width, rng)
 
 
 class InpaintingJudge:
@@ -179,17 +180,21 @@ def inpainting_table(quality: Mapping[str, Any]) -> str:
     lines = [f"Without steering, {quality['photos']} photos; PSNR over the pixels of the hole"]
     for kind, found in quality["holes"].items():
         lines.append(f"{kind}, {found['hidden']['mean']:.1%} of the photo")
+
         for name, scores in found["scores"].items():
             shown = {k: v for k, v in scores.items() if k not in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")}
             numbers = [f"{metric} {number_text(score['mean'], '.4g')}" for metric, score in shown.items()]
             lines.append(f"  {name:11}{'  '.join(numbers)}")
+
         for name, gain in found["gains"].items():
             error = number_text(gain["standard_error"], ".2f")
             lines.append(f"  {name}: {number_text(gain['mean'], '+.2f')} +- {error} dB")
+
         for sampler, of_sampler in found["calibration"].items():
             pairs = [(of_sampler[space]["ratio"], of_sampler[space]["standard_error"], space) for space in SPACES]
             ratios = ", ".join(f"{ratio:.2f} +- {error:.2f} in {space}" for ratio, error, space in pairs)
             lines.append(f"  distance between samples over distance to the truth, {sampler}: {ratios}")
+
         steps = [(name, edge["border"]["mean"], edge["inside"]["mean"]) for name, edge in found["edges"].items()]
         parts = ", ".join(f"{n} {number_text(b, '.1f')} / {number_text(i, '.1f')}" for n, b, i in steps)
         lines.append(f"  steps between pixels, of 255, at the border / inside: {parts}")

@@ -1,4 +1,4 @@
-"""What the studies' lines are made with: a plain or a steered run, an outcome, and names for them."""
+"""What the studies' lines are made with: an ensemble, an ending, and names for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from real.bench.plan import Line, StudyRun
+from real.bench.plan import EnsemblePlan, Line
 from real.settings import Settings
 
 __all__ = ["NONE", "Lines", "name_of", "sampler_name"]
@@ -24,37 +24,52 @@ class Lines:
 
     degradation: str
 
+    def of(
+        self,
+        kind: str,
+        key: str,
+        label: str,
+        settings: Settings,
+        ending: str = "one",
+        *,
+        paper: Mapping[str, str] = NONE,
+        group: str = "",
+        at: float = 0.0,
+    ) -> Line:
+        """A line of an ensemble of any kind; see `Line`."""
+        return Line(key, label, EnsemblePlan(kind, settings, self.degradation), ending, paper, group, at)
+
     def plain(
         self,
         key: str,
         label: str,
         settings: Settings,
-        outcome: str = "random",
+        ending: str = "random",
         *,
         paper: Mapping[str, str] = NONE,
         group: str = "",
         at: float = 0.0,
     ) -> Line:
         """A line without steering; see `Line`."""
-        return Line(key, label, StudyRun("plain", settings, self.degradation), outcome, paper, group, at)
+        return self.of("plain", key, label, settings, ending, paper=paper, group=group, at=at)
 
     def kds(
         self,
         key: str,
         label: str,
         settings: Settings,
-        outcome: str = "choice",
+        ending: str = "choice",
         *,
         paper: Mapping[str, str] = NONE,
         group: str = "",
         at: float = 0.0,
     ) -> Line:
         """A line with steering; see `Line`."""
-        return Line(key, label, StudyRun("kds", settings, self.degradation), outcome, paper, group, at)
+        return self.of("kds", key, label, settings, ending, paper=paper, group=group, at=at)
 
     def bicubic(self, settings: Settings) -> Line:
         """Bicubic interpolation, without a model."""
-        return Line("bicubic", "bicubic interpolation", StudyRun("bicubic", settings, self.degradation), "one")
+        return Line("bicubic", "bicubic interpolation", EnsemblePlan("bicubic", settings, self.degradation), "one")
 
 
 def sampler_name(sampler: str) -> str:

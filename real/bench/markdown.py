@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from real.bench.metrics import REPORTED
-from real.bench.statistics import LEVEL, RESAMPLES
+from real.bench.statistics import LEVEL
 
 __all__ = ["render"]
 
@@ -18,7 +18,7 @@ def render(report: Mapping[str, Any]) -> str:
     parts.append(
         f"{report['photos']} photos; model {report['model']}; unless a line says otherwise N = {s['particles']}, "
         f"{s['steps']} steps of {s['sampler']}, h = {s['bandwidth']}, strength {s['strength']:g} while t/T is at least "
-        f"{s['cutoff']:g}, seed {s['seed']}."
+        f"{s['cutoff']:g}, seed {', '.join(map(str, report['grid']['seed']))}."
     )
 
     if "backbone" in report:
@@ -27,14 +27,15 @@ def render(report: Mapping[str, Any]) -> str:
         parts.append(_text(report))
 
     parts.append(f"```text\n{report['command']}\n```")
+
     if report["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
     if report.get("not_finite"):
         parts.append(_not_finite(report))
 
     parts.append(
-        f"In brackets: bootstrap interval of the mean over photos ({LEVEL:.0%}, {RESAMPLES} resamples). PSNR and SSIM "
-        "of the paper stand beside ours in RGB; its models and photos are other ones, so compare differences."
+        f"In brackets: Student's interval of the mean over photos ({LEVEL:.0%}). PSNR and SSIM of the paper stand "
+        "beside ours in RGB; its models and photos differ, so compare differences."
     )
 
     parts.append("## Lines\n\n" + _lines_table(report["lines"]))
@@ -42,8 +43,9 @@ def render(report: Mapping[str, Any]) -> str:
         parts.append("## Best at a cost\n\n" + _budget_table(report))
     if report["pairs"]:
         parts.append(
-            "## Differences\n\nPaired by photo, from the same noise: the mean, p of Wilcoxon's two-sided signed-rank "
-            "test, and in how many photos the first is larger.\n\n" + _pairs_table(report["pairs"], report["photos"])
+            "## Differences\n\nPaired by photo, from the same noise: the mean, p of the two-sided paired t test (not "
+            "corrected for the number of differences), and in how many photos the first is larger.\n\n"
+            + _pairs_table(report["pairs"], report["photos"])
         )
 
     parts.append(f"![plot]({report['study']}.png)")
@@ -166,4 +168,5 @@ def _difference(number: Mapping[str, Any] | None, digits: int, photos: int) -> s
         return ""
     ends = "" if number["low"] is None else f" [{number['low']:+.{digits}f}, {number['high']:+.{digits}f}]"
     n = number.get("photos", photos)  # fewer than in the study where some number is not finite
-    return f"{number['mean']:+.{digits}f}{ends}, p = {number['p']:.2g}, {number['positive']} of {n}"
+    p = "" if number["p"] is None else f", p = {number['p']:.2g}"
+    return f"{number['mean']:+.{digits}f}{ends}{p}, {number['positive']} of {n}"

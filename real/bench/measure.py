@@ -1,92 +1,75 @@
-"""One run on one photo: the ensemble is drawn, and every outcome that the lines want of it is scored."""
+"""One ensemble of one photo: it is drawn, and every ending that the lines want of it is scored."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from kds_ref import SamplerState
-from real.bench.ensembles import ScoredEnsemble
+from real.bench.draws import Progress, draw_ensemble
+from real.bench.endings import ENDINGS, evaluations_of
+from real.bench.ensembles import DrawnEnsemble
 from real.bench.memory import PeakMemory
-from real.bench.outcomes import OUTCOMES
-from real.bench.plan import PlannedDraw, StudyRun
-from real.early_choice import in_window
+from real.bench.plan import Endings, EnsemblePlan
 from real.metrics.score import Score
 from real.restorers.base import Restorer
 from real.restorers.compare import bicubic
 
 __all__ = ["Meter", "measure"]
 
+Images = Mapping[tuple[int, str], np.ndarray]
+
 
 def measure(
-    draw: PlannedDraw,
+    plan: EnsemblePlan,
+    wanted: Endings,
     truth: np.ndarray,
     restorer: Restorer,
     score: Score,
     *,
-    timed: bool = False,
-    progress: Callable[[SamplerState], object] | None = None,
-) -> tuple[dict[str, Any], Mapping[tuple[int, str], np.ndarray]]:
-    """Draw an ensemble and score every wanted outcome.
+    noise_seed: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], Images]:
+    """Draw an ensemble and score every wanted ending.
 
     Args:
-        draw: What to draw, and what is wanted of it.
+        plan: What to draw.
+        wanted: Names of endings, by how many of the first particles they look at.
         truth: RGB uint8 (H, W, 3).
-        restorer: The photo and the model.
+        restorer: What is known of it, and the model.
         score: Of an image against the truth.
-        timed: Measure seconds and peak memory of sampling, decoding and judging.
-        progress: Called after every model evaluation of the ensemble.
+        noise_seed: For the kind "fixed-noise".
+        progress: Called after every model evaluation of the ensemble, where that is known.
 
     Returns:
-        The row's content: `outcomes` (scores by N and outcome), `picked` (indices), `until_cutoff`, and with `timed`
-        `cost` (seconds and 10^9 bytes by piece of work); and an image of every outcome, by N and outcome.
+        The row's content, by N and ending: `scores`, `evaluations`, `picked` (indices), and of a timed plan `cost`
+        (seconds and 10^9 bytes by piece of work); and an image of every ending, by N and ending.
     """
-    if draw.run.kind == "bicubic":
+    if plan.kind == "bicubic":
         image = bicubic(restorer.shown)
-        scores = score(image, truth)
-        wanted = [(n, outcome) for n, outcomes in draw.wanted.items() for outcome in outcomes]
-        row = {"outcomes": _nested(dict.fromkeys(wanted, scores)), "picked": {}, "until_cutoff": 0}
-        return row, dict.fromkeys(wanted, image)
+        found = {(n, ending): (score(image, truth), image, None) for n, ends in wanted.items() for ending in ends}
+        return _row(found, dict.fromkeys(found, 0)), dict.fromkeys(found, image)
+
     meter = Meter(restorer.model.device)
     with meter.part("sample"):
-        ensemble = _draw(draw.run, truth, restorer, score, progress)
-    if timed:
-        _decode_metered(ensemble, draw, meter)
-    results = {(n, o): OUTCOMES[o].apply(ensemble, n) for n, outcomes in draw.wanted.items() for o in outcomes}
-    picked = {key: float(index) for key, (_, _, index) in results.items() if index is not None}
-    row = {
-        "outcomes": _nested({key: scores for key, (scores, _, _) in results.items()}),
-        "picked": {n: {o: int(i) for o, i in by.items()} for n, by in _nested(picked).items()},
-        "until_cutoff": ensemble.until_cutoff,
-    }
-    if timed:
+        ensemble = draw_ensemble(plan, truth, restorer, score, noise_seed=noise_seed, progress=progress)
+    if plan.timed:
+        _decode_metered(ensemble, plan, wanted, meter)
+    results = {(n, ending): ENDINGS[ending].apply(ensemble, n) for n, ends in wanted.items() for ending in ends}
+    row = _row(results, {key: evaluations_of(plan, key[1], key[0], ensemble) for key in results})
+    if plan.timed:
         row["cost"] = {"seconds": meter.seconds, "memory_gb": meter.gigabytes}
     return row, {key: image for key, (_, image, _) in results.items()}
 
 
-def _draw(
-    run: StudyRun,
-    truth: np.ndarray,
-    restorer: Restorer,
-    score: Score,
-    progress: Callable[[SamplerState], object] | None,
-) -> ScoredEnsemble:
-    ensemble = ScoredEnsemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, restorer, score)
-    cutoff, total = run.settings.cutoff, restorer.model.num_train_timesteps
-
-    def watch(state: SamplerState) -> None:
-        if in_window(state.t, total, cutoff=cutoff):
-            ensemble.at_cutoff, ensemble.until_cutoff = state.x0_steered, state.num_model_evaluations
-        if progress is not None:
-            progress(state)
-
-    ensemble.latents = restorer.sample(run.settings, steered=run.kind == "kds", progress=watch).latents
-    return ensemble
+def _row(results: Mapping[tuple[int, str], Any], evaluations: Mapping[tuple[int, str], int]) -> dict[str, Any]:
+    picked = {key: index for key, (_, _, index) in results.items() if index is not None}
+    scores = {key: {name: round(value, 6) for name, value in found[0].items()} for key, found in results.items()}
+    return {"scores": _nested(scores), "evaluations": _nested(evaluations), "picked": _nested(picked)}
 
 
 class Meter:
@@ -112,10 +95,10 @@ class Meter:
         return time.perf_counter()
 
 
-def _decode_metered(ensemble: ScoredEnsemble, draw: PlannedDraw, meter: Meter) -> None:
-    """Decode and judge what the outcomes need, each piece from nothing, so that the pieces can be added."""
-    n = draw.run.settings.particles
-    parts = {part for outcomes in draw.wanted.values() for o in outcomes for part in OUTCOMES[o].cost}
+def _decode_metered(ensemble: DrawnEnsemble, plan: EnsemblePlan, wanted: Endings, meter: Meter) -> None:
+    """Decode and judge what the endings need, each piece from nothing, so that the pieces can be added."""
+    n = plan.settings.particles
+    parts = {part for ends in wanted.values() for ending in ends for part in ENDINGS[ending].cost}
     if "decode_one" in parts:
         with meter.part("decode_one"):
             ensemble.images([ensemble.choice(n)])
@@ -129,8 +112,8 @@ def _decode_metered(ensemble: ScoredEnsemble, draw: PlannedDraw, meter: Meter) -
 
 
 def _nested(flat: Mapping[tuple[int, str], Any]) -> dict[str, dict[str, Any]]:
-    """Keys (n, outcome) -> dicts by n as JSON has it, then by outcome."""
+    """Keys (n, ending) -> dicts by n as JSON has it, then by ending."""
     nested: dict[str, dict[str, Any]] = {}
-    for (n, outcome), value in flat.items():
-        nested.setdefault(str(n), {})[outcome] = value
+    for (n, ending), value in flat.items():
+        nested.setdefault(str(n), {})[ending] = value
     return nested

@@ -61,6 +61,7 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
         if record["metric"] in values:
             raise ValueError(f"text must have each metric once, got {record['metric']!r} again in line {number}")
         values[record["metric"]] = value
+
     return tuple(PaperRow(dict(zip(KEY, key, strict=True)), values) for key, values in rows.items())
 
 

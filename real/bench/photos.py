@@ -14,13 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
-from real.degradations.simple import SCALE, Degradation
+from real.degradations.simple import Degradation
 from real.errors import UserError
-from real.images.photos import SUFFIXES, center_crop, load_photo
-from real.images.seeds import degradation_rng
+from real.images.photos import SUFFIXES
 from real.records.journal import Rows
 
 __all__ = [
@@ -28,15 +25,12 @@ __all__ = [
     "HOLES",
     "LAYOUTS",
     "Photo",
-    "check_crop",
     "check_known",
     "describe_degradations",
     "digest_of",
     "find_pairs",
     "find_photos",
     "left_out_text",
-    "load",
-    "load_truth",
     "used",
 ]
 
@@ -46,7 +40,6 @@ HOLES: dict[str, dict[str, Any]] = {  # what inpainting has in place of a degrad
 }
 DEGRADATIONS: dict[str, Degradation | SecondOrderDegradation] = {"simple": Degradation(), **PRESETS}
 LAYOUTS = (("gt", "lq"), ("test_HR", "test_LR"))
-SMALLEST = 64  # pixels of the truth; less tells nothing about restoration
 _ENDING = re.compile(r"(_HR|_LR4|_LR|_gt|_lq)$", re.IGNORECASE)
 
 
@@ -86,12 +79,6 @@ def digest_of(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_crop(crop: int | None) -> None:
-    """UserError unless a centre crop of the truth can be made four times smaller."""
-    if crop is not None and (crop < SCALE or crop % SCALE):
-        raise UserError(f"must be a multiple of {SCALE}, got {crop}", argument="crop")
-
-
 def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Callable[[Photo], str]) -> None:
     """Refuse photos that differ from those of the rows with their names.
 
@@ -111,18 +98,6 @@ def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Calla
                 f"{str(folder)!r} holds rows of another {photo.name} (its file has changed since); give another folder",
                 argument="output",
             )
-
-
-def load_truth(photo: Photo, *, crop: int | None) -> np.ndarray:
-    """Read a truth, RGB uint8 (4h, 4w, 3): its centre crop, or the whole, to multiples of 4.
-
-    Raises:
-        UserError: The file cannot be read, or is smaller than the crop.
-    """
-    whole = load_photo(photo.truth)
-    if crop is not None and min(whole.shape[:2]) < crop:
-        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {crop} on a side (`crop`)")
-    return np.ascontiguousarray(center_crop(whole, side=crop))
 
 
 def used(photos: Sequence[Photo], left_out: Mapping[str, str]) -> list[str]:
@@ -172,52 +147,9 @@ def find_pairs(folder: Path) -> list[Photo]:
     return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
 
-def load(photo: Photo, *, crop: int | None, seed: int) -> tuple[np.ndarray, Callable[[str], np.ndarray]]:
-    """Read one photo.
-
-    Args:
-        photo: From `find_photos` or `find_pairs`.
-        crop: Side of the centre crop of the truth in pixels, a multiple of 4; None: the whole, to multiples of 4.
-        seed: Of the degradation.
-
-    Returns:
-        The truth, RGB uint8 (4h, 4w, 3), and a function from the name of a degradation to the low-resolution photo,
-        RGB uint8 (h, w, 3); of a pair it gives the partner, whatever the name.
-
-    Raises:
-        UserError: A file cannot be read, is too small, or the two of a pair do not fit.
-    """
-    whole = load_photo(photo.truth)
-    if photo.low is None:
-        low = None
-        size = whole.shape[0] // SCALE, whole.shape[1] // SCALE
-    else:
-        low = load_photo(photo.low)
-        size = low.shape[:2]
-        if whole.shape[:2] != (SCALE * size[0], SCALE * size[1]):
-            raise UserError(f"{photo.name}: {_size(whole)} pixels are not four times the {_size(low)} of its partner")
-
-    least = SCALE * min(size) if crop is None else min(SCALE * min(size), crop)
-    if least < SMALLEST or (crop is not None and SCALE * min(size) < crop):
-        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {max(SMALLEST, crop or 0)} on a side")
-
-    if low is None:
-        truth = np.ascontiguousarray(center_crop(whole, side=crop))
-        return truth, lambda name: DEGRADATIONS[name](truth, degradation_rng(seed, truth))
-
-    # A given low-resolution photo is cut along with its truth, so that their pixels still meet.
-    side = min(size) if crop is None else crop // SCALE
-    height, width = size if crop is None else (side, side)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    truth = np.ascontiguousarray(_cut(whole, SCALE * top, SCALE * left, SCALE * height, SCALE * width))
-    small = np.ascontiguousarray(_cut(low, top, left, height, width))
-    return truth, lambda name: small
-
-
-def describe_degradations(names: tuple[str, ...]) -> dict[str, Any]:
-    """Their ranges, or what hides a part of the photo, for the record."""
-    known = {name: HOLES[name] if name in HOLES else asdict(DEGRADATIONS[name]) for name in names if name != "pairs"}
-    return known
+def describe_degradations() -> dict[str, Any]:
+    """The ranges of all of them, and what hides a part of a photo, for the record."""
+    return {**{name: asdict(degradation) for name, degradation in DEGRADATIONS.items()}, **HOLES}
 
 
 def _files(folder: Path, argument: str) -> list[Path]:
@@ -241,11 +173,3 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
             both = f"{other.name} and {path.name}"
             raise UserError(f"{both} in {str(path.parent)!r} have one name; leave one", argument="pairs")
     return found
-
-
-def _cut(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    return pixels[top : top + height, left : left + width]
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]} x {pixels.shape[0]}"

@@ -1,22 +1,37 @@
 """What a study consists of: ensembles that are drawn, lines that look at them, pairs that are compared.
 
-A `Line` of a table is an outcome (one particle, the chosen one, the average, ...) of the first N particles of a
-`StudyRun`. Several lines share a run, and lines without steering share one draw of the largest N, since particle i's
-noise depends on the seed and i alone: see `draws`.
+A `Line` of a table is an ending (one particle, the chosen one, the average, ...) of the first N particles of an
+`EnsemblePlan`. Lines of all studies share their ensembles; see `wanted_by`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from real.errors import UserError
 from real.settings import Settings
 
-__all__ = ["MODELS_BANDWIDTH", "Grid", "Line", "Pair", "PlannedDraw", "Study", "StudyRun", "draws", "fill_grid"]
+__all__ = [
+    "MODELS_BANDWIDTH",
+    "OF_MODELS_BANDWIDTH",
+    "Endings",
+    "EnsemblePlan",
+    "Grid",
+    "Line",
+    "LinePair",
+    "Study",
+    "Wanted",
+    "describe_grid",
+    "fill_grid",
+    "wanted_by",
+]
 
 MODELS_BANDWIDTH = "model"
+OF_MODELS_BANDWIDTH = {MODELS_BANDWIDTH: 1.0, "model/3": 1.0 / 3.0, "model*2": 2.0}  # the paper's 0.3, 0.1 and 0.6
+UNSTEERED = frozenset({"plain", "hds", "dgs", "fixed-noise", "drafts", "renoise"})  # h and delta do not matter to them
 
 
 @dataclass(frozen=True)
@@ -27,13 +42,16 @@ class Grid:
         particles: Sizes of the ensemble, N.
         steps: Model evaluations of a sample.
         sampler: "ddim" or "dpmpp-2s".
-        bandwidth: In units of the latent, or names of rules; "model" is the model's own.
+        bandwidth: In units of the latent, or names of rules; "model" is the model's own, "model/3" and "model*2" are
+            a third and twice of it.
         cutoff: t/T at which steering stops.
         patch_size: Side of the patches in latent pixels.
         guidance: Weights of classifier-free guidance; 1: none.
         kernel: Names of kernels.
         degradation: How photos are made low-resolution: "simple", "real-esrgan", "stable-sr"; or which part of them is
             hidden: "center-box", "center-box-by-side".
+        seed: Of noise and degradation; over several a photo's scores are averaged.
+        budget: Model evaluations of all particles together, for `front`.
     """
 
     particles: tuple[int, ...] = (10,)
@@ -45,41 +63,45 @@ class Grid:
     guidance: tuple[float, ...] = (1.0,)
     kernel: tuple[str, ...] = ("gaussian",)
     degradation: tuple[str, ...] = ("simple",)
+    seed: tuple[int, ...] = (0,)
+    budget: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class StudyRun:
-    """One ensemble of one photo.
+class EnsemblePlan:
+    """One ensemble of any photo, as a plan.
 
     Attributes:
-        kind: "plain" (the sampler alone), "kds" (steered) or "bicubic" (interpolation: one image, no model).
+        kind: How it is drawn: a name in `real.bench.draws.DRAWS`.
         settings: Of the sampler and the steering.
         degradation: How the photo is made low-resolution, or what of it is hidden; "pairs" where the low-resolution
             photo is given.
+        timed: Whether time and memory are measured, so that it is shared with no other study.
     """
 
     kind: str
     settings: Settings
     degradation: str
+    timed: bool = False
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
-        """Name in the rows: equal for equal runs of one study, different for different ones."""
+        """Name in the rows, equal where one draw serves.
+
+        Particle i without steering does not depend on N, so the name of a plain ensemble does not say N.
+        """
         s = self.settings
         if self.kind == "bicubic":
-            return f"bicubic {self.degradation}"
-        sampler = f"{s.sampler} S={s.steps} w={s.guidance:g} {self.degradation} N={s.particles}"
-        if self.kind == "plain":
-            return f"plain {sampler}"
-        h = s.bandwidth if isinstance(s.bandwidth, str) else f"{s.bandwidth:g}"
-        return f"kds {sampler} {s.kernel} h={h} delta={s.strength:g} cutoff={s.cutoff:g} patch={s.patch_size}"
-
-    @property
-    def evaluations(self) -> int:
-        """Model evaluations, each particle counted; guidance needs two a step."""
-        if self.kind == "bicubic":
-            return 0
-        return self.settings.particles * self.settings.steps * (1 if self.settings.guidance == 1.0 else 2)
+            return f"bicubic {self.degradation} seed={s.seed}"
+        words = [self.kind, s.sampler, f"S={s.steps}", f"w={s.guidance:g}", self.degradation, f"seed={s.seed}"]
+        if self.kind != "plain" or self.timed:
+            words.append(f"N={s.particles}")
+        if self.kind in UNSTEERED - {"plain"}:
+            words.append(f"cutoff={s.cutoff:g}")
+        elif self.kind != "plain":
+            h = s.bandwidth if isinstance(s.bandwidth, str) else f"{s.bandwidth:g}"
+            words += [s.kernel, f"h={h}", f"delta={s.strength:g}", f"cutoff={s.cutoff:g}", f"patch={s.patch_size}"]
+        return " ".join([*words, "timed"] if self.timed else words)
 
 
 @dataclass(frozen=True)
@@ -87,27 +109,37 @@ class Line:
     """One line of a study's table.
 
     Attributes:
-        key: Short name, for files and for `Pair`.
+        key: Short name, for files and for `LinePair`.
         label: What the table says.
-        run: The ensemble that it looks at.
-        outcome: What is done with its particles: a name in `real.bench.outcomes.OUTCOMES`.
+        ensemble: What it looks at; its N is how many particles.
+        ending: What is done with them: a name in `real.bench.endings.ENDINGS`.
         paper: Which of the paper's rows stands beside it: columns of `paper_tables.csv` and their values, added to
             those of the study; empty for none.
-        group: Lines of one curve in a plot; empty where the plot has no curves.
+        group: Lines of one curve or colour in a plot; empty where the plot has none.
         at: Where on the curve.
     """
 
     key: str
     label: str
-    run: StudyRun
-    outcome: str
+    ensemble: EnsemblePlan
+    ending: str
     paper: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
     at: float = 0.0
 
+    @property
+    def particles(self) -> int:
+        """N."""
+        return self.ensemble.settings.particles
+
+    def with_seed(self, seed: int) -> Line:
+        """The same line of other noise and another degradation."""
+        settings = replace(self.ensemble.settings, seed=seed)
+        return replace(self, ensemble=replace(self.ensemble, settings=settings))
+
 
 @dataclass(frozen=True)
-class Pair:
+class LinePair:
     """Line a minus line b, photo by photo, and what the difference means."""
 
     a: str
@@ -131,12 +163,13 @@ class Study:
         timed: Measure time and memory, so every line draws its own ensemble.
         pictures: Keep the image of every line.
         task: "sr" or "inpaint": what the model does.
+        photos: How many photos `bench all` gives it.
     """
 
     title: str
     about: str
     lines: Callable[[Settings, Grid], list[Line]]
-    pairs: Callable[[Sequence[Line]], list[Pair]]
+    pairs: Callable[[Sequence[Line]], list[LinePair]]
     grid: Grid = field(default_factory=Grid)
     sweeps: frozenset[str] = frozenset()
     plot: str = "dots"
@@ -144,14 +177,11 @@ class Study:
     timed: bool = False
     pictures: bool = False
     task: str = "sr"
+    photos: int = 30
 
 
-@dataclass(frozen=True)
-class PlannedDraw:
-    """A run that is carried out, and the outcomes that are wanted of its first n particles, by n."""
-
-    run: StudyRun
-    wanted: Mapping[int, tuple[str, ...]]
+Endings = dict[int, tuple[str, ...]]  # what is wanted of the first n particles, by n
+Wanted = dict[str, tuple[EnsemblePlan, Endings]]  # by the ensemble's key
 
 
 def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
@@ -173,32 +203,20 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
     return replace(study.grid, **changes)
 
 
-def draws(lines: Sequence[Line], *, timed: bool = False) -> dict[str, PlannedDraw]:
-    """The ensembles that `lines` need, by the key of the line's own run.
+def wanted_by(lines: Iterable[Line]) -> Wanted:
+    """The ensembles that lines need, and what they want of them.
 
-    Plain runs that differ in N alone share the draw of the largest, unless the study is timed.
+    Of plain ensembles that differ in N alone the largest is drawn: the smaller ones are its first particles.
     """
-    largest: dict[str, StudyRun] = {}
+    wanted: Wanted = {}
     for line in lines:
-        shared = _without_size(line.run)
-        if shared not in largest or line.run.settings.particles > largest[shared].settings.particles:
-            largest[shared] = line.run
-    runs = {
-        line.run.key: line.run if timed or line.run.kind == "kds" else largest[_without_size(line.run)]
-        for line in lines
-    }
-    wanted: dict[str, dict[int, tuple[str, ...]]] = {}
-    for line in lines:
-        outcomes = wanted.setdefault(runs[line.run.key].key, {})
-        n = line.run.settings.particles
-        outcomes[n] = tuple(dict.fromkeys([*outcomes.get(n, ()), line.outcome]))
-    return {key: PlannedDraw(run, wanted[run.key]) for key, run in runs.items()}
-
-
-def _without_size(run: StudyRun) -> str:
-    if run.kind == "kds":
-        return run.key
-    return replace(run, settings=replace(run.settings, particles=1)).key
+        plan = line.ensemble
+        largest, endings = wanted.get(plan.key, (plan, {}))
+        if plan.settings.particles > largest.settings.particles:
+            largest = plan
+        names = dict.fromkeys([*endings.get(line.particles, ()), line.ending])
+        wanted[plan.key] = largest, endings | {line.particles: tuple(names)}
+    return wanted
 
 
 def describe_grid(grid: Grid) -> dict[str, list[Any]]:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from real.bench.front_plot import draw_front
 from real.bench.metrics import REPORTED
 from real.bench.plan import Line
 from real.images.files import write_atomically
@@ -24,6 +25,7 @@ INK, GREY = "#22262b", "#8a949e"
 COLOURS = ("#6a2c91", "#2fae48", "#d1495b", "#2c7fb8", "#e0a100", "#22262b", "#7f5539", "#009e9e")
 MARKERS = "osD^vPX*<"  # one more than colours, so that many groups stay apart
 PHOTOS_SHOWN = 3
+PERCEPTION = ("lpips", "lpips_hed", "fid", "fid_lite0")  # of `front`; less is better
 
 
 def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
@@ -31,27 +33,34 @@ def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[
 
     Args:
         path: The PNG.
-        plot: Name in `PLOTS`, or "panels", which shows the pictures in `folder`.
+        plot: Name in `PLOTS`; "front", which draws a plot for each perceptual metric; or "panels", which shows the
+            pictures in `folder`.
         report: Content of `report.json`.
         lines: The study's lines.
         folder: Where `images/` is.
     """
     if plot == "panels":
         _panels(path, report, lines, folder)
-        return
+    elif plot == "front":
+        _fronts(path, report)
+    else:
+        _save(path, report, lambda figure: PLOTS[plot](figure, report))
+
+
+def _save(path: Path, report: Mapping[str, Any], draw: Callable[[Figure], None]) -> None:
+    """One figure under the report's title."""
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GREY}):
         figure = Figure(dpi=150, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
-        PLOTS[plot](figure, report)
+        draw(figure)
         figure.suptitle(f"{report['study']}: {report['title']}", fontsize=10, color=INK, wrap=True)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
-def _two_metrics(report: Mapping[str, Any], *, without_truth: bool = False) -> tuple[str, str]:
+def _two_metrics(report: Mapping[str, Any]) -> tuple[str, str]:
     """PSNR, and the number that stands for perception: LPIPS or LPIPS-HED where it was asked for."""
     known = report["lines"][0]["scores"]
-    second = "blur_effect" if without_truth else "ssim_rgb"
-    return "psnr_rgb", next((name for name in ("lpips", "lpips_hed") if name in known), second)
+    return "psnr_rgb", next((name for name in ("lpips", "lpips_hed") if name in known), "ssim_rgb")
 
 
 def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
@@ -103,26 +112,13 @@ def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
     _label(axes, "worst plain particle, PSNR RGB, dB", "KDS, PSNR RGB, dB")
 
 
-def _front(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Every line as a dot of distortion and perception; each panel adds what a budget allows over the one before."""
-    figure.set_size_inches(10.0, 3.6)
-    budgets = [0] + [budget["evaluations"] for budget in report["budgets"]]
-    groups = {group: i for i, group in enumerate(_groups(report))}
-    distortion, perception = _two_metrics(report, without_truth=True)
-    row = figure.subplots(1, len(budgets) - 1, sharex=True, sharey=True)
-    for axes, low, high in zip(row, budgets[:-1], budgets[1:], strict=True):
-        for line in report["lines"]:
-            if low < line["evaluations"] <= high:
-                i = groups[line["group"]]
-                style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-                axes.plot(_mean(line, perception), _mean(line, distortion), linestyle="", markersize=5, **style)
-        axes.set_title(f"{low + 1} to {high} evaluations", fontsize=8)
-        _label(axes, REPORTED[perception].label, REPORTED[distortion].label if axes is row[0] else "")
-        axes.grid(color="#e4e8ec")
-    for group, i in groups.items():
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        row[0].plot([], [], linestyle="", label=group, **style)
-    figure.legend(loc="outside lower center", ncols=5, fontsize=7)
+def _fronts(path: Path, report: Mapping[str, Any]) -> None:
+    """Distortion against perception; see `real.bench.front_plot`. Further metrics get files of their own."""
+    known = report["lines"][0]["scores"]
+    metrics = [name for name in PERCEPTION if name in known] or ["blur_effect"]
+    for number, metric in enumerate(metrics):
+        target = path if number == 0 else path.with_stem(f"{path.stem}-{metric.replace('_', '-')}")
+        _save(target, report, lambda figure, metric=metric: draw_front(figure, report, metric))  # type: ignore[misc]
 
 
 def _panels(path: Path, report: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> None:
@@ -143,7 +139,6 @@ PLOTS: dict[str, Callable[[Figure, Mapping[str, Any]], None]] = {
     "dots": _dots,
     "curves": _curves,
     "scatter": _scatter,
-    "front": _front,
 }
 
 
@@ -152,10 +147,6 @@ def _groups(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     for line in report["lines"]:
         groups.setdefault(line["group"], []).append(line)
     return groups
-
-
-def _mean(line: Mapping[str, Any], metric: str) -> float:
-    return _number(line["scores"][metric]["mean"])
 
 
 def _number(value: float | None) -> float:

@@ -46,20 +46,25 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> 
         ranks: By title, then by side of the boxes, how often each rank came up (`real.bench.calibration.rank_counts`).
     """
     sides = list(dict.fromkeys(side for of_title in ranks.values() for side in of_title))
+
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 8}):
         size = (0.6 + 1.7 * len(ranks), 0.6 + 1.4 * len(sides))
         figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(sides), len(ranks), squeeze=False, sharex=True)
+
         for column, (title, of_title) in enumerate(ranks.items()):
             axes[0, column].set_title(title, fontsize=8, color=INK)
             for row, side in enumerate(sides):
                 counts = np.array(of_title.get(side, [0]), dtype=np.float64)
                 axes[row, column].bar(np.arange(len(counts)), counts / max(1.0, counts.sum()), width=0.9, color=BAR)
                 axes[row, column].axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
+                axes[row, column].set_xticks([0, len(counts) - 1])
                 axes[row, column].set_yticks([])
+
         for row, side in enumerate(sides):
             what = "a latent pixel" if side == "1" else f"means of {side} x {side}"
             axes[row, 0].set_ylabel(what)
         figure.supxlabel("rank of the truth among the samples; dashed: exchangeable", fontsize=8)
+
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))

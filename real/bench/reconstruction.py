@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from real.bench.photos import check_crop, check_known, digest_of, find_photos, left_out_text, load_truth, used
+from real.bench.loading import check_crop, load_truth
+from real.bench.photos import check_known, digest_of, find_photos, left_out_text, used
 from real.errors import UserError
 from real.images.files import write_json
 from real.metrics.score import make_score
@@ -88,5 +89,6 @@ def evaluate_autoencoder(
     report = {**described, "command": command, "photos": len(names), "crop": crop, "left_out": left_out}
     report |= {"not_finite": not_finite({RUN: values}, names), "scores": means}
     write_json(folder / "reconstruction.json", report)
+
     parts = ", ".join(f"{name} {'-' if s['mean'] is None else format(s['mean'], '.4g')}" for name, s in means.items())
     return "\n".join([f"{len(names)} photos, autoencoder alone: {parts}", *filter(None, [left_out_text(left_out)])])

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from real.bench.figures import BUDGETS
+from real.bench.endings import ENDINGS
 from real.bench.metrics import REPORTED
-from real.bench.outcomes import OUTCOMES, evaluations_of
 from real.bench.paper import PaperRow, find_row, paper_rows
-from real.bench.plan import Line, PlannedDraw, Study
+from real.bench.plan import Line, LinePair, Study
 from real.bench.sets import set_scores
 from real.bench.statistics import mean_with_interval, paired
+from real.bench.store import EnsembleStore
 from real.records.finite import finite_photos, not_finite
-from real.records.journal import Rows
 
 __all__ = ["summarise"]
 
 
 def summarise(
-    study: Study, lines: Sequence[Line], plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
+    study: Study, lines: Sequence[Line], seeds: Sequence[int], store: EnsembleStore, photos: Sequence[str]
 ) -> dict[str, Any]:
     """Numbers of a report.
 
     Args:
         study: What is compared, and which of the paper's rows stand beside it.
-        lines: The lines of the study.
-        plan: From `draws`: which ensemble a line looks at.
-        rows: With a row for every photo and ensemble.
+        lines: The lines of the study that were drawn.
+        seeds: Over which a photo's scores are averaged.
+        store: With all that the lines need of every photo.
         photos: Names of the photos that count.
 
     Returns:
@@ -37,68 +37,104 @@ def summarise(
         against the first line, photo by photo), `pairs`, `budgets` (best lines at a cost; only of `front`), and
         `paper`: every row of the paper's table.
     """
+    every = {line.key: LineNumbers.of(line, seeds, store, photos) for line in lines}
+    means = {key: numbers.means for key, numbers in every.items()}
+    kept = finite_photos(means)
+    numbers = {key: found.only(kept) for key, found in every.items()}
+
     published = paper_rows() if study.paper else ()
-    every = {line.key: _values(line, plan, rows, photos) for line in lines}
-    kept = finite_photos(every)
-    values = {key: {m: v[kept[m]] for m, v in of_line.items()} for key, of_line in every.items()}
     beside = {line.key: _beside(line, study, published) for line in lines}
-    summary: dict[str, Any] = {"photos": len(photos), "not_finite": not_finite(every, photos), "lines": [], "pairs": []}
-    for line in lines:
-        costs = [_evaluations(line, plan, rows, photo) for photo in photos]
-        entry = {"key": line.key, "label": line.label, "outcome": OUTCOMES[line.outcome].what, "group": line.group}
-        numbers = {"at": line.at, "particles": line.run.settings.particles, "evaluations": max(costs)}
-        first, own = values[lines[0].key], values[line.key]
-        scores = {m: mean_with_interval(v) for m, v in own.items()} | _of_sets(line, plan, rows, photos)
-        change = {m: mean_with_interval(v - first[m]) for m, v in own.items() if m in first}
-        summary["lines"].append({**entry, **numbers, "scores": scores, "change": change, "paper": beside[line.key]})
-    for pair in study.pairs(lines):
-        a, b = values[pair.a], values[pair.b]
-        both = {m: beside[pair.a][m] - beside[pair.b][m] for m in beside[pair.a] if m in beside[pair.b]}
-        differences = {m: paired(a[m], b[m]) for m in a if m in b}
-        theirs = {m: round(v, 6) for m, v in both.items()}
-        entry = {"a": pair.a, "b": pair.b, "what": pair.what}
-        summary["pairs"].append({**entry, "scores": differences, "paper": theirs})
-    summary["budgets"] = _budgets(summary["lines"]) if study.plot == "front" else []
+    first = numbers[lines[0].key]
     tables = {study.paper.get("table")} | {line.paper.get("table") for line in lines}
-    summary["paper"] = [
-        {**row.columns, "values": dict(row.values)} for row in published if row.columns["table"] in tables
-    ]
+    summary: dict[str, Any] = {
+        "photos": len(photos),
+        "not_finite": not_finite(means, photos),
+        "lines": [_line(line, numbers[line.key], first) | {"paper": beside[line.key]} for line in lines],
+        "pairs": [
+            _pair(pair, numbers, beside, seeds)
+            for pair in study.pairs(lines)
+            if {pair.a, pair.b} <= numbers.keys()  # of lines that were drawn
+        ],
+        "paper": [{**row.columns, "values": dict(row.values)} for row in published if row.columns["table"] in tables],
+    }
+    summary["budgets"] = _budgets(summary["lines"]) if study.plot == "front" else []
     if study.plot in ("scatter", "panels"):
-        summary["by_photo"] = {
-            "photos": list(photos),
-            **{line.key: every[line.key]["psnr_rgb"].tolist() for line in lines},
-        }
+        by_photo = {key: found["psnr_rgb"].tolist() for key, found in means.items()}
+        summary["by_photo"] = {"photos": list(photos), **by_photo}
     return summary
 
 
-def _values(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]) -> dict[str, np.ndarray]:
-    """Every metric of a line, one number a photo."""
-    run, n = plan[line.run.key].run.key, str(line.run.settings.particles)
-    of_line = [rows[photo, run] for photo in photos]
-    scores = [row["outcomes"][n][line.outcome] for row in of_line]
-    # None, which is what JSON has for a number that is not finite, becomes NaN.
-    values = {metric: np.array([s[metric] for s in scores], dtype=np.float64) for metric in scores[0]}
-    if "cost" in of_line[0]:
-        parts = OUTCOMES[line.outcome].cost
-        values["seconds"] = np.array([sum(row["cost"]["seconds"][part] for part in parts) for row in of_line])
-        memory = [[row["cost"]["memory_gb"][part] for part in parts] for row in of_line]
-        if not any(None in pieces for pieces in memory):
-            values["memory_gb"] = np.array([max(pieces) for pieces in memory])
-    return values
+@dataclass(frozen=True)
+class LineNumbers:
+    """What was measured of a line.
+
+    Attributes:
+        values: By metric, (photos, seeds).
+        sets: Metrics of all photos together, of the first seed.
+        evaluations: The most that a photo took.
+    """
+
+    values: Mapping[str, np.ndarray]
+    sets: Mapping[str, float]
+    evaluations: int
+
+    @classmethod
+    def of(cls, line: Line, seeds: Sequence[int], store: EnsembleStore, photos: Sequence[str]) -> LineNumbers:
+        """Read them from the store."""
+        seeded = [line.with_seed(seed) for seed in seeds]
+        found = [[store.of(photo, one) for one in seeded] for photo in photos]
+        names = found[0][0]["scores"]
+        # None, which is what JSON has for a number that is not finite, becomes NaN.
+        values = {
+            name: np.array([[one["scores"][name] for one in row] for row in found], dtype=np.float64) for name in names
+        }
+
+        sets = set_scores([row[0] for row in found], str(line.particles), line.ending)
+        most = max(one["evaluations"] for row in found for one in row)
+        return cls(values, sets, most)
+
+    @property
+    def means(self) -> dict[str, np.ndarray]:
+        """By metric, over the seeds, (photos,)."""
+        return {name: numbers.mean(1) for name, numbers in self.values.items()}
+
+    def only(self, kept: Mapping[str, np.ndarray]) -> LineNumbers:
+        """The same of some photos alone: by metric, bool (photos,)."""
+        return replace(self, values={name: numbers[kept[name]] for name, numbers in self.values.items()})
 
 
-def _of_sets(
-    line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photos: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Metrics of all photos together: one number, without an interval."""
-    of_line = [rows[photo, plan[line.run.key].run.key] for photo in photos]
-    distances = set_scores(of_line, str(line.run.settings.particles), line.outcome)
-    return {metric: {"mean": value, "low": None, "high": None} for metric, value in distances.items()}
+def _line(line: Line, own: LineNumbers, first: LineNumbers) -> dict[str, Any]:
+    of_sets = {metric: {"mean": value, "low": None, "high": None} for metric, value in own.sets.items()}
+    means, others = own.means, first.means
+    return {
+        "key": line.key,
+        "label": line.label,
+        "ending": ENDINGS[line.ending].what,
+        "group": line.group,
+        "at": line.at,
+        "particles": line.particles,
+        "evaluations": own.evaluations,
+        "scores": {m: mean_with_interval(v) for m, v in means.items()} | of_sets,
+        "change": {m: mean_with_interval(v - others[m]) for m, v in means.items() if m in others},
+    }
 
 
-def _evaluations(line: Line, plan: Mapping[str, PlannedDraw], rows: Rows, photo: str) -> int:
-    row = rows[photo, plan[line.run.key].run.key]
-    return evaluations_of(line.run, line.outcome, row["until_cutoff"])
+def _pair(
+    pair: LinePair, numbers: Mapping[str, LineNumbers], beside: Mapping[str, Any], seeds: Sequence[int]
+) -> dict[str, Any]:
+    a, b = numbers[pair.a], numbers[pair.b]
+    of_a, of_b = a.means, b.means
+    shared = [metric for metric in of_a if metric in of_b]
+    scores = {metric: paired(of_a[metric], of_b[metric]) for metric in shared}
+
+    # Photos are crossed with seeds: a difference that one seed's luck made shows here.
+    if len(seeds) > 1:
+        for metric in (m for m in shared if len(a.values[m])):
+            by_seed = (a.values[metric] - b.values[metric]).mean(0)
+            scores[metric]["by_seed"] = dict(zip(map(str, seeds), by_seed.tolist(), strict=True))
+
+    theirs = {m: round(v - beside[pair.b][m], 6) for m, v in beside[pair.a].items() if m in beside[pair.b]}
+    return {"a": pair.a, "b": pair.b, "what": pair.what, "scores": scores, "paper": theirs}
 
 
 def _beside(line: Line, study: Study, published: Sequence[PaperRow]) -> dict[str, float]:
@@ -108,7 +144,7 @@ def _beside(line: Line, study: Study, published: Sequence[PaperRow]) -> dict[str
 def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """At every budget and by every metric the line that is best among those that cost no more."""
     found = []
-    for budget in BUDGETS:
+    for budget in sorted({round(line["at"]) for line in lines}):
         within = [line for line in lines if 0 < line["evaluations"] <= budget]
         best = {}
         for name in within[0]["scores"] if within else ():

@@ -1,205 +1,240 @@
-"""Runs a study on photos: every ensemble once per photo, row by row, then the report.
+"""Runs studies on photos: what their lines lack in the store is drawn, each ensemble once a photo; then the reports.
 
-All ensembles of a photo start from the same noise (it depends on the seed and the particle alone), with and without
-steering. Killed at any moment and started again with the same options, the runner goes on with the first missing row.
+All ensembles of a photo start from the same noise (it depends on the seed, the photo and the particle), with and
+without steering. Killed at any moment and started again with the same options, the runner goes on with what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from real.api import inpainting_restorer, super_resolution_restorer
+from real.bench import fixed_noise
+from real.bench.adapter import hole_filler, super_resolver
+from real.bench.draws import DRAWS
 from real.bench.ensembles import make_bench_score
-from real.bench.markdown import render
-from real.bench.measure import measure
-from real.bench.photos import HOLES, Photo, check_known, digest_of, load, used
-from real.bench.plan import MODELS_BANDWIDTH, Grid, Line, PlannedDraw, describe_grid, draws
-from real.bench.plots import save_plot
-from real.bench.report import summarise
+from real.bench.loading import LoadedPhoto, load
+from real.bench.measure import Images, measure
+from real.bench.photos import Photo
+from real.bench.plan import Endings, EnsemblePlan, Line, wanted_by
+from real.bench.request import StudyRequest, check_model, identity_of, lines_of
 from real.bench.sets import SETS, SetFeatures
-from real.bench.task import StudyTask, check_model, identity_of, text_of
+from real.bench.store import EnsembleStore
+from real.bench.writing import write_report
 from real.errors import UserError
-from real.images.files import write_json, write_text
-from real.images.masks import center_box
 from real.images.photos import save_png
-from real.metrics.score import Score
 from real.models.base import Model
-from real.records.journal import Rows, locked
-from real.records.provenance import describe
+from real.records.journal import locked
 from real.restorers.base import Restorer
 from real.restorers.pipeline import BlackedOutError
-from real.settings import Settings
 
-__all__ = ["run_study"]
+__all__ = ["StudyRunner", "Work", "run_study"]
+
+Work = list[tuple[Photo, EnsemblePlan, Endings]]
 
 
-def run_study(task: StudyTask, model: Model, folder: Path) -> dict[str, Any]:
-    """Run what is missing, then write the report.
-
-    Written into `folder`, which must exist: `rows.jsonl` (one row a photo and ensemble), `settings.json`,
-    `report.json`, `report.md`, the plot `NAME.png`, and `images/` where the study keeps pictures.
+def run_study(request: StudyRequest, model: Model, folder: Path) -> dict[str, Any]:
+    """Run what is missing of one study, then write the report; `folder` holds the store, too.
 
     Args:
-        task: The study, its options and the photos.
+        request: The study, its options and the photos.
         model: The model.
-        folder: Where the results go, and where those of an interrupted run are.
+        folder: Where the results go, and where those of an interrupted run are; it must exist.
 
     Returns:
         The content of `report.json`.
 
     Raises:
-        UserError: No photo can be read, the folder holds something else, or the model cannot do what is asked for.
+        UserError: No photo can be used, the folder holds something else, or the model cannot do what is asked for.
         ValueError: An option is out of range.
 
     Warns:
         UserWarning: If guidance has nothing to guide by.
     """
-    grid = _with_bandwidth(task.grid, model)
-    settings = _first(task.settings, grid)
-    check_model(task, grid, model)
-    lines = task.study.lines(settings, grid)
-    plan = draws(lines, timed=task.study.timed)
-    identity = identity_of(task, settings, grid, model)
-    with locked(folder):
-        rows = Rows(folder, identity)
-        photos = list(task.photos[: task.limit])
-        job = _Job(task, lines, plan, model, rows, folder)
-        check_known(photos, rows, folder, job.digest)
-        left_out = job.run(photos)
-        done = used(photos, left_out)
-        report = {**describe(settings, model, task.command), "study": task.name, "title": task.study.title}
-        report["versions"] |= identity["versions"]
-        report |= {"about": task.study.about, "grid": describe_grid(grid), "crop": task.crop, "left_out": left_out}
-        report |= {"degradation": identity["degradation"], **text_of(task, model)}
-        report |= summarise(task.study, lines, plan, rows, done)
-        write_json(folder / "report.json", report)
-        write_text(folder / "report.md", render(report))
-        save_plot(folder / f"{task.name}.png", task.study.plot, report, lines, folder)
-    return report
+    with StudyRunner.opened([request], model, folder) as runner:
+        (request,) = runner.requests
+        work = runner.work([request])
+        with tqdm(total=runner.cost(work), desc=request.name, unit="evaluation", smoothing=0.05) as bar:
+            runner.fill(work, bar)
+        return runner.report(request, request.judged, folder)
 
 
-class _Job:
-    """The missing rows of a study, one after the other."""
+@dataclass
+class StudyRunner:
+    """Studies of one model that share a store.
 
-    def __init__(
-        self,
-        task: StudyTask,
-        lines: Sequence[Line],
-        plan: Mapping[str, PlannedDraw],
-        model: Model,
-        rows: Rows,
-        folder: Path,
-    ) -> None:
-        self.task, self.lines, self.plan, self.model, self.rows, self.folder = task, lines, plan, model, rows, folder
-        self.draws = {draw.run.key: draw for draw in plan.values()}
-        self._score: Score | None = None
-        self._features: SetFeatures | None = None
+    Attributes:
+        requests: What is asked for, with the model's bandwidth.
+        model: The model.
+        store: What is known already.
+        left_out: Photos that cannot be used, and why.
+    """
 
-    def run(self, photos: Sequence[Photo]) -> dict[str, str]:
-        """Add every missing row; return the photos that cannot be used, and why."""
-        total = sum(self._evaluations(photo, missing=False) for photo in photos)
-        missing = sum(self._evaluations(photo, missing=True) for photo in photos)
-        left_out: dict[str, str] = {}
-        with tqdm(total=total, initial=total - missing, desc=self.task.name, unit="evaluation", smoothing=0.05) as bar:
-            for number, photo in enumerate(photos, start=1):
-                bar.set_postfix_str(f"photo {number} of {len(photos)}")
-                if not any((photo.name, key) not in self.rows for key in self.draws):
-                    continue
-                try:
-                    truth, make_low = load(photo, crop=self.task.crop, seed=self.task.settings.seed)
-                except UserError as error:
-                    left_out[photo.name] = error.message
-                    bar.total -= self._evaluations(photo, missing=True)
-                    continue
-                for draw in [draw for key, draw in self.draws.items() if (photo.name, key) not in self.rows]:
-                    restorer = self._restorer(photo, truth, make_low, draw.run.degradation)
-                    try:
-                        self._add_row(photo, draw, truth, restorer, bar)
-                    except BlackedOutError as error:
-                        left_out[photo.name] = error.message
-                        bar.total -= self._evaluations(photo, missing=True) - draw.run.evaluations
-                        break
-        return left_out
+    requests: list[StudyRequest]
+    model: Model
+    store: EnsembleStore
+    left_out: dict[str, str] = field(default_factory=dict)
 
-    def digest(self, photo: Photo) -> str:
-        """Of all files that a photo's rows depend on."""
-        hints = self.task.hints.files(photo.stems) if self.task.hints is not None else []
-        return digest_of([path for path in (photo.truth, photo.low, *hints) if path is not None])
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, requests: Sequence[StudyRequest], model: Model, folder: Path) -> Iterator[StudyRunner]:
+        """Context manager: check what is asked for, and lock and read the store in a folder.
 
-    def _evaluations(self, photo: Photo, *, missing: bool) -> int:
-        keys = (key for key in self.draws if not missing or (photo.name, key) not in self.rows)
-        return sum(self.draws[key].run.evaluations for key in keys)
+        The requests differ in study, grid, limit and command alone.
+        """
+        filled = [request.for_model(model) for request in requests]
+        for request in filled:
+            check_model(request, model)
 
-    def _restorer(
-        self, photo: Photo, truth: np.ndarray, make_low: Callable[[str], np.ndarray], name: str
-    ) -> Restorer:
-        task = self.task
-        prompt, negative_prompt = task.prompt, task.negative_prompt
-        if task.study.task == "inpaint":
-            hole = center_box(*truth.shape[:2], **HOLES[name])
-            return inpainting_restorer(truth, hole, self.model, prompt=prompt, negative_prompt=negative_prompt)
-        return super_resolution_restorer(
-            make_low(name),
+        with locked(folder):
+            store = EnsembleStore(folder, identity_of(filled[0], model))
+            widest = max(filled, key=lambda request: len(request.judged))
+            store.check(widest.judged, widest.digest)
+            yield cls(filled, model, store)
+
+    def __post_init__(self) -> None:
+        """Load the networks that judge, and lay out the lines."""
+        device, metrics = str(self.model.device), self.requests[0].metrics
+        self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
+        self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
+        self._lines = {request.name: lines_of(request, self.model) for request in self.requests}
+        self._seeded = {
+            request.name: [line.with_seed(seed) for line in self._lines[request.name] for seed in request.grid.seed]
+            for request in self.requests
+        }
+        self._digests: dict[Photo, str] = {}
+        self._loaded: tuple[tuple[str, int], LoadedPhoto] | None = None
+        self._warm = False
+
+    def work(self, requests: Sequence[StudyRequest], *, first: int | None = None) -> Work:
+        """What studies lack, photo by photo.
+
+        An ensemble that they lack is drawn for all studies of the runner that will want it of this photo, so that it
+        is drawn once, whichever study comes first.
+
+        Args:
+            requests: Of `self.requests`.
+            first: Only so many photos; None: all that they judge.
+        """
+        photos = dict.fromkeys(photo for request in requests for photo in request.judged[:first])
+        work: Work = []
+        for photo in photos:
+            lacking = self._lacking(photo, [r for r in requests if photo in r.judged[:first]])
+            keys = {line.ensemble.key for line in lacking}
+            shared = self._lacking(photo, [r for r in self.requests if photo in r.judged]) if keys else []
+            work += [(photo, plan, ends) for key, (plan, ends) in wanted_by(shared).items() if key in keys]
+        return work
+
+    def cost(self, work: Work) -> int:
+        """About how many model evaluations it is."""
+        return sum(DRAWS[plan.kind].evaluations(plan.settings) for _, plan, _ in work)
+
+    def fill(self, work: Work, bar: Any) -> None:
+        """Draw it, row by row; photos that cannot be used are left out, with the rest of their work."""
+        for photo, plan, endings in work:
+            before = bar.n
+            if photo.name not in self.left_out:
+                bar.set_postfix_str(photo.name)
+                self._add_or_leave_out(photo, plan, endings, bar)
+            # What is not known step by step, and what was left out, moves the bar at once.
+            bar.update(DRAWS[plan.kind].evaluations(plan.settings) - (bar.n - before))
+
+    def report(self, request: StudyRequest, photos: Sequence[Photo], folder: Path) -> dict[str, Any]:
+        """Write the report of a study from the store into a folder; see `real.bench.writing`.
+
+        Raises:
+            UserError: None of the photos can be used.
+        """
+        lines = self._lines[request.name]
+        return write_report(request, lines, self.model, self.store, photos, folder, left_out=self.left_out)
+
+    def _lacking(self, photo: Photo, requests: Sequence[StudyRequest]) -> list[Line]:
+        """The lines, with their seeds, that are not known of a photo, or whose picture is wanted and is not there."""
+        lines = [line for r in requests for line in self._seeded[r.name] if not self.store.has(photo.name, line)]
+        return lines + [line for line in self._pictured(requests) if not self._picture(photo, line).exists()]
+
+    def _pictured(self, requests: Sequence[StudyRequest]) -> list[Line]:
+        """The lines whose pictures are kept, of the first seed."""
+        kept = [request for request in requests if request.study.pictures]
+        return [line.with_seed(request.grid.seed[0]) for request in kept for line in self._lines[request.name]]
+
+    def _add_or_leave_out(self, photo: Photo, plan: EnsemblePlan, endings: Endings, bar: Any) -> None:
+        try:
+            loaded = self._load(photo, plan.settings.seed)
+        except UserError as error:
+            self.left_out[photo.name] = error.message
+            return
+
+        # A photo that can be read is good: of what is wrong from here on only blacked-out pictures are its fault.
+        try:
+            self._add(photo, loaded, plan, endings, bar)
+        except BlackedOutError as error:
+            self.left_out[photo.name] = error.message
+
+    def _load(self, photo: Photo, seed: int) -> LoadedPhoto:
+        """The last photo is kept, as its ensembles are drawn one after the other."""
+        if self._loaded is None or self._loaded[0] != (photo.name, seed):
+            self._loaded = (photo.name, seed), load(photo, crop=self.requests[0].crop, seed=seed)
+        return self._loaded[1]
+
+    def _add(self, photo: Photo, loaded: LoadedPhoto, plan: EnsemblePlan, endings: Endings, bar: Any) -> None:
+        request = self.requests[0]
+        restorer = self._restorer(photo, loaded, plan.degradation)
+        if plan.timed and not self._warm:  # the first call of a network takes longer
+            warm = replace(plan.settings, particles=1, steps=1)
+            restorer.decode(restorer.sample(warm, steered=False).latents)
+            self._warm = True
+
+        noise_seed = fixed_noise.picked(request, self.model, self.store.folder) if plan.kind == "fixed-noise" else None
+        content, images = measure(
+            plan,
+            endings,
+            loaded.truth,
+            restorer,
+            self._score,
+            noise_seed=noise_seed,
+            progress=lambda state: bar.update(len(state.x_t)),
+        )
+
+        # Pictures first: a kill in between leaves pictures without a row, which are drawn again, never the reverse.
+        self._save_pictures(photo, plan, loaded.truth, restorer.shown, images)
+        if photo not in self._digests:
+            self._digests[photo] = request.digest(photo)
+        self.store.add(
+            photo.name, self._digests[photo], plan.key, content, self._features.row(images, loaded.truth)
+        )
+
+    def _restorer(self, photo: Photo, loaded: LoadedPhoto, degradation: str) -> Restorer:
+        request = self.requests[0]
+        prompt, negative_prompt = request.prompt, request.negative_prompt
+        if request.study.task == "inpaint":
+            return hole_filler(loaded.truth, degradation, self.model, prompt=prompt, negative_prompt=negative_prompt)
+        return super_resolver(
+            loaded.low(degradation),
             self.model,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            noise_level=task.noise_level,
-            hints=None if task.hints is None else task.hints.read(photo.stems),
+            noise_level=request.noise_level,
+            hints=None if request.hints is None else request.hints.read(photo.stems),
         )
 
-    def _add_row(self, photo: Photo, draw: PlannedDraw, truth: np.ndarray, restorer: Restorer, bar: Any) -> None:
-        settings = draw.run.settings
-        if self._score is None:
-            device, metrics = str(self.model.device), self.task.metrics
-            self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
-            self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
-            if self.task.study.timed:  # the first call of a network takes longer
-                restorer.draw(replace(settings, particles=1, steps=1), steered=False)
-        each = draw.run.evaluations // settings.steps
-        content, images = measure(
-            draw, truth, restorer, self._score, timed=self.task.study.timed, progress=lambda s: bar.update(each)
-        )
-        if self._features is not None:
-            content["features"] = self._features.row(images, truth)
-        if self.task.study.pictures:
-            self._save_images(photo, draw, truth, restorer.shown, images)
-        self.rows.add({"photo": photo.name, "digest": self.digest(photo), "run": draw.run.key, **content})
+    def _picture(self, photo: Photo, line: Line) -> Path:
+        return self.store.folder / "images" / photo.name / f"{line.key}.png"
 
-    def _save_images(
-        self,
-        photo: Photo,
-        draw: PlannedDraw,
-        truth: np.ndarray,
-        shown: np.ndarray,
-        images: Mapping[tuple[int, str], np.ndarray],
+    def _save_pictures(
+        self, photo: Photo, plan: EnsemblePlan, truth: np.ndarray, shown: np.ndarray, images: Images
     ) -> None:
-        folder = self.folder / "images" / photo.name
-        folder.mkdir(parents=True, exist_ok=True)
-        save_png(folder / "truth.png", truth)
-        save_png(folder / "low.png", shown)
-        for line in self.lines:
-            if self.plan[line.run.key].run.key == draw.run.key:
-                save_png(folder / f"{line.key}.png", images[line.run.settings.particles, line.outcome])
-
-
-def _with_bandwidth(grid: Grid, model: Model) -> Grid:
-    values = tuple(model.bandwidth if h == MODELS_BANDWIDTH else h for h in grid.bandwidth)
-    if len(set(values)) < len(values):
-        raise UserError(f"the model's own is {model.bandwidth:g}, which is given as a number too", argument="bandwidth")
-    return replace(grid, bandwidth=values)
-
-
-def _first(settings: Settings, grid: Grid) -> Settings:
-    """The settings with the first value of everything in the grid; all other values are checked, too."""
-    names = ("particles", "steps", "sampler", "bandwidth", "cutoff", "patch_size", "guidance", "kernel")
-    for name in names:
-        for value in getattr(grid, name):
-            replace(settings, **{name: value})  # raises by name what is out of range
-    return replace(settings, **{name: getattr(grid, name)[0] for name in names})
-
+        for line in self._pictured(self.requests):
+            known = line.particles, line.ending
+            if line.ensemble.key == plan.key and known in images:
+                path = self._picture(photo, line)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_png(path.with_name("truth.png"), truth)
+                save_png(path.with_name("low.png"), shown)
+                save_png(path, images[known])

@@ -38,6 +38,7 @@ def summarise(rows: list[dict[str, Any]], variant: Settings) -> dict[str, Any]:
         for m in methods
     }
 
+    # A photo without a finite number in one method is left out of that metric in all, so that means stay comparable.
     kept = finite_photos(every)
     values = {m: {k: v[kept[k]] for k, v in of_method.items()} for m, of_method in every.items()}
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import cast
 
 from real.bench.lines import NONE, Lines, name_of, sampler_name
-from real.bench.plan import Grid, Line, Pair
+from real.bench.plan import Grid, Line, LinePair
 from real.settings import Settings
 
 __all__ = [
@@ -60,15 +60,15 @@ def table3(base: Settings, grid: Grid) -> list[Line]:
     return lines
 
 
-def table3_pairs(lines: Sequence[Line]) -> list[Pair]:
+def table3_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """KDS against a random particle, the paper's comparison, and against choosing without steering."""
     pairs = []
     for line in lines:
-        if line.run.kind == "kds":
+        if line.ensemble.kind == "kds":
             rest = line.key.removeprefix("kds-")
             pairs += [
-                Pair(line.key, f"plain-{rest}", f"{line.label}: against a random particle, the paper's comparison"),
-                Pair(line.key, f"choice-{rest}", f"{line.label}: what steering adds to choosing"),
+                LinePair(line.key, f"plain-{rest}", f"{line.label}: against a random particle, the paper's comparison"),
+                LinePair(line.key, f"choice-{rest}", f"{line.label}: what steering adds to choosing"),
             ]
     return pairs
 
@@ -89,14 +89,14 @@ def table4(base: Settings, grid: Grid) -> list[Line]:
     return lines
 
 
-def table4_pairs(lines: Sequence[Line]) -> list[Pair]:
+def table4_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """KDS against best of N, against choosing alone, and against one particle."""
     pairs = []
-    for n in (line.run.settings.particles for line in lines if line.run.kind == "kds"):
+    for n in (line.ensemble.settings.particles for line in lines if line.ensemble.kind == "kds"):
         pairs += [
-            Pair(f"kds-{n}", f"best-{n}", f"KDS against the best of {n}"),
-            Pair(f"kds-{n}", f"choice-{n}", f"KDS against choosing without steering, N = {n}"),
-            Pair(f"kds-{n}", "plain", f"KDS with N = {n} against one particle"),
+            LinePair(f"kds-{n}", f"best-{n}", f"KDS against the best of {n}"),
+            LinePair(f"kds-{n}", f"choice-{n}", f"KDS against choosing without steering, N = {n}"),
+            LinePair(f"kds-{n}", "plain", f"KDS with N = {n} against one particle"),
         ]
     return pairs
 
@@ -116,13 +116,13 @@ def table5(base: Settings, grid: Grid) -> list[Line]:
     return lines
 
 
-def table5_pairs(lines: Sequence[Line]) -> list[Pair]:
+def table5_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """As `against_first`, then more particles against fewer at the same size of the patch."""
-    steered = {(line.run.settings.patch_size, line.run.settings.particles): line for line in lines[1:]}
-    first = lines[1].run.settings.particles
+    steered = {(line.ensemble.settings.patch_size, line.ensemble.settings.particles): line for line in lines[1:]}
+    first = lines[1].particles
     more = [(line, steered[p, first]) for (p, n), line in steered.items() if n != first]
     return against_first(lines) + [
-        Pair(a.key, b.key, f"{a.label}: against {b.label}") for a, b in more if b is not lines[1]
+        LinePair(a.key, b.key, f"{a.label}: against {b.label}") for a, b in more if b is not lines[1]
     ]
 
 
@@ -179,31 +179,28 @@ def table13(base: Settings, grid: Grid) -> list[Line]:
     return lines
 
 
-def against_plain(lines: Sequence[Line]) -> list[Pair]:
+def against_plain(lines: Sequence[Line]) -> list[LinePair]:
     """Every steered line against the plain line with the same sampler, guidance and degradation."""
-    plain = {_circumstances(line): line for line in reversed(lines) if line.run.kind == "plain"}
-    return [
-        Pair(line.key, plain[_circumstances(line)].key, f"{line.label}: against {plain[_circumstances(line)].label}")
-        for line in lines
-        if line.run.kind == "kds"
-    ]
+    plain = {_circumstances(line): line for line in reversed(lines) if line.ensemble.kind == "plain"}
+    steered = [(line, plain[_circumstances(line)]) for line in lines if line.ensemble.kind == "kds"]
+    return [LinePair(line.key, other.key, f"{line.label}: against {other.label}") for line, other in steered]
 
 
-def against_first(lines: Sequence[Line]) -> list[Pair]:
+def against_first(lines: Sequence[Line]) -> list[LinePair]:
     """As `against_plain`, then every later steered line against the first steered one: what the change does."""
-    steered = [line for line in lines if line.run.kind == "kds"]
-    later = [Pair(line.key, steered[0].key, f"{line.label}: against {steered[0].label}") for line in steered[1:]]
+    steered = [line for line in lines if line.ensemble.kind == "kds"]
+    later = [LinePair(line.key, steered[0].key, f"{line.label}: against {steered[0].label}") for line in steered[1:]]
     return against_plain(lines) + later
 
 
-def table1_pairs(lines: Sequence[Line]) -> list[Pair]:
+def table1_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """The paper's comparison, then what of it is choosing and what steering."""
     keys = {line.key: line.label for line in lines}
     return [
-        Pair("kds", "plain", f"{keys['kds']}: against a random particle, the paper's comparison"),
-        Pair("plain-choice", "plain", "choosing alone, without steering"),
-        Pair("kds", "plain-choice", "what steering adds to choosing"),
-        Pair("kds", "bicubic", f"{keys['kds']}: against bicubic interpolation"),
+        LinePair("kds", "plain", f"{keys['kds']}: against a random particle, the paper's comparison"),
+        LinePair("plain-choice", "plain", "choosing alone, without steering"),
+        LinePair("kds", "plain-choice", "what steering adds to choosing"),
+        LinePair("kds", "bicubic", f"{keys['kds']}: against bicubic interpolation"),
     ]
 
 
@@ -215,5 +212,5 @@ def _both(beside: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, st
 
 
 def _circumstances(line: Line) -> tuple[object, ...]:
-    s = line.run.settings
-    return cast(tuple[object, ...], (s.sampler, s.steps, s.guidance, line.run.degradation))
+    s = line.ensemble.settings
+    return cast(tuple[object, ...], (s.sampler, s.steps, s.guidance, line.ensemble.degradation))

@@ -55,9 +55,9 @@ exchangeable with the truth, what do they score beside biharmonic interpolation,
 has samples, ranks.png the ranks of the truth among them. What KDS does in holes is measured by `bench table3`.
 """
 BENCH = """\
-Run one of the paper's studies, or one beyond it, on a folder of photos: same noise in all of its lines, means with
-bootstrap intervals, paired tests. Killed and started again with the same options, it goes on where it was. Written to
-the output folder:
+Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its
+lines, means with intervals, paired tests. Killed and started again with the same options, it goes on where it was.
+Written to the output folder (of several: into a folder for each study, beside sr/ and inpaint/ with the rows):
 
   report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command
@@ -174,7 +174,7 @@ def add_evaluate(commands: Any) -> None:
 def add_bench(commands: Any) -> None:
     """`bench`."""
     parser = _add(commands, "bench", "run one of the paper's studies", BENCH)
-    parser.add_argument("study", nargs="?", metavar="NAME", help="of the study")
+    parser.add_argument("study", nargs="*", metavar="NAME", help="of a study, of several, or all")
     parser.add_argument("--list", action="store_true", help="show all studies, one line each")
 
     photos = parser.add_mutually_exclusive_group()
@@ -202,12 +202,16 @@ def add_bench(commands: Any) -> None:
         ("--guidance", float, "W", "classifier-free guidance (1: none)"),
         ("--kernel", str, "K", "as for sr"),
         ("--degradation", str, "NAME", "simple, real-esrgan or stable-sr"),
+        ("--seed", int, "N", "of noise and degradation; a photo's scores are means over several"),
+        ("--budget", whole, "E", "model evaluations of all particles together, for front"),
     ):
         group.add_argument(option, type=kind, nargs="+", metavar=metavar, help=what)
     add_colour_fix(parser)
 
     group.add_argument("--strength", type=float, default=0.3, metavar="D", help="part of the shift, 0 to 1 (0.3)")
-    group.add_argument("--seed", type=int, default=0, help="of noise and degradation (default 0)")
+    group.add_argument(
+        "--noise-photos", type=folder, metavar="FOLDER", help="other photos, on which one noise is picked for all"
+    )
     add_memory(add_model(parser, what="one that sr takes (default: bundled LDM-SR); for table3 one that inpaint takes"))
     add_backbones(parser)
     _add_noise_level(add_text(parser, models="Stable Diffusion inpainting, x4 upscaler, diffbir, seesr"))

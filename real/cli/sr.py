@@ -113,8 +113,10 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
         say(summary)
     if truth is not None:
         record["degradation"] = asdict(degradation_of(options))
+
     record |= write_extras(folder, restorer, result, others)
     write_json(folder / "result.json", record | common.restoration_record(result))
+
     if isinstance(result, Restoration):
         panels = [(f"low resolution, {low.shape[1]} x {low.shape[0]}", "", low), ("bicubic", "", bicubic(low))]
         panels += [(name, "", image) for name, image in others.items()]

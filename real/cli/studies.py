@@ -8,13 +8,15 @@ from typing import Any
 from real.backbones.recipes import RECIPES
 from real.bench.evaluate import evaluate_folder, variants_of
 from real.bench.evaluate_inpainting import evaluate_inpainting
-from real.bench.photos import check_crop, left_out_text
+from real.bench.everything import run_everything
+from real.bench.loading import check_crop
+from real.bench.photos import left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
 from real.cli import common
 from real.cli.run import say
-from real.cli.task import task_of
+from real.cli.task import requests_of
 from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -59,26 +61,32 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
-    """A study, or the list of them."""
+    """A study, several, or the list of them."""
     if options.list:
         say(list_studies())
         return 0
 
     if options.colour_fix is not None and options.model not in RECIPES:
         raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
-    task = task_of(options, common.command_line(arguments))
+    requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
-    model = common.model_of(options, task=task.study.task)
-    report = run_study(task, model, folder)
+    if len(requests) > 1:
+        run_everything(requests, lambda task: common.model_of(options, task=task), folder)
+        say(f"{folder / 'index.md'} names the reports of {len(requests)} studies")
+        return 0
+
+    (request,) = requests
+    report = run_study(request, common.model_of(options, task=request.study.task), folder)
     for pair in report["pairs"]:
         psnr = pair["scores"]["psnr_rgb"]
         mean = "-" if psnr["mean"] is None else f"{psnr['mean']:+.2f}"  # no photo with finite numbers
-        say(f"{mean} dB (p = {psnr['p']:.2g})  {pair['what']}")
+        p = "" if psnr["p"] is None else f" (p = {psnr['p']:.2g})"  # one photo
+        say(f"{mean} dB{p}  {pair['what']}")
     for name in sorted({entry["photo"] for entry in report["not_finite"]}):
         say(f"not finite: some numbers of {name}, which report.md names")
     if report["left_out"]:
         say(left_out_text(report["left_out"]))
-    say(f"{folder / 'report.md'}, report.json and {task.name}.png written; {report['photos']} photos")
+    say(f"{folder / 'report.md'}, report.json and {request.name}.png written; {report['photos']} photos")
     return 0
 
 

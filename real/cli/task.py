@@ -1,4 +1,4 @@
-"""From the options of `python -m real bench` to a task: what is missing or does not fit is said here."""
+"""From the options of `python -m real bench` to requests: what is missing or does not fit is said here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import replace
 
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
+from real.bench.loading import check_crop
 from real.bench.paper import paper_rows
-from real.bench.photos import DEGRADATIONS, HOLES, check_crop, find_pairs, find_photos
+from real.bench.photos import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
-from real.bench.studies import STUDIES
-from real.bench.task import StudyTask
+from real.bench.request import StudyRequest
+from real.bench.studies import ORDER, STUDIES
 from real.cli.backbones import hint_places_of, recipe_of
 from real.errors import UserError
 from real.settings import Settings
 
-__all__ = ["task_of"]
+__all__ = ["request_of", "requests_of"]
+
+NOISE_PHOTOS = 8
 
 
-def task_of(options: argparse.Namespace, command: str) -> StudyTask:
-    """What the options ask for.
+def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]:
+    """What the options ask for: one study, several, or all of them, each with the values that are given.
 
     Args:
         options: Options of `python -m real bench`, parsed.
@@ -29,12 +32,33 @@ def task_of(options: argparse.Namespace, command: str) -> StudyTask:
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
     """
-    if options.study not in STUDIES:
-        studies = f"must be the name of a study, one of {', '.join(STUDIES)}"
-        raise UserError(f"{studies}, got {options.study!r}; `list=True` shows them", argument="study")
+    names = list(dict.fromkeys(options.study))
+    if names != ["all"]:
+        asked = [request_of(options, name, command) for name in names or [""]]
+        return asked if len(asked) == 1 else [_as_far_as_planned(one) for one in asked]
+    if options.pairs is not None or options.degradation is not None:
+        name = "pairs" if options.degradation is None else "degradation"
+        raise UserError("`bench all` degrades good photos, each study in its way; give `photos` alone", argument=name)
+
+    # A model that was named does super-resolution; inpainting has the bundled one.
+    names = [name for name in ORDER if options.model is None or STUDIES[name].task == "sr"]
+    return [_as_far_as_planned(request_of(options, name, command)) for name in names]
+
+
+def _as_far_as_planned(request: StudyRequest) -> StudyRequest:
+    """No more photos than the study asks for: one that is named alone takes all that there are."""
+    planned = request.study.photos
+    return replace(request, limit=min(planned, request.limit or planned))
+
+
+def request_of(options: argparse.Namespace, name: str, command: str) -> StudyRequest:
+    """What the options ask of one study, by its name; see `requests_of`."""
+    if name not in STUDIES:
+        studies = f"must be the name of a study, one of {', '.join(STUDIES)}, or all"
+        raise UserError(f"{studies}, got {name!r}; `list=True` shows them", argument="study")
 
     recipe = recipe_of(options)
-    study = _with_paper(STUDIES[options.study], None if recipe is None else recipe.paper, options.dataset)
+    study = _with_paper(STUDIES[name], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
         raise UserError("not given; name a folder, which is made if it is not there", argument="output")
     check_crop(options.crop)
@@ -57,20 +81,31 @@ def task_of(options: argparse.Namespace, command: str) -> StudyTask:
 
     hints = None if recipe is None else hint_places_of(options, recipe)
     _check_cleaned(options, hints)
-    return StudyTask(
-        options.study,
+    return StudyRequest(
+        name,
         study,
         grid,
-        Settings(strength=options.strength, seed=options.seed),
+        Settings(strength=options.strength),
         find_pairs(options.pairs) if options.photos is None else find_photos(options.photos),
         crop=options.crop,
         limit=options.limit,
         metrics=tuple(options.metrics),
         command=command,
+        noise_photos=_noise_photos(options),
         hints=hints,
         noise_level=options.noise_level,
         **_text(options, recipe),
     )
+
+
+def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
+    """The first photos on which the fixed noise is picked; those that are judged may not be among them."""
+    if options.noise_photos is None:
+        return ()
+    if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
+        why = "a noise that is picked on the photos of `photos` proves nothing; give others"
+        raise UserError(why, argument="noise_photos")
+    return tuple(find_photos(options.noise_photos)[:NOISE_PHOTOS])
 
 
 def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:

@@ -107,6 +107,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     height, width = image.shape[:2]
     if mask.dtype != bool or mask.ndim != 2:
         raise _refusal(f"must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
+
     if mask.shape != (height, width):
         turned = (
             "; turned by a quarter it would fit: one of the two may have an EXIF rotation, which is applied"
@@ -117,6 +118,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
             f"must have the image's {width} x {height} pixels (width x height), got {mask.shape[1]} x "
             f"{mask.shape[0]}{turned}"
         )
+
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
         raise _refusal(

@@ -181,6 +181,7 @@ def write_picture(network: FFDNet, path: Path, settings: PriorSettings) -> None:
         known = measure(kind, truth, seed=settings.seed, index=0)
         plain, steered = (sample(network, known, settings, index=0, bandwidth=h) for h in (None, PICTURE_BANDWIDTH))
         once = network(known.estimate[None], LARGEST_SIGMA)[0] if kind == "noise" else known.estimate
+
         pictures = {
             "measured": known.seen,
             ESTIMATES[kind]: once,
@@ -190,6 +191,7 @@ def write_picture(network: FFDNet, path: Path, settings: PriorSettings) -> None:
             "spread": torch.from_numpy(spread_map(plain.permute(0, 2, 3, 1).numpy())),
             "truth": truth,
         }
+
         for axis, (title, picture) in zip(row, pictures.items(), strict=True):
             axis.axis("off")
             axis.imshow(draw_spread(picture.numpy())[0] if picture.ndim == 2 else to_pixels(picture))

@@ -114,6 +114,7 @@ def rows_of(
                 with torch.no_grad():
                     estimate = network(estimate[None], LARGEST_SIGMA)[0]
             yield {"photo": name, "run": f"{kind}/{ESTIMATE}", "estimate": _scores(estimate, photo, distance)}
+
         for run, bandwidth in runs(widths):
             if f"{kind}/{run}" not in done:
                 samples = sample(network, measurement, settings, index=index, bandwidth=bandwidth)

@@ -44,7 +44,9 @@ class Rows:
                 raise UserError(why, argument="output")
             known = read_json(mark, remedy="without it the folder's rows say nothing; give another folder")
             _check_same(known, identity, folder)
+
         write_json(mark, identity)
+        # Written again: a last line that a kill cut off is gone then.
         write_text(self.path, "".join(to_json(row) + "\n" for row in self._rows.values()))
 
     def __contains__(self, key: object) -> bool:

@@ -86,10 +86,12 @@ def train_autoencoder(
     if start_from is not None:
         earlier = read_record(start_from, "vqvae")
         model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
+
     plain = _plain(settings, degradation)
     identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
     run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
+
     # Two phases: noise stands in for quantisation up to `switch`, then the codebook is fitted and used.
     switch = int(run_settings.steps * settings.quantised_from)
 
@@ -105,6 +107,7 @@ def train_autoencoder(
     def loss_of_batch(*, quantised: bool) -> tuple[torch.Tensor, int]:
         truths = sampler.draw(settings.batch)
         x = tensor(truths)
+
         # What can be predicted of the latents is predicted from this; the term `predictability` asks for more of it.
         low = tensor(np.stack([degradation(truth, run.rng) for truth in truths]))
         share = torch.rand(settings.mixed, 1, 1, 1, generator=run.generator).to(x.device)
@@ -136,14 +139,17 @@ def train_autoencoder(
     model.train()
     if run.step < switch:
         run.train(partial(loss_of_batch, quantised=False), until=switch)
+
     # A run that is resumed after the switch has its codebook already.
     if not int(model.quantised):
         model.load_state_dict(run.ema.state_dict())
         _fit_codebook(model, images, settings, run_settings)
         run.ema.load_state_dict(model.state_dict())
         run.save()
+
     _freeze_encoder(model)
     run.train(partial(loss_of_batch, quantised=True))
+
     # What is kept is the average over steps, with the whitening inside its last convolution.
     averaged = run.ema
     assert isinstance(averaged, NormalisedVQModel)

@@ -120,7 +120,8 @@ class InpaintingTask:
         encoded: list[list[torch.Tensor]] = []
         self._pairs, self._known = pairs, []
         for index, pair in enumerate(tqdm(pairs, desc="encoding photos with holes", unit="photo")):
-            masks = [draw_hole(kind, *pair.photo.shape[:2], rng) for kind in self._kinds(index)]
+            height, width = pair.photo.shape[:2]
+            masks = [draw_hole(kind, height, width, rng) for kind in self._kinds(index)]
             latents = stored[index] if stored else [_encoded(pair.photo, mask, vqvae, run_settings) for mask in masks]
             encoded.append(latents)
             self._known.append([_known_part(mask, z.numpy()) for mask, z in zip(masks, latents, strict=True)])

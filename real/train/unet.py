@@ -92,6 +92,7 @@ def train_unet(
     except UserError as error:
         raise UserError(error.message, argument="autoencoder") from error
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
+
     torch.manual_seed(run_settings.seed)
     model = UNet2DModel(
         sample_size=settings.crop,
@@ -105,18 +106,22 @@ def train_unet(
         add_attention=settings.attention,
         attention_head_dim=min(32, settings.channels[-1]),
     ).to(run_settings.device)
+
     earlier = None
     if start_from is not None:
         part = denoiser_of(start_from, task.stage)
         earlier = read_record(start_from, part)
         _take_over(model, UNet2DModel.from_pretrained(start_from / part))
+
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": _fingerprint(vqvae)}
     run = TrainingRun(model, folder, run_settings, identity)
+
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
         raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")
+
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
     task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
@@ -143,6 +148,7 @@ def train_unet(
         run.train(loss_of_batch)
     finally:
         batches.close()
+
     ema: UNet2DModel = run.ema
     ema.save_pretrained(folder / "unet")
     write_record(

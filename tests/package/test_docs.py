@@ -147,7 +147,7 @@ def test_every_command_in_the_docs_has_options_that_exist(line: str) -> None:
     parser.parse_args(arguments)
 
 
-COMMAND_MODULES = {"real", "real.alternatives", "real.backbones", "real.priors", "real.train", "toy"}
+COMMAND_MODULES = {"real", "real.alternatives", "real.app", "real.backbones", "real.priors", "real.train", "toy"}
 
 
 def test_commands_are_found() -> None:

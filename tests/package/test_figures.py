@@ -45,7 +45,8 @@ def test_the_committed_picture_holds_the_numbers_of_today(script: dict[str, Any]
 def test_the_figure_is_drawn_from_the_numbers(script: dict[str, Any], measured: Any) -> None:
     plt.switch_backend("agg")
     figure = script["draw"](measured)
-    drawn = {round(float(y), 3) for ax in figure.axes for line in ax.lines for y in line.get_ydata()}
+    lines = [line for ax in figure.axes for line in ax.lines]
+    drawn = {round(float(v), 3) for line in lines for v in (*line.get_xdata(), *line.get_ydata())}
     bars = [[round(bar.get_height(), 3) for bar in ax.patches] for ax in figure.axes]
     plt.close(figure)
     if script["PICTURE"].stem == "ranks":

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.bench.ensembles import ScoredEnsemble  # noqa: E402
-from real.bench.measure import _draw  # noqa: E402
-from real.bench.outcomes import evaluations_of  # noqa: E402
-from real.bench.plan import StudyRun  # noqa: E402
+from real.bench.draws import draw_ensemble  # noqa: E402
+from real.bench.endings import evaluations_of  # noqa: E402
+from real.bench.ensembles import DrawnEnsemble  # noqa: E402
+from real.bench.plan import EnsemblePlan  # noqa: E402
 from real.bench.summary import summarise, table  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
@@ -32,8 +32,8 @@ def low(photo: np.ndarray) -> np.ndarray:
     return Degradation()(photo, np.random.default_rng(0))
 
 
-def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> ScoredEnsemble:
-    return _draw(StudyRun("kds", settings, "simple"), photo, LatentSuperResolution(low, tiny), distortion, None)
+def of_the_studies(settings: Settings, photo: np.ndarray, low: np.ndarray, tiny: LatentModel) -> DrawnEnsemble:
+    return draw_ensemble(EnsemblePlan("kds", settings, "simple"), photo, LatentSuperResolution(low, tiny), distortion)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
@@ -53,7 +53,7 @@ def test_it_is_the_early_choice_of_the_studies(
         torch.testing.assert_close(early.best, whole.latents[early.chosen], rtol=1e-4, atol=1e-3)
         usual = sample(tiny, padded_condition(low, tiny), of_the_photo)
         assert usual.chosen_at_cutoff == early.chosen_at_cutoff == early.chosen
-        assert early.evaluations == evaluations_of(StudyRun("kds", settings, "simple"), "early", whole.until_cutoff)
+        assert early.evaluations == evaluations_of(EnsemblePlan("kds", settings, "simple"), "early", N, whole)
         differs |= early.chosen != 0
     assert differs  # of several seeds: not always the first particle
 

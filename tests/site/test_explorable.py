@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("scipy", reason="comes with the extra toy")
 pytest.importorskip("matplotlib", reason="comes with the extra toy")
 pytest.importorskip("selenium", reason="comes with the extra browser")
-from packing import place
+from mistakes import MISTAKES
+from packing import HALF_WIDTH, place
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -29,6 +30,9 @@ SWEEP = Sweep()
 CIRCLES = """
 return [...document.querySelectorAll(`[data-part="${arguments[0]}"] .kds-dots circle`)]
   .map((dot) => [Number(dot.getAttribute('cx')), Number(dot.getAttribute('cy'))])"""
+LINES = """
+return [...document.querySelectorAll('[data-part="kds"] .kds-seen line')]
+  .map((line) => ['x1', 'y1', 'x2', 'y2'].map((name) => Number(line.getAttribute(name))))"""
 
 
 class Reader:
@@ -64,7 +68,8 @@ class Reader:
 
 @pytest.fixture
 def reader(browser: Any, address: str) -> Reader:
-    browser.get(address + "explorable/")
+    """On the result; by itself the page opens before it."""
+    browser.get(address + "explorable/?t=0.00")
     browser.execute_script("localStorage.clear()")  # where the site keeps the scheme
     browser.refresh()
     return Reader(browser)
@@ -102,6 +107,50 @@ def test_the_result_is_that_of_a_run(reader: Reader, n: int, h: float, strength:
         x, numbers = expected(n, h, strength, None if method == "ddim" else cutoff)
         assert np.abs(reader.points(method) - place(x)).max() <= 1  # one of 4096: rounding
         assert reader.numbers(method) == (*numbers, f"{way.effective_particles[-1, b]:.1f}")
+
+
+def test_it_opens_before_the_result(browser: Any, address: str) -> None:
+    browser.get(address + "explorable/")
+    assert Reader(browser).text("moment") == "t/T = 1.00"
+
+
+def test_the_address_holds_the_settings(reader: Reader, address: str) -> None:
+    reader.move("particles", 20)
+    reader.move("bandwidth", 0.5)
+    reader.move("strength", 0.6)
+    reader.steer_down_to(0.3)
+    reader.move("frame", 20)
+    here, points = reader.browser.current_url, reader.points("kds")
+    reader.browser.get("about:blank")
+    reader.browser.get(here)
+    assert len(points) == 20
+    assert np.array_equal(reader.points("kds"), points)
+    reader.browser.get(address + "explorable/?h=7&t=nonsense&wrong=9")  # what is not offered is left as it was
+    assert reader.text("bandwidth-value") == "0.3"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_wrong_implementation_is_that_of_python(reader: Reader, number: int) -> None:
+    choice = reader.browser.find_element(By.CSS_SELECTOR, f"input[name=implementation][value='{number}']")
+    choice.send_keys(Keys.SPACE)
+    WebDriverWait(reader.browser, 30).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".kds-wrong"))
+    name = list(MISTAKES)[number - 1]
+    way = follow(three_modes(), SWEEP, n_particles=50, strength=0.3, cutoff=0.0, mistake=name)
+    x = np.clip(way.x[-1, SWEEP.bandwidths.index(0.3)], -HALF_WIDTH, HALF_WIDTH)
+    assert np.abs(reader.points("kds") - place(x)).max() <= 1
+    assert not reader.browser.find_element(By.NAME, "strength").is_enabled()
+
+
+def test_what_kds_sees_is_that_of_python(reader: Reader) -> None:
+    reader.browser.find_element(By.CSS_SELECTOR, "[data-part=sees]").send_keys(Keys.SPACE)
+    WebDriverWait(reader.browser, 30).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".kds-seen line"))
+    reader.move("frame", 12)
+    way = follow(three_modes(), SWEEP, n_particles=50, strength=0.3, cutoff=0.0)
+    b = SWEEP.bandwidths.index(0.3)
+    drawn = np.asarray(reader.browser.execute_script(LINES))
+    assert np.abs(drawn[:, :2] - place(way.clean[12, b])).max() <= 1
+    assert np.abs(drawn[:, 2:] - place(way.shifted[12, b])).max() <= 1
+    assert np.abs(drawn[:, 2:] - drawn[:, :2]).max() > 50
 
 
 def test_time_moves_by_keyboard(reader: Reader) -> None:

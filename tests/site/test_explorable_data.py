@@ -13,9 +13,11 @@ import pytest
 
 pytest.importorskip("scipy", reason="comes with the extra toy")
 pytest.importorskip("matplotlib", reason="comes with the extra toy")
-from packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, place
-from sweep import Sweep, Ways, explore, follow
+from mistakes import MISTAKES
+from packing import HALF_WIDTH, SIDE, contour_paths, explorable_file, letters, more_file, place
+from sweep import Sweep, Ways, explore, explore_mistakes, follow
 
+import kds_ref
 from toy.experiment import run_method
 from toy.figure import MASSES
 from toy.mixture import three_modes
@@ -196,6 +198,53 @@ def test_contours_enclose_their_mass(alpha_bar: float) -> None:
 def test_bad_settings_are_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=rf"^{message}"):
         Sweep(**options)
+
+
+# --- The second file ---
+
+
+def test_each_mistake_is_what_its_name_says() -> None:
+    """In one step from hand-made points, against formulas that do not know how the mistake is run."""
+    schedule, timesteps = kds_ref.cosine_schedule(), SWEEP.timesteps()
+    x0 = np.random.default_rng(0).normal(0.0, 0.2, (1, 12, 2))
+    h, t, after = np.array([0.3]), timesteps[10], timesteps[11]
+    shift = kds_ref.mean_shift(x0[0], x0[0], bandwidth=0.3)
+    moved = {
+        name: make(schedule, timesteps).steering(h, strength=0.3, cutoff=0.3)(x0, t)[0][0]
+        for name, make in MISTAKES.items()
+    }
+    d = ((x0[0][:, None] - x0[0]) ** 2).sum(-1)
+    weights = np.exp(-d / (2 * 0.3**4))
+    twice = weights @ x0[0] / weights.sum(1, keepdims=True)
+    np.testing.assert_allclose(moved["h squared twice"], 0.7 * x0[0] + 0.3 * twice)
+    np.testing.assert_allclose(moved["the score as a step"], x0[0] + 0.3 * shift / 0.09)
+
+    # The old noise kept: DDIM from a noisy point with eps' of the moved point, or with the old eps of the steered one.
+    here, there = schedule.alpha_bar(t), schedule.alpha_bar(after)
+    eps = np.random.default_rng(1).standard_normal((12, 2))
+    z = np.sqrt(here) * x0[0] + np.sqrt(1 - here) * eps
+    eps_new = (z - np.sqrt(here) * moved["the old noise kept"]) / np.sqrt(1 - here)
+    by_ddim = np.sqrt(there) * moved["the old noise kept"] + np.sqrt(1 - there) * eps_new
+    np.testing.assert_allclose(by_ddim, np.sqrt(there) * (x0[0] + 0.3 * shift) + np.sqrt(1 - there) * eps)
+
+
+def test_the_second_file_holds_what_kds_sees_and_the_wrong_ways() -> None:
+    sweep = Sweep(n_particles=(5,), bandwidths=(0.05, 0.3), strengths=(0.3,))
+    script = more_file(sweep)
+    assert script.startswith("window.kdsExplorableMore = {")
+    data = json.loads(script.split(" = ", 1)[1].rstrip(";\n"))
+    assert data["mistakes"] == list(MISTAKES)
+    right, wrong = explore(sweep)[5], explore_mistakes(sweep)[5]
+    assert len(wrong) == 2 * len(MISTAKES)
+    for ways, name in ((right, "right"), (wrong, "wrong")):
+        seen = data["seen"]["5"][name]
+        high, low = numbers(seen["index"]).reshape(-1, 2).T
+        shape = (len(ways), 2, len(sweep.fractions()))
+        pictures = numbers(seen["pictures"]).reshape(-1, 5, 4)[(4096 * high + low).reshape(shape)]
+        for m, way in enumerate(ways):
+            for part, points in ((slice(0, 2), way.clean), (slice(2, 4), way.shifted)):
+                inside = np.clip(points, -HALF_WIDTH, HALF_WIDTH).swapaxes(0, 1)
+                np.testing.assert_array_equal(pictures[m][..., part], place(inside))
 
 
 # --- What the page says ---

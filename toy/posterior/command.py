@@ -125,6 +125,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
         "numpy": version("numpy"),
         "scikit-learn": version("scikit-learn"),
     }
+
     prior = fit_prior(patches, n_components=arguments.components, seed=arguments.seed, source=source)
     paths = write_files(folder, {FITTED: pack_prior(prior)})
     if not arguments.quiet:

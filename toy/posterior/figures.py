@@ -127,8 +127,10 @@ def draw_photos(results: dict[str, Any]) -> Figure:
             if name in average and answer in average[name]["answers"]:
                 row = average[name]["answers"][answer]
                 plane.scatter(row["psnr_truth"], row["log_density"]["mean"], c=colour, marker=marker, s=34, zorder=3)
+
     bound = average["exact mean"]["answers"]["mean"]
     plane.scatter(bound["psnr_truth"], bound["log_density"]["mean"], c=INK, marker="*", s=130, zorder=3)
+
     plane.set_title("4x averaging: ○ random, □ chosen, ◇ by patch, × average, + halfway", fontsize=10)
     plane.set(xlabel="PSNR against the truth, dB", ylabel="log p(x | y), nats a patch")
     for name, colour in COLOURS.items():

@@ -3,12 +3,13 @@
     python docs/figures/drawings/one_step.py
 
 writes docs/assets/one_step.png. The photo comes with scikit-image, the model is the exact posterior of the toy's patch
-prior, and the step is the last steered one of DDIM with ten particles and the paper's settings, three of them shown. The
-crop is that with the most contrast of 24, and the place is the pixel at which the particles differ most.
+prior, and the step is the last steered one of DDIM with ten particles and the paper's settings, three of them shown.
+The crop is that with the most contrast of 24, and the place is the pixel at which the particles differ most.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def states() -> dict[str, Any]:
     steer = steer_cases(Steering(bandwidth=H))
 
     levels = [(t, SCHEDULE.alpha_bar(t)) for t in range(980, AFTER - 1, -20)]
-    for (t, here), (_, there) in zip(levels, levels[1:], strict=False):
+    for (t, here), (_, there) in itertools.pairwise(levels):
         eps = measured.posterior.eps(x, alpha_bar=here)
         x0 = (x - (1 - here) ** 0.5 * eps) / here**0.5
         steered, _ = steer(x0, t)

@@ -31,10 +31,7 @@ FLAGS = (
     "--window-size=1280,1500",
 )
 PATIENCE = 240  # seconds
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +56,7 @@ def page(browser: Any, page_address: str, photo: np.ndarray, tmp_path: Path) -> 
     Image.fromarray(photo).save(tmp_path / "photo.png")
     browser.get(page_address)
     wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#photo input[type=file]"))
+    wait(browser, lambda: "Upload" in browser.find_element(By.ID, "photo").text)  # the editor is ready for one
     browser.find_element(By.CSS_SELECTOR, "#photo input[type=file]").send_keys(str(tmp_path / "photo.png"))
     wait(browser, lambda: "Upload" not in browser.find_element(By.ID, "photo").text)
     return browser
@@ -76,6 +74,16 @@ def said(browser: Any) -> str:
 def press(browser: Any, label: str) -> None:
     (button,) = (b for b in browser.find_elements(By.TAG_NAME, "button") if b.text.strip() == label)
     browser.execute_script("arguments[0].click()", button)
+
+
+def restore(browser: Any) -> None:
+    """Press the button, and again while the editor still hands the photo over, and wait for the end."""
+    for _ in range(10):
+        press(browser, "Restore")
+        wait(browser, lambda: said(browser).startswith(("Done", "This does not work")))
+        if "there is no photo" not in said(browser):
+            return
+        time.sleep(3)
 
 
 def pictures(browser: Any, place: str) -> list[Any]:
@@ -99,8 +107,7 @@ def look(browser: Any, name: str) -> None:
 
 def test_a_dropped_photo_is_spoiled_restored_and_compared(page: Any) -> None:
     choose(page, "The photo is the truth: spoil it first, then compare")
-    press(page, "Restore")
-    wait(page, lambda: said(page).startswith(("Done", "This does not work")))
+    restore(page)
     look(page, "restored")
     assert said(page) == "Done: 20 x 16 pixels, N = 5."
     for place, number in (("compare", 2), ("plain", 1), ("average", 1), ("spread", 1), ("moved", 1)):
@@ -118,8 +125,7 @@ def test_a_painted_hole_is_filled(page: Any) -> None:
     stroke.release().perform()
     look(page, "painted")
     choose(page, "fill what is painted over")
-    press(page, "Restore")
-    wait(page, lambda: said(page).startswith(("Done", "This does not work")))
+    restore(page)
     look(page, "filled")
     assert said(page) == "Done: 80 x 64 pixels, N = 5."
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("gradio", reason="comes with the extra app")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 from real.app.page import Stops, numbers, restore, status  # noqa: E402
 from real.app.runs import Step  # noqa: E402
 from real.app.server import POLICY  # noqa: E402

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_1samp
 
 torch = pytest.importorskip("torch")
-from real import open_model  # noqa: E402
-from real.api import inpaint  # noqa: E402
-from real.bench import measure as measuring  # noqa: E402
-from real.bench import runner  # noqa: E402
-from real.bench.photos import find_photos, load  # noqa: E402
-from real.bench.plan import Grid, draws, fill_grid  # noqa: E402
+from real.api import inpaint, open_model  # noqa: E402
+from real.bench import runner, writing  # noqa: E402
+from real.bench.loading import load  # noqa: E402
+from real.bench.photos import find_photos  # noqa: E402
+from real.bench.plan import Grid, Line, fill_grid, wanted_by  # noqa: E402
+from real.bench.request import StudyRequest, lines_of  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
+from real.bench.store import EnsembleStore  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import StudyTask  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
@@ -39,7 +39,8 @@ from real.settings import Settings  # noqa: E402
 SMALL: dict[str, dict[str, list[Any]]] = {
     "table4": {"particles": [2, 3]},
     "table5": {"particles": [2, 3], "patch_size": [1, 4, 16]},
-    "front": {"particles": [1, 3], "steps": [2, 3]},
+    "attribution": {"seed": [0, 3], "steps": [4]},  # t = 999, 749, 499 and 249: one below the cut-off
+    "front": {"budget": [10]},
     "fig6": {"particles": [1, 2, 3], "bandwidth": [1.0, 20.0]},
     "fig7": {"bandwidth": [1.0, 20.0]},
     "table13": {"bandwidth": ["model", "median"]},
@@ -58,11 +59,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task_of(name: str, photos: Path) -> StudyTask:
+def request_of(name: str, photos: Path, **changes: list[Any]) -> StudyRequest:
     study = STUDIES[name]
-    small = {"steps": [2], "bandwidth": [20.0], "particles": [3]} | SMALL.get(name, {})
+    small = {"steps": [2], "bandwidth": [20.0], "particles": [3]} | SMALL.get(name, {}) | changes
     grid = fill_grid(study, small)
-    return StudyTask(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
+    return StudyRequest(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def finished(
     def folder(name: str) -> Path:
         if name not in done:
             done[name] = tmp_path_factory.mktemp(name)
-            run_study(task_of(name, photos), tiny_for(name), done[name])
+            run_study(request_of(name, photos), tiny_for(name), done[name])
         return done[name]
 
     return folder
@@ -92,10 +93,20 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-def lines_of(folder: Path, name: str, photos: Path, tiny: LatentModel) -> dict[str, Any]:
-    task = task_of(name, photos)
-    grid = runner._with_bandwidth(task.grid, tiny)
-    return {line.key: line for line in task.study.lines(runner._first(task.settings, grid), grid)}
+def lines_of_study(name: str, photos: Path, model: LatentModel) -> tuple[dict[str, Line], tuple[int, ...]]:
+    """Lines by key, and seeds."""
+    request = request_of(name, photos).for_model(model)
+    return {line.key: line for line in lines_of(request, model)}, request.grid.seed
+
+
+def scores_of(rows: list[dict[str, Any]], photo: str, line: Line, seed: int = 0) -> dict[str, float]:
+    """Of a line on a photo."""
+    (found,) = (
+        row["scores"][str(line.particles)][line.ending]
+        for row in rows
+        if (row["photo"], row["ensemble"]) == (photo, line.with_seed(seed).ensemble.key)
+    )
+    return dict(found)
 
 
 def without_cost(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,38 +119,44 @@ def test_the_report_is_what_the_rows_say(
 ) -> None:
     folder = finished(name)
     rows, report = rows_of(folder), json.loads((folder / "report.json").read_text())
-    lines, plan = lines_of(folder, name, photos, tiny_for(name)), None
-    plan = draws(list(lines.values()), timed=STUDIES[name].timed)
-    assert len({(row["photo"], row["run"]) for row in rows}) == len(rows) == 2 * len({d.run.key for d in plan.values()})
+    lines, seeds = lines_of_study(name, photos, tiny_for(name))
+    ensembles = wanted_by(line.with_seed(seed) for line in lines.values() for seed in seeds)
+    expected = itertools.product(["0.png", "1.png"], ensembles)
+    assert sorted((row["photo"], row["run"]) for row in rows) == sorted(expected)
     assert [line["key"] for line in report["lines"]] == list(lines)
     values = {}
     for line in report["lines"]:
         own = lines[line["key"]]
-        of_line = sorted((r for r in rows if r["run"] == plan[own.run.key].run.key), key=lambda r: r["photo"])
-        assert [r["photo"] for r in of_line] == ["0.png", "1.png"]
-        scores = [r["outcomes"][str(own.run.settings.particles)][own.outcome] for r in of_line]
-        values[line["key"]] = {m: np.array([s[m] for s in scores]) for m in scores[0]}
+        by_seed = [[scores_of(rows, photo, own, seed) for seed in seeds] for photo in ("0.png", "1.png")]
+        values[line["key"]] = {m: np.array([[s[m] for s in row] for row in by_seed]).mean(1) for m in by_seed[0][0]}
         for metric, numbers in values[line["key"]].items():
-            assert line["scores"][metric]["mean"] == pytest.approx(numbers.sum() / 2, abs=1e-9)
-            # of two photos the resampled mean is a, (a + b) / 2 or b, with 1/4, 1/2, 1/4
-            ends = line["scores"][metric]["low"], line["scores"][metric]["high"]
-            assert ends == (pytest.approx(numbers.min()), pytest.approx(numbers.max()))
+            assert line["scores"][metric]["mean"] == pytest.approx(numbers.mean(), abs=1e-9)
             change = numbers - values[report["lines"][0]["key"]][metric]
-            numbers_of_change = tuple(line["change"][metric][part] for part in ("low", "mean", "high"))
-            assert numbers_of_change == pytest.approx((change.min(), change.mean(), change.max()), abs=1e-9)
+            check_interval(line["scores"][metric], numbers)
+            check_interval(line["change"][metric], change)
     for pair in report["pairs"]:
         for metric in values[pair["a"]]:
             difference = values[pair["a"]][metric] - values[pair["b"]][metric]
-            assert pair["scores"][metric]["mean"] == pytest.approx(difference.mean(), abs=1e-9)
+            check_interval(pair["scores"][metric], difference)
             assert pair["scores"][metric]["positive"] == sum(d > 0 for d in difference)
-            p = wilcoxon(difference).pvalue if any(difference) else 1.0
-            assert pair["scores"][metric]["p"] == pytest.approx(p)
+            if np.ptp(difference) > 1e-9:
+                assert pair["scores"][metric]["p"] == pytest.approx(ttest_1samp(difference, 0.0).pvalue)
+            if len(seeds) > 1:
+                found = pair["scores"][metric]["by_seed"]
+                assert np.mean([found[str(seed)] for seed in seeds]) == pytest.approx(difference.mean(), abs=1e-9)
     text = (folder / "report.md").read_text()
     assert all(line["label"] in text for line in report["lines"])
     assert all(pair["what"] in text for pair in report["pairs"])
     with Image.open(folder / f"{name}.png") as plot:
         assert min(plot.size) > 200
         assert len(np.unique(np.asarray(plot.convert("L")))) > 20
+
+
+def check_interval(number: dict[str, float], values: np.ndarray) -> None:
+    assert number["mean"] == pytest.approx(values.mean(), abs=1e-9)
+    if np.ptp(values) > 1e-9:  # scipy has no interval of equal values
+        known = ttest_1samp(values, 0.0).confidence_interval(0.95)
+        assert (number["low"], number["high"]) == (pytest.approx(known.low), pytest.approx(known.high))
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
@@ -155,17 +172,19 @@ def test_a_killed_study_goes_on(
     lines = (whole / "rows.jsonl").read_text().splitlines(keepends=True)
     kept = len(lines) - 2
     shutil.copy(whole / "settings.json", tmp_path)
+    if STUDIES[name].pictures:
+        shutil.copytree(whole / "images", tmp_path / "images")
     # as a kill in the middle of a line leaves it
     (tmp_path / "rows.jsonl").write_text("".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
-    monkeypatch.setattr(runner, "save_plot", lambda *arguments: None)  # seen in the other test
-    run_study(task_of(name, photos), tiny_for(name), tmp_path)
+    monkeypatch.setattr(writing, "save_plot", lambda *arguments: None)  # seen in the other test
+    run_study(request_of(name, photos), tiny_for(name), tmp_path)
     assert without_cost(rows_of(tmp_path)) == without_cost(rows_of(whole))
     if not STUDIES[name].timed:
         for file in ("report.json", "report.md", "rows.jsonl"):
             assert (tmp_path / file).read_text() == (whole / file).read_text()
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(4))
 def test_interrupted_after_any_row_nothing_is_lost_or_doubled(
     after: int,
     finished: Finished,
@@ -185,24 +204,44 @@ def test_interrupted_after_any_row_nothing_is_lost_or_doubled(
     with monkeypatch.context() as patch:
         patch.setattr(Rows, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_study(task_of("attribution", photos), tiny, tmp_path)
+            run_study(request_of("fig4", photos), tiny, tmp_path)
     assert len(rows_of(tmp_path)) == after
-    monkeypatch.setattr(runner, "save_plot", lambda *arguments: None)
+    monkeypatch.setattr(writing, "save_plot", lambda *arguments: None)
     drawn: list[str] = []
-    monkeypatch.setattr(runner, "measure", lambda draw, *a, **k: drawn.append(draw.run.key) or measure(draw, *a, **k))
-    measure = measuring.measure
-    run_study(task_of("attribution", photos), tiny, tmp_path)
-    assert len(drawn) == 6 - after  # nothing is computed twice
-    whole = finished("attribution")
+    measure = runner.measure
+    monkeypatch.setattr(runner, "measure", lambda plan, *a, **k: drawn.append(plan.key) or measure(plan, *a, **k))
+    run_study(request_of("fig4", photos), tiny, tmp_path)
+    assert len(drawn) == 4 - after  # nothing is computed twice
+    whole = finished("fig4")
     for file in ("report.json", "report.md", "rows.jsonl"):
         assert (tmp_path / file).read_text() == (whole / file).read_text()
 
 
+def test_a_study_that_asks_for_more_of_an_ensemble_draws_that_alone(
+    finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table 1 and Figure 4 look at the same two ensembles: in one folder the second study adds endings."""
+    shutil.copytree(finished("table1"), tmp_path / "both")
+    before = rows_of(tmp_path / "both")
+    report = run_study(request_of("fig4", photos), tiny, tmp_path / "both")
+    rows = rows_of(tmp_path / "both")
+    assert rows[: len(before)] == before
+    asked = [(row["run"], row["scores"]["3"].keys()) for row in rows[len(before) :] if row["photo"] == "0.png"]
+    assert [(run.split()[0], run.endswith("(2)"), list(endings)) for run, endings in asked] == [
+        ("plain", True, ["worst"]),
+        ("kds", True, ["worst"]),
+    ]
+    alone = json.loads((finished("fig4") / "report.json").read_text())
+    for one, other in zip(report["lines"], alone["lines"], strict=True):
+        known = {metric: score["mean"] for metric, score in other["scores"].items()}
+        assert {metric: score["mean"] for metric, score in one["scores"].items()} == pytest.approx(known, rel=1e-4)
+
+
 def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, tiny: LatentModel) -> None:
-    """Every number of the attribution of one photo, computed here from the latents."""
-    truth, make_low = load(find_photos(photos)[1], crop=64, seed=0)
-    low = make_low("simple")
-    base = Settings(particles=3, steps=2, bandwidth=20.0, seed=photo_seed(0, low))
+    """The numbers of the attribution of one photo and one seed, computed here from the latents."""
+    loaded = load(find_photos(photos)[1], crop=64, seed=3)
+    truth, low = loaded.truth, loaded.low("simple")
+    base = Settings(particles=3, steps=4, bandwidth=20.0, seed=photo_seed(3, low))
     expected = {}
     for name, settings, steered in (
         ("plain", base, False),
@@ -216,25 +255,37 @@ def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, ti
         flat = particles.latents.reshape(3, -1).double().numpy()
         nearest = int(np.argmin(np.linalg.norm(flat - flat.mean(0), axis=1)))
         expected[f"{name}-choice"] = scores[nearest]
-        average = np.rint(images.astype(float).mean(0)).astype(np.uint8)
-        expected[f"{name}-average"] = distortion(average, truth)["psnr_rgb"]
-    lines = lines_of(finished("attribution"), "attribution", photos, tiny)
-    plan = draws(list(lines.values()))
-    rows = {(row["photo"], row["run"]): row for row in rows_of(finished("attribution"))}
-    got = {
-        key: rows["1.png", plan[line.run.key].run.key]["outcomes"]["3"][line.outcome]["psnr_rgb"]
-        for key, line in lines.items()
-    }
+        average = images.astype(float).mean(0)
+        expected[f"{name}-average"] = distortion(np.rint(average).astype(np.uint8), truth)["psnr_rgb"]
+        if name == "plain":
+            between = np.rint((average + images[nearest]) / 2).astype(np.uint8)
+            expected["plain-halfway-pixels"] = distortion(between, truth)["psnr_rgb"]
+            middle = (particles.latents.mean(0) + particles.latents[nearest]) / 2
+            halfway = decode(tiny, middle[None], height=64, width=64)[0]
+            expected["plain-halfway"] = distortion(halfway, truth)["psnr_rgb"]
+            expected["plain-by-patch"] = distortion(by_patch(tiny, particles.latents), truth)["psnr_rgb"]
+    lines, _ = lines_of_study("attribution", photos, tiny)
+    rows = rows_of(finished("attribution"))
+    got = {key: scores_of(rows, "1.png", lines[key], 3)["psnr_rgb"] for key in expected}
     assert got == {key: pytest.approx(value, abs=0.02) for key, value in expected.items()}
-    # The lines differ: the test can tell them apart. With two trailing steps both cut-offs steer both.
-    assert len({round(value, 6) for value in got.values()}) == 6
+    assert len({round(value, 4) for value in got.values()}) > 9  # the lines differ: the test can tell them apart
+
+
+def by_patch(model: LatentModel, latents: torch.Tensor) -> np.ndarray:
+    """The particle nearest to the mean, at every latent pixel, by loops."""
+    values, mean = latents.numpy(), latents.numpy().mean(0)
+    chosen = np.empty_like(mean)
+    for y, x in np.ndindex(mean.shape[1:]):
+        nearest = min(range(len(values)), key=lambda i, y=y, x=x: ((values[i, :, y, x] - mean[:, y, x]) ** 2).sum())
+        chosen[:, y, x] = values[nearest, :, y, x]
+    return decode(model, torch.from_numpy(chosen)[None], height=64, width=64)[0]
 
 
 def test_bicubic_is_of_the_degraded_photo(finished: Finished, photos: Path) -> None:
-    truth, make_low = load(find_photos(photos)[0], crop=64, seed=0)
+    loaded = load(find_photos(photos)[0], crop=64, seed=0)
     (row,) = (r for r in rows_of(finished("table1")) if r["run"].startswith("bicubic") and r["photo"] == "0.png")
-    expected = distortion(bicubic(make_low("simple")), truth)
-    assert row["outcomes"]["3"]["one"]["psnr_rgb"] == pytest.approx(expected["psnr_rgb"])
+    expected = distortion(bicubic(loaded.low("simple")), loaded.truth)
+    assert row["scores"]["3"]["one"]["psnr_rgb"] == pytest.approx(expected["psnr_rgb"], abs=1e-6)
 
 
 def test_all_lines_start_from_the_same_noise(
@@ -258,8 +309,7 @@ def test_all_lines_start_from_the_same_noise(
         return particles
 
     monkeypatch.setattr(latent_restorer, "sample", spy)
-    task = replace(task_of("fig6", photos), limit=1)
-    run_study(task, tiny, tmp_path)
+    run_study(replace(request_of("fig6", photos), limit=1), tiny, tmp_path)
     assert [len(start) for start in starts] == [3, 2, 2, 3, 3]  # plain once, at the largest N; then N x h
     assert all(torch.equal(start, starts[0][: len(start)]) for start in starts)
     assert all(torch.equal(condition, conditions[0]) for condition in conditions)
@@ -279,30 +329,29 @@ def test_a_hole_is_scored_with_the_known_pixels_pasted(
         how = replace(settings, sampler=sampler, strength=strength)
         expected = distortion(inpaint(truth, hole, model=tiny_for("table3"), settings=how).image, truth)
         (run,) = (key for key in rows if key.startswith("kds" if steered else "plain") and sampler in key)
-        scores = rows[run]["outcomes"]["3"][outcome]
+        scores = rows[run]["scores"]["3"][outcome]
         assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=1e-4)  # decoded alone or not
 
 
 def test_without_strength_kds_is_the_plain_sampler(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
-    task = replace(task_of("attribution", photos), settings=Settings(strength=0.0), limit=1)
-    report = run_study(task, tiny, tmp_path)
+    request = replace(request_of("attribution", photos, seed=[0]), settings=Settings(strength=0.0), limit=1)
+    report = run_study(request, tiny, tmp_path)
     lines = {line["key"]: line["scores"] for line in report["lines"]}
     assert lines["kds-0.3"] == lines["kds-0"] == lines["plain"]
     assert lines["kds-0-average"] == lines["plain-average"]
+    assert lines["kds-renoise"] == lines["renoise"]
 
 
-def test_other_settings_other_photos_and_a_second_process_are_refused(
+def test_other_crops_other_photos_and_a_second_process_are_refused(
     finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished("table12"), folder)
     before = (folder / "rows.jsonl").read_text()
-    task = task_of("table12", photos)
+    request = request_of("table12", photos)
     for other, named in (
-        (replace(task, settings=Settings(seed=1)), "settings.seed was 0 and is 1"),
-        (replace(task, grid=replace(task.grid, kernel=("l2",))), "kernel was"),
-        (replace(task, crop=None), "crop was 64"),
-        (task_of("table1", photos), "study was 'table12'"),
+        (replace(request, crop=None), "crop was 64"),
+        (replace(request, metrics=("lpips-hed",)), "metrics was"),
     ):
         with pytest.raises(UserError, match=named):
             run_study(other, tiny, folder)
@@ -310,17 +359,28 @@ def test_other_settings_other_photos_and_a_second_process_are_refused(
     shutil.copytree(photos, moved)
     shutil.copy(moved / "0.png", moved / "1.png")
     with pytest.raises(UserError, match=r"another 1\.png"):
-        run_study(replace(task, photos=find_photos(moved)), tiny, folder)
+        run_study(replace(request, photos=find_photos(moved)), tiny, folder)
     with runner.locked(folder), pytest.raises(UserError, match="another process"):
-        run_study(task, tiny, folder)
+        run_study(request, tiny, folder)
     assert (folder / "rows.jsonl").read_text() == before
 
 
+def test_other_settings_are_other_rows_of_the_store(
+    finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path
+) -> None:
+    shutil.copytree(finished("table1"), tmp_path / "out")
+    first = json.loads((tmp_path / "out" / "report.json").read_text())
+    other = run_study(request_of("table1", photos, seed=[5]), tiny, tmp_path / "out")
+    assert other["lines"][0]["scores"] != first["lines"][0]["scores"]
+    assert run_study(request_of("table1", photos), tiny, tmp_path / "out")["lines"] == first["lines"]
+    assert len(rows_of(tmp_path / "out")) == 2 * 2 * 3
+
+
 def test_more_photos_can_be_added(finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
-    task = task_of("attribution", photos)
-    assert run_study(replace(task, limit=1), tiny, tmp_path)["photos"] == 1
-    assert run_study(task, tiny, tmp_path)["photos"] == 2
-    assert (tmp_path / "report.md").read_text() == (finished("attribution") / "report.md").read_text()
+    request = request_of("fig4", photos)
+    assert run_study(replace(request, limit=1), tiny, tmp_path)["photos"] == 1
+    assert run_study(request, tiny, tmp_path)["photos"] == 2
+    assert (tmp_path / "report.md").read_text() == (finished("fig4") / "report.md").read_text()
 
 
 def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
@@ -339,13 +399,13 @@ def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
     (mixed / "notes.txt").write_text("not a photo")
     folder = tmp_path / "out"
     folder.mkdir()
-    report = run_study(replace(task_of("fig4", photos), photos=find_photos(mixed)), tiny, folder)
+    report = run_study(replace(request_of("fig4", photos), photos=find_photos(mixed)), tiny, folder)
     assert set(report["left_out"]) == {"broken.png", "empty.jpg", "huge.png", "small.png"}
     assert "9000 x 9000 pixels" in report["left_out"]["huge.png"]
     assert report["photos"] == 4
     assert "small.png: 90 x 40 pixels" in (folder / "report.md").read_text()
     with pytest.raises(UserError, match="none of 1 photos"):
-        run_study(replace(task_of("fig4", photos), photos=find_photos(mixed)[2:3]), tiny, tmp_path)
+        run_study(replace(request_of("fig4", photos), photos=find_photos(mixed)[2:3]), tiny, tmp_path)
 
 
 def test_time_and_memory_are_those_of_what_a_line_needs(finished: Finished) -> None:
@@ -366,19 +426,12 @@ def test_time_and_memory_are_those_of_what_a_line_needs(finished: Finished) -> N
     assert lines["choice-3"]["seconds"]["mean"] < lines["best-3"]["seconds"]["mean"]
 
 
-def test_an_early_choice_costs_less_and_is_the_particle_nearest_at_the_cutoff(
+def test_an_early_choice_is_the_particle_nearest_at_the_cutoff(
     finished: Finished, photos: Path, tiny: LatentModel
 ) -> None:
-    report = json.loads((finished("front") / "report.json").read_text())
-    lines = {line["key"]: line for line in report["lines"]}
-    # S = 3, DDIM at t = 999, 666 and 332: three evaluations of three particles at or above 0.3, and none after it
-    assert lines["plain-ddim-3-3-early"]["evaluations"] == 3 * 3
-    assert lines["plain-ddim-3-3-choice"]["evaluations"] == 9
-    assert lines["plain-ddim-3-1"]["evaluations"] == 3
     predicted = []
-    _, make_low = load(find_photos(photos)[0], crop=64, seed=0)
-    low = make_low("simple")
-    settings = Settings(particles=3, steps=3, bandwidth=20.0, seed=photo_seed(0, low))
+    low = load(find_photos(photos)[0], crop=64, seed=0).low("simple")
+    settings = Settings(particles=3, steps=4, bandwidth=20.0, seed=photo_seed(0, low))
     sample(
         tiny,
         padded_condition(low, tiny),
@@ -387,13 +440,23 @@ def test_an_early_choice_costs_less_and_is_the_particle_nearest_at_the_cutoff(
     )
     at_cutoff = [x0 for t, x0 in predicted if t >= 300][-1].reshape(3, -1).double().numpy()
     nearest = int(np.argmin(np.linalg.norm(at_cutoff - at_cutoff.mean(0), axis=1)))
-    (row,) = (
-        r
-        for r in rows_of(finished("front"))
-        if r["run"].startswith("kds ddim S=3") and "cutoff=0.3" in r["run"] and r["photo"] == "0.png"
-    )
+    lines, _ = lines_of_study("attribution", photos, tiny)
+    early = lines["kds-early"].ensemble.key
+    (row,) = (r for r in rows_of(finished("attribution")) if (r["photo"], r["run"]) == ("0.png", early))
     assert row["picked"]["3"]["early"] == nearest
-    assert report["budgets"][0]["best"]["psnr_rgb"] in lines
+    assert row["evaluations"]["3"] == {"random": 12, "choice": 12, "average": 12, "early": 3 * 3 + 1}
+
+
+def test_the_budgets_of_the_front_are_kept(finished: Finished) -> None:
+    report = json.loads((finished("front") / "report.json").read_text())
+    costs = {line["key"]: line["evaluations"] for line in report["lines"]}
+    assert all(cost <= 10 for cost in costs.values())
+    assert costs["DDIM-10"] == costs["KDS-10"] == costs["average-10"] == costs["HDS-10"] == 10
+    assert costs["early-10"] == costs["renoise-10"] == 2 * 4 + 1  # S = 5: t = 801, 601, 401 and 201, 1 and rounding
+    assert "fixed-noise-10" not in costs  # there is nothing to pick it on
+    (budget,) = report["budgets"]
+    assert budget["evaluations"] == 10
+    assert set(budget["best"].values()) <= costs.keys()
 
 
 def test_defaults_are_the_papers() -> None:
@@ -402,4 +465,17 @@ def test_defaults_are_the_papers() -> None:
     assert STUDIES["table5"].grid.patch_size == (1, 4, 16)
     assert STUDIES["table6"].grid.guidance == (1, 2, 4, 6)
     assert STUDIES["fig6"].grid.particles == (1, 5, 10, 15, 20)
-    assert STUDIES["fig6"].grid.bandwidth == (0.1, 0.3, 0.6)
+    assert STUDIES["fig6"].grid.bandwidth == ("model/3", "model", "model*2")
+
+
+def test_what_a_kill_leaves_of_the_features_is_dropped(tmp_path: Path) -> None:
+    """Features are on the disk before the row that says so; half a line of them has no row."""
+    content = {"scores": {"1": {"one": {"psnr_rgb": 1.0}}}, "evaluations": {"1": {"one": 2}}, "picked": {}}
+    store = EnsembleStore(tmp_path, {})
+    store.add("0.png", "digest", "a", content, {"fid": {"truth": "x", "outcomes": {}}})
+    with (tmp_path / "features.jsonl").open("a") as file:
+        file.write('{"of": "b0.png", "fea')
+    again = EnsembleStore(tmp_path, {})
+    again.add("0.png", "digest", "b", content, {"fid": {"truth": "y", "outcomes": {}}})
+    known = EnsembleStore(tmp_path, {})._found
+    assert [known["0.png", key, "1", "one"]["features"]["fid"]["truth"] for key in ("a", "b")] == ["x", "y"]

@@ -15,9 +15,9 @@ from real.bench.evaluate import evaluate_folder  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.reconstruction import evaluate_autoencoder  # noqa: E402
+from real.bench.request import StudyRequest  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
-from real.bench.task import StudyTask  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import load_photo  # noqa: E402
@@ -91,17 +91,17 @@ def test_a_study_with_a_photo_without_error_ends_with_a_report(
     Image.new("RGB", (64, 64), (90, 90, 90)).save(photos / "a-flat.png")  # first in the list
     study = STUDIES["table1"]
     grid = fill_grid(study, {"steps": [1], "particles": [2], "degradation": ["simple"]})
-    task = StudyTask("table1", study, grid, Settings(), find_photos(photos))
+    request = StudyRequest("table1", study, grid, Settings(), find_photos(photos))
     out = tmp_path / "out"
     out.mkdir()
-    report = run_study(task, tiny, out)
+    report = run_study(request, tiny, out)
     content = json.loads((out / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert content["photos"] == 3
     assert {entry["photo"] for entry in report["not_finite"]} <= {"a-flat.png"}
     assert all(line["scores"]["psnr_rgb"]["mean"] is not None for line in report["lines"])
 
     (photos / "a-flat.png").unlink()  # the other photos move up, their rows stay what they are
-    again = run_study(StudyTask("table1", study, grid, Settings(), find_photos(photos)), tiny, out)
+    again = run_study(StudyRequest("table1", study, grid, Settings(), find_photos(photos)), tiny, out)
     assert again["photos"] == 2
     assert not again["not_finite"]
 
@@ -119,7 +119,7 @@ def test_a_study_of_photos_without_error_alone_ends_with_a_report(tiny: LatentMo
 
     study = STUDIES["table1"]
     grid = fill_grid(study, {"steps": [1], "particles": [2], "degradation": ["pairs"]})
-    report = run_study(StudyTask("table1", study, grid, Settings(), find_pairs(folder)), tiny, out)
+    report = run_study(StudyRequest("table1", study, grid, Settings(), find_pairs(folder)), tiny, out)
     assert report["not_finite"] == [
         {"photo": "flat.png", "metric": metric, "lines": ["bicubic"]} for metric in ("psnr_rgb", "psnr_y")
     ]
@@ -185,15 +185,12 @@ def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None
 
 
 def test_other_hints_under_the_same_name_are_other_rows(photos: Path, tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
     from real.backbones.hints import HintPlaces
-    from real.bench.runner import _Job
 
     shutil.copy(photos / "a.png", tmp_path / "a.png")
     hints = HintPlaces(cleaned=str(tmp_path / "a.png"), tags="a cat")
-    job = _Job(SimpleNamespace(hints=hints), [], {}, None, None, tmp_path)  # type: ignore[arg-type]
-    (photo, _) = find_photos(photos)
-    before = job.digest(photo)
+    study, found = STUDIES["table1"], find_photos(photos)
+    request = StudyRequest("table1", study, study.grid, Settings(), found, hints=hints)
+    before = request.digest(found[0])
     shutil.copy(photos / "b.png", tmp_path / "a.png")
-    assert job.digest(photo) != before
+    assert request.digest(found[0]) != before

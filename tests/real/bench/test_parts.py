@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,15 +18,16 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 from real.__main__ import main  # noqa: E402
-from real.bench.ensembles import ScoredEnsemble, sharpness  # noqa: E402
+from real.bench.draws import DRAWS  # noqa: E402
+from real.bench.endings import ENDINGS, evaluations_of  # noqa: E402
+from real.bench.ensembles import DrawnEnsemble, sharpness  # noqa: E402
+from real.bench.loading import load  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
 from real.bench.metrics import REPORTED  # noqa: E402
-from real.bench.outcomes import OUTCOMES, evaluations_of  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
-from real.bench.photos import find_pairs, find_photos, load  # noqa: E402
-from real.bench.plan import Grid, StudyRun, draws, fill_grid  # noqa: E402
-from real.bench.runner import _first, _with_bandwidth  # noqa: E402
-from real.bench.statistics import bootstrap_interval, paired  # noqa: E402
+from real.bench.photos import find_pairs, find_photos  # noqa: E402
+from real.bench.plan import EnsemblePlan, Line, fill_grid, wanted_by  # noqa: E402
+from real.bench.request import StudyRequest, lines_of  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.degradations.real_esrgan import PRESETS  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
@@ -69,37 +72,43 @@ def test_a_damaged_table_is_refused(line: str, named: str) -> None:
         read_tables("table,value\n1,2\n")
 
 
+def lines_as_the_paper(name: str, **values: list[float]) -> list[Line]:
+    """The lines of a study for a model whose bandwidth is the paper's."""
+    study = STUDIES[name]
+    photos = find_photos(Path(__file__).parents[3] / "docs" / "assets")  # any will do
+    request = StudyRequest(name, study, fill_grid(study, values), Settings(), photos, noise_photos=tuple(photos[:1]))
+    model = SimpleNamespace(bandwidth=0.3)
+    return study.lines(request.for_model(model).settings, request.for_model(model).grid)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_a_study_as_the_paper_runs_it(name: str) -> None:
     """Defaults: keys are unique, pairs name lines, and every selector finds one of the paper's rows."""
-    study = STUDIES[name]
-    grid = Grid(**{**vars(study.grid), "bandwidth": tuple(0.3 if h == "model" else h for h in study.grid.bandwidth)})
-    lines = study.lines(_first(Settings(), grid), grid)
+    study, lines = STUDIES[name], lines_as_the_paper(name)
     keys = [line.key for line in lines]
     assert len(set(keys)) == len(keys)
-    assert len({(line.run.key, line.outcome) for line in lines}) == len(lines) or name == "fig6"  # N = 1: h is nothing
-    assert all(line.outcome in OUTCOMES for line in lines)
-    assert all({pair.a, pair.b} <= set(keys) for pair in study.pairs(lines))
-    assert len({(pair.a, pair.b) for pair in study.pairs(lines)}) == len(study.pairs(lines))
+    alike = {(line.ensemble.key, line.particles, line.ending) for line in lines}
+    assert len(alike) == len(lines) or name == "fig6"  # N = 1: h is nothing
+    assert all(line.ending in ENDINGS for line in lines)
+    assert all(line.ensemble.kind in DRAWS for line in lines)
+    pairs = study.pairs(lines)
+    assert all({pair.a, pair.b} <= set(keys) for pair in pairs)
+    assert len({(pair.a, pair.b) for pair in pairs}) == len(pairs)
     found = [find_row(paper_rows(), {**study.paper, **line.paper}) for line in lines if line.paper]
     assert bool(found) == bool(study.paper)
     assert all(row.values["psnr"] > 19 for row in found)
     for line in lines:
-        if line.paper and line.run.kind == "kds":
+        if line.paper and line.ensemble.kind == "kds":
             row = find_row(paper_rows(), {**study.paper, **line.paper})
-            assert row.columns["n_particles"] == str(line.run.settings.particles)
-    for draw in draws(lines).values():
-        assert max(draw.wanted) <= draw.run.settings.particles
+            assert row.columns["n_particles"] == str(line.particles)
+    for plan, endings in wanted_by(lines).values():
+        assert max(endings) <= plan.settings.particles
 
 
 def test_the_papers_values_stand_where_they_belong() -> None:
     def beside(name: str, key: str) -> float:
-        study = STUDIES[name]
-        grid = Grid(
-            **{**vars(study.grid), "bandwidth": tuple(0.3 if h == "model" else h for h in study.grid.bandwidth)}
-        )
-        (line,) = (line for line in study.lines(_first(Settings(), grid), grid) if line.key == key)
-        return find_row(paper_rows(), {**study.paper, **line.paper}).values["psnr"]
+        (line,) = (line for line in lines_as_the_paper(name) if line.key == key)
+        return find_row(paper_rows(), {**STUDIES[name].paper, **line.paper}).values["psnr"]
 
     assert beside("table3", "plain-center-box-dpmpp-2s") == 19.94
     assert beside("table3", "kds-center-box-ddim") == 21.35
@@ -113,24 +122,44 @@ def test_the_papers_values_stand_where_they_belong() -> None:
     assert beside("table13", "kds-median") == 24.24
 
 
-def test_plain_ensembles_of_several_sizes_are_one_draw_unless_timed() -> None:
-    grid = Grid(particles=(2, 5), bandwidth=(0.1, 0.3))
-    lines = STUDIES["fig6"].lines(_first(Settings(), grid), grid)
-    shared = {draw.run.key: draw for draw in draws(lines).values()}
-    (plain,) = (draw for draw in shared.values() if draw.run.kind == "plain")
-    assert plain.run.settings.particles == 5
-    assert plain.wanted == {2: ("average",), 5: ("average",)}
-    assert len(shared) == 1 + 4
-    assert len({draw.run.key for draw in draws(lines, timed=True).values()}) == 2 + 4
+def test_plain_ensembles_of_several_sizes_are_one_draw() -> None:
+    lines = lines_as_the_paper("fig6", particles=[2, 5], bandwidth=[0.1, 0.3])
+    wanted = wanted_by(lines)
+    (plain,) = (found for found in wanted.values() if found[0].kind == "plain")
+    assert plain[0].settings.particles == 5
+    assert plain[1] == {2: ("average",), 5: ("average",)}
+    assert len(wanted) == 1 + 4
+    assert len(wanted_by(line.with_seed(seed) for line in lines for seed in (0, 1))) == 2 * (1 + 4)
 
 
-def test_different_runs_have_different_names() -> None:
-    base = StudyRun("kds", Settings(bandwidth=0.3), "simple")
+def test_a_timed_study_shares_no_ensemble(tiny: LatentModel) -> None:
+    study = STUDIES["table4"]
+    photos = find_photos(Path(__file__).parents[3] / "docs" / "assets")
+    request = StudyRequest("table4", study, study.grid, Settings(), photos).for_model(tiny)
+    wanted = wanted_by(lines_of(request, tiny))
+    assert sorted(key.split(" ")[0] + key.split(" ")[-2] for key in wanted) == sorted(
+        ["plainN=1", "plainN=5", "plainN=10", "kdspatch=1", "kdspatch=1"]
+    )
+    assert all(key.endswith(" timed") for key in wanted)
+
+
+def test_all_studies_share_their_ensembles() -> None:
+    """Of a photo: what all studies of super-resolution ask for, and what each would draw alone."""
+    by_study = {name: lines_as_the_paper(name) for name in STUDIES if name not in ("table2", "table3")}
+    alone = sum(len(wanted_by(lines)) for lines in by_study.values())
+    together = len(wanted_by(line for lines in by_study.values() for line in lines))
+    assert together <= alone - 15
+
+
+def test_different_ensembles_have_different_names() -> None:
+    base = EnsemblePlan("kds", Settings(bandwidth=0.3), "simple")
     others = [
-        StudyRun("plain", Settings(bandwidth=0.3), "simple"),
-        StudyRun("kds", Settings(bandwidth=0.3), "stable-sr"),
+        EnsemblePlan("plain", Settings(bandwidth=0.3), "simple"),
+        EnsemblePlan("kds", Settings(bandwidth=0.3), "stable-sr"),
+        EnsemblePlan("kds", Settings(bandwidth=0.3), "simple", timed=True),
+        *(EnsemblePlan(kind, Settings(bandwidth=0.3), "simple") for kind in ("funnel", "renoise", "hds", "drafts")),
         *(
-            StudyRun("kds", Settings(**{"bandwidth": 0.3, **change}), "simple")
+            EnsemblePlan("kds", Settings(**{"bandwidth": 0.3, **change}), "simple")
             for change in (
                 {"particles": 5},
                 {"steps": 49},
@@ -141,35 +170,43 @@ def test_different_runs_have_different_names() -> None:
                 {"patch_size": 4},
                 {"guidance": 2.0},
                 {"kernel": "l2"},
+                {"seed": 1},
             )
         ),
     ]
-    assert len({run.key for run in (base, *others)}) == len(others) + 1
+    assert len({plan.key for plan in (base, *others)}) == len(others) + 1
+    hds = [EnsemblePlan("hds", Settings(cutoff=cutoff), "simple").key for cutoff in (0.3, 0.2)]
+    assert hds[0] != hds[1]  # what it doubles hangs on the cut-off
+    plain = [EnsemblePlan("plain", Settings(cutoff=c, particles=n), "simple").key for c, n in ((0.3, 2), (0.2, 5))]
+    assert plain[0] == plain[1]
+
+
+def drawn(evaluations: int, until_cutoff: int) -> DrawnEnsemble:
+    return DrawnEnsemble(*[None] * 4, evaluations, until_cutoff=until_cutoff)  # type: ignore[arg-type]
 
 
 def test_evaluations_are_counted() -> None:
-    guided = StudyRun("kds", Settings(particles=4, steps=10, bandwidth=0.3, guidance=2.0), "simple")
-    assert guided.evaluations == 80
-    assert evaluations_of(guided, "choice", 7) == 80
-    assert evaluations_of(guided, "early", 7) == 2 * (4 * 7 + 3)
-    plain = StudyRun("plain", Settings(particles=4, steps=10), "simple")
-    assert evaluations_of(plain, "random", 7) == 10
-    assert evaluations_of(plain, "choice", 7) == 40
-    assert StudyRun("bicubic", Settings(), "simple").evaluations == 0
+    guided = EnsemblePlan("kds", Settings(particles=4, steps=10, bandwidth=0.3, guidance=2.0), "simple")
+    assert evaluations_of(guided, "choice", 4, drawn(80, 7)) == 80
+    assert evaluations_of(guided, "early", 4, drawn(80, 7)) == 2 * (4 * 7 + 3)
+    plain = EnsemblePlan("plain", Settings(particles=8, steps=10), "simple")
+    assert evaluations_of(plain, "random", 4, drawn(80, 7)) == 10
+    assert evaluations_of(plain, "choice", 4, drawn(80, 7)) == 40
+    assert evaluations_of(EnsemblePlan("drafts", Settings(), "simple"), "one", 10, drawn(75, 0)) == 75
 
 
 def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
     latents = torch.tensor([0.0, 1.0, 2.0, 30.0])[:, None, None, None].expand(4, 3, 16, 16)
     truth = np.zeros((64, 64, 3), np.uint8)
-    restorer = LatentSuperResolution(np.zeros((16, 16, 3), np.uint8), tiny)
-    ensemble = ScoredEnsemble(latents, truth, restorer, lambda image, truth: {"psnr_rgb": -float(image.mean())})
+    problem = LatentSuperResolution(np.zeros((16, 16, 3), np.uint8), tiny)
+    ensemble = DrawnEnsemble(latents, truth, problem, lambda image, truth: {"psnr_rgb": -float(image.mean())}, 4)
     assert [ensemble.choice(n) for n in (1, 3, 4)] == [0, 1, 2]  # the means are 0, 1 and 8.25
     with pytest.raises(ValueError, match="cutoff"):
         ensemble.early_choice(3)
     ensemble.at_cutoff = latents.flip(0)
     assert [ensemble.early_choice(n) for n in (1, 4)] == [0, 1]
     images = [image.astype(float) for image in ensemble.images(range(4))]
-    assert np.array_equal(ensemble.average(2), np.rint((images[0] + images[1]) / 2).astype(np.uint8))
+    assert np.array_equal(ensemble.average(2), (images[0] + images[1]) / 2)
     assert ensemble.worst(3) == int(np.argmax([image.mean() for image in images[:3]]))
     assert ensemble.sharpest(4) == int(np.argmin([sharpness(image.astype(np.uint8)) for image in images]))
 
@@ -181,40 +218,12 @@ def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel
         fill_grid(STUDIES["table1"], {"particles": [2, 3]})
     with pytest.raises(UserError, match="guidance must have each value once, got 1, 1"):
         fill_grid(STUDIES["table6"], {"guidance": [1, 1]})
-    assert _with_bandwidth(Grid(), tiny).bandwidth == (0.4,)
+    request = StudyRequest("fig6", STUDIES["fig6"], STUDIES["fig6"].grid, Settings(), [])
+    assert request.for_model(tiny).grid.bandwidth == (0.1333, 0.4, 0.8)
     with pytest.raises(UserError, match=r"the model's own is 0\.4"):
-        _with_bandwidth(Grid(bandwidth=("model", 0.4)), tiny)
-
-
-def test_the_interval_is_that_of_resampled_means() -> None:
-    values = np.random.default_rng(3).gamma(2.0, size=80)
-    low, high = bootstrap_interval(values) or (0.0, 0.0)
-    rng = np.random.default_rng(1)
-    means = [rng.choice(values, size=80).mean() for _ in range(9999)]
-    expected = np.quantile(means, [0.025, 0.975])
-    assert [low, high] == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
-    assert bootstrap_interval(values) == (low, high)
-    assert bootstrap_interval(np.full(5, 2.0)) == (2.0, 2.0)
-    assert bootstrap_interval(np.array([1.0])) is None
-    for wrong in (np.array([]), np.array([1.0, np.nan]), np.ones((2, 2))):
-        with pytest.raises(ValueError, match="values"):
-            bootstrap_interval(wrong)
-
-
-def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    ends = [bootstrap_interval(rng.normal(1.0, 2.0, size=40)) or (0.0, 0.0) for _ in range(60)]
-    assert 0.85 <= np.mean([low <= 1.0 <= high for low, high in ends]) <= 1.0
-
-
-def test_paired_differences() -> None:
-    a, b = np.arange(10.0), np.arange(10.0) - 0.1 * np.arange(1.0, 11.0)
-    result = paired(a, b)
-    assert result["mean"] == pytest.approx(0.55)
-    assert result["positive"] == 10
-    assert result["p"] == pytest.approx(2 / 2**10)  # all ten signs alike
-    assert paired(b, a)["mean"] == pytest.approx(-0.55)
-    assert paired(a, a) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "positive": 0, "photos": 10}
+        replace(request, grid=replace(request.grid, bandwidth=("model", 0.4))).for_model(tiny)
+    with pytest.raises(ValueError, match="steps"):
+        replace(request, grid=replace(request.grid, steps=(5, 0))).for_model(tiny)
 
 
 def test_rows_outlive_a_kill_at_any_byte(tmp_path: Path) -> None:
@@ -271,9 +280,9 @@ def test_pairs_in_the_layouts_of_stablesr(tmp_path: Path, layout: tuple[str, str
     (photo,) = find_pairs(tmp_path)
     assert (photo.truth.parent.name, photo.low and photo.low.parent.name) == layout
     for crop in (None, 64, 72):
-        got, make_low = load(photo, crop=crop, seed=0)
-        assert got.shape == ((96, 112, 3) if crop is None else (crop, crop, 3))
-        assert np.array_equal(make_low("whatever"), got[::4, ::4])  # the crops of the two lie over each other
+        got = load(photo, crop=crop, seed=0)
+        assert got.truth.shape == ((96, 112, 3) if crop is None else (crop, crop, 3))
+        assert np.array_equal(got.low("whatever"), got.truth[::4, ::4])  # the crops of the two lie over each other
     save(tmp_path / layout[1] / f"Canon_1{endings[1]}.png", low[:-1])
     with pytest.raises(UserError, match="not four times"):
         load(photo, crop=None, seed=0)
@@ -287,9 +296,9 @@ def test_photos_are_degraded_as_evaluate_does(name: str, tmp_path: Path) -> None
     for i in range(2):
         save(tmp_path / f"{i}.png", np.roll(sample_photo(), i, axis=0))
     photo = find_photos(tmp_path)[1]
-    truth, make_low = load(photo, crop=64, seed=7)
+    loaded = load(photo, crop=64, seed=7)
     degradation = Degradation() if name == "simple" else PRESETS[name]
-    assert np.array_equal(make_low(name), degradation(truth, degradation_rng(7, truth)))
+    assert np.array_equal(loaded.low(name), degradation(loaded.truth, degradation_rng(7, loaded.truth)))
 
 
 def test_the_blur_effect_grows_with_blur() -> None:
@@ -327,13 +336,14 @@ def run(*arguments: object) -> int:
 def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert [line.split()[0] for line in lines] == [*STUDIES, "all"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["table99", "--photos", "{photos}"], "table99"),
+        (["table1", "table99", "--photos", "{photos}"], "table99"),
         (["--photos", "{photos}"], "NAME must be the name of a study"),
         (["table3", "--photos", "{photos}"], "'inpaint' takes"),
         (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
@@ -354,6 +364,10 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["table13", "--photos", "{photos}", "--bandwidth", "model", "guess"], "'guess'"),
         (["fig6", "--photos", "{photos}", "--bandwidth", "0.1", "-1"], "bandwidth"),
         (["table1", "--photos", "{photos}", "--strength", "2"], "strength"),
+        (["all", "--photos", "{photos}", "--degradation", "simple"], "--degradation: `bench all`"),
+        (["all", "--pairs", "{photos}"], "--pairs: `bench all`"),
+        (["attribution", "--photos", "{photos}", "--noise-photos", "{photos}"], "--noise-photos"),
+        (["table1", "--photos", "{photos}", "--seed", "0", "1"], "--seed must have one value"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -428,7 +442,7 @@ def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pyt
         save(tmp_path / "photos" / f"{i}.png", np.roll(sample_photo(), 5 * i, axis=0))
     options = [
         "bench",
-        "attribution",
+        "fig4",
         "--photos",
         str(tmp_path / "photos"),
         "--crop",
@@ -436,7 +450,7 @@ def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pyt
         "--model",
         str(tiny_folder),
     ]
-    options += ["--particles", "2", "--steps", "2", "--cutoff", "0", "--threads", "1", "--output"]
+    options += ["--particles", "2", "--steps", "2", "--threads", "1", "--output"]
     killed, rows = tmp_path / "killed", tmp_path / "killed" / "rows.jsonl"
     process = subprocess.Popen(
         [sys.executable, "-m", "real", *options, str(killed)],
@@ -459,9 +473,7 @@ def test_killed_and_started_again(tmp_path: Path, tiny_folder: Path, capsys: pyt
 
 def test_the_pairs_of_the_grids_ask_what_the_paper_claims() -> None:
     def pairs(name: str, **values: list[float]) -> list[tuple[str, str]]:
-        study = STUDIES[name]
-        grid = fill_grid(study, values)
-        return [(pair.a, pair.b) for pair in study.pairs(study.lines(_first(Settings(), grid), grid))]
+        return [(pair.a, pair.b) for pair in STUDIES[name].pairs(lines_as_the_paper(name, **values))]
 
     fig6 = pairs("fig6", particles=[1, 5, 10], bandwidth=[0.1, 0.3])
     more = [("kds-5-0.1", "kds-1-0.1"), ("kds-10-0.1", "kds-5-0.1"), ("kds-5-0.3", "kds-1-0.3")]

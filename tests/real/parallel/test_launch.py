@@ -108,30 +108,35 @@ def test_a_mistake_that_all_processes_meet_is_one_message(run_all: Any, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sr", "{photo}", "--particles", "3"], "--particles must be a multiple of the 2 processes, got 3"),
-        (["sr", "{photo}", "--steps", "many"], "--steps"),
+        (["sr", "photo.png", "--steps", "many"], "--steps"),
         (["evaluate", "--photos", "."], "evaluate runs in one process, and 2 were started"),
     ],
 )
 def test_the_first_of_two_processes_alone_tells_a_mistake(
-    arguments: list[str], words: str, tmp_path: Path, photo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """What is found before the processes need each other: each in turn, with the environment of torchrun."""
-    filled = [a.format(photo=photo_file) for a in arguments]
     told = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        ranks = SimpleNamespace(size=2, rank=int(rank))
-        monkeypatch.setattr("real.cli.sr.launched", lambda ranks=ranks, **_: nullcontext(ranks))
         try:
-            status = main([*filled, "--output", str(tmp_path / "out"), "--device", "cpu"])
+            status = main([*arguments, "--output", str(tmp_path / "out"), "--device", "cpu"])
         except SystemExit as leaving:
             status = int(str(leaving.code))
         assert status == 2
         told.append(capsys.readouterr().err)
     assert words in told[0].strip().splitlines()[-1]
     assert told[1] == ""
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_the_processes_divide_the_particles(
+    tmp_path: Path, photo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("real.cli.sr.launched", lambda **_: nullcontext(SimpleNamespace(size=2, rank=0)))
+    assert main(["sr", str(photo_file), *QUICK, "--particles", "3", "--output", str(tmp_path / "out")]) == 2
+    assert "--particles must be a multiple of the 2 processes, got 3" in capsys.readouterr().err
     assert not list(tmp_path.glob("out/*"))
 
 

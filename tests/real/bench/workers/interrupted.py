@@ -18,7 +18,7 @@ from real.bench import plots  # noqa: F401
 from real.cli import commands  # noqa: F401  what the command imports late
 
 ROUNDS = 6
-STUDIES = ("attribution", "table8", "table12", "fig6", "table6")
+STUDIES = ("fig4", "table8", "table12", "fig6", "table6")
 QUICK = ["--crop", "64", "--steps", "6", "--particles", "3", "--bandwidth", "20", "--device", "cpu"]
 
 

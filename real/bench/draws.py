@@ -1,0 +1,109 @@
+"""How an ensemble is drawn, by kind: a new opponent is one more entry, a few lines in `real.bench.opponents`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kds_ref import SamplerState
+from real.bench import opponents
+from real.bench.ensembles import DrawnEnsemble
+from real.bench.plan import EnsemblePlan
+from real.early_choice import in_window
+from real.metrics.score import Score
+from real.restorers.base import Restorer
+from real.settings import Settings
+
+__all__ = ["DRAWS", "draw_ensemble"]
+
+Progress = Callable[[SamplerState], object]
+
+
+@dataclass(frozen=True)
+class DrawKind:
+    """One way to draw.
+
+    Attributes:
+        what: In words.
+        draw: (restorer, settings) -> latents of the one particle that it ends with, and evaluations; None for those
+            that the restorer draws itself.
+        evaluations: Settings -> about how many, for the bar.
+    """
+
+    what: str
+    draw: Callable[[Restorer, Settings], opponents.Drawn] | None
+    evaluations: Callable[[Settings], int]
+
+
+def _of_all(s: Settings) -> int:
+    return s.particles * s.steps
+
+
+def _until_cutoff(s: Settings) -> int:
+    early = round((1.0 - s.cutoff) * s.steps)
+    return s.particles * early + s.steps - early
+
+
+DRAWS = {
+    "bicubic": DrawKind("bicubic interpolation", None, lambda s: 0),
+    "plain": DrawKind("the sampler alone", None, _of_all),
+    "kds": DrawKind("kernel density steering", None, _of_all),
+    "hds": DrawKind("high-density sampling", opponents.hds, lambda s: s.steps),
+    "dgs": DrawKind("density guidance", opponents.density, lambda s: s.steps),
+    "renoise": DrawKind("the mean at the cut-off, noised again", opponents.renoise, _until_cutoff),
+    "kds-early": DrawKind("KDS, of which one particle goes on after the cut-off", opponents.early, _until_cutoff),
+    "kds-renoise": DrawKind(
+        "the same of a steered ensemble", lambda r, s: opponents.renoise(r, s, steered=True), _until_cutoff
+    ),
+    "funnel": DrawKind("KDS with ever fewer particles", opponents.funnel, _until_cutoff),
+    "drafts": DrawKind("cheap drafts, the full run for one", opponents.drafts, lambda s: 5 * s.particles + s.steps),
+    "fixed-noise": DrawKind("one good noise for all photos", None, lambda s: s.steps),
+}
+
+
+def draw_ensemble(
+    plan: EnsemblePlan,
+    truth: np.ndarray,
+    restorer: Restorer,
+    score: Score,
+    *,
+    noise_seed: int | None = None,
+    progress: Progress | None = None,
+) -> DrawnEnsemble:
+    """Draw what a plan says of one photo.
+
+    Args:
+        plan: Of any kind but "bicubic".
+        truth: RGB uint8 (H, W, 3).
+        restorer: The photo and the model.
+        score: Of an image against the truth.
+        noise_seed: For the kind "fixed-noise".
+        progress: Called after every model evaluation of "plain" and "kds".
+    """
+    settings = plan.settings
+    if plan.kind == "fixed-noise":
+        assert noise_seed is not None  # without photos to pick it on there is no such line
+        with torch.no_grad():
+            latents, evaluations = opponents.fixed_noise(restorer, settings, noise_seed)
+        return DrawnEnsemble(latents, truth, restorer, score, evaluations)
+    if (draw := DRAWS[plan.kind].draw) is not None:
+        with torch.no_grad():
+            latents, evaluations = draw(restorer, settings)
+        return DrawnEnsemble(latents, truth, restorer, score, evaluations)
+
+    ensemble = DrawnEnsemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, restorer, score, 0)
+    total = restorer.model.num_train_timesteps
+
+    def watch(state: SamplerState) -> None:
+        if in_window(state.t, total, cutoff=settings.cutoff):
+            ensemble.at_cutoff, ensemble.until_cutoff = state.x0_steered, state.num_model_evaluations
+        if progress is not None:
+            progress(state)
+
+    drawn = restorer.sample(settings, steered=plan.kind == "kds", progress=watch)
+    ensemble.latents = drawn.latents
+    ensemble.evaluations = drawn.evaluations * (1 if settings.guidance == 1.0 else 2)
+    return ensemble

@@ -1,0 +1,77 @@
+"""The plot of the front: the Pareto front by hand, and names that cover neither points nor each other."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+
+from real.bench.beyond import FAMILIES, front
+from real.bench.front_plot import draw_front, pareto
+from real.bench.plan import Grid
+from real.settings import Settings
+
+BUDGETS = (10, 25, 50, 100, 250, 500)
+
+
+def lines_of(budgets: tuple[int, ...]) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    lines = []
+    for line in front(Settings(bandwidth=0.3), Grid(budget=budgets)):
+        x, y = rng.normal(0.3, 0.01), rng.normal(21.0, 0.4)
+        scores = {"lpips_hed": {"mean": float(x)}, "psnr_rgb": {"mean": float(y)}}
+        lines.append({"key": line.key, "label": line.label, "group": line.group, "at": line.at, "scores": scores})
+    return lines
+
+
+def test_the_pareto_front_by_hand() -> None:
+    points = [(0.3, 20.0), (0.2, 21.0), (0.4, 22.0), (0.2, 20.5), (0.5, 21.9), (0.4, 22.0)]
+    assert pareto(points) == [1, 2]
+    assert pareto([(1.0, 1.0)]) == [0]
+    rng = np.random.default_rng(1)
+    points = [(float(a), float(b)) for a, b in rng.normal(size=(40, 2))]
+    by_definition = [
+        i
+        for i, (x, y) in enumerate(points)
+        if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in points)
+    ]
+    assert sorted(pareto(points)) == by_definition
+
+
+def test_names_cover_neither_points_nor_each_other() -> None:
+    figure = Figure(dpi=150, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    budgets = (10, 100, 500)
+    report = {"lines": lines_of(budgets), "budgets": [{"evaluations": b} for b in budgets]}
+    draw_front(figure, report, "lpips_hed")
+    canvas.draw()
+    for axes, budget in zip(figure.axes, budgets, strict=True):
+        lines = [line for line in report["lines"] if line["at"] == budget]
+        names = [child for child in axes.get_children() if isinstance(child, Annotation)]
+        assert sorted(name.get_text() for name in names) == sorted(line["label"].split(" (")[0] for line in lines)
+        boxes = [Text.get_window_extent(name, canvas.get_renderer()) for name in names]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+        dots = [(line["scores"]["lpips_hed"]["mean"], line["scores"]["psnr_rgb"]["mean"]) for line in lines]
+        assert not any(box.contains(*dot) for box in boxes for dot in axes.transData.transform(dots))
+        assert all(axes.bbox.contains(*corner) for box in boxes for corner in ((box.x0, box.y0), (box.x1, box.y1)))
+
+
+def test_every_family_is_there_and_budgets_are_kept() -> None:
+    lines = front(Settings(bandwidth=0.3), Grid(budget=BUDGETS))
+    for budget in BUDGETS:
+        names = {line.label.split(" (")[0] for line in lines if line.at == budget}
+        lacking = {family.name for family in FAMILIES} - names
+        assert lacking == ({"drafts"} if budget == 10 else set())  # one draft is nothing to choose from
+    for line in lines:
+        settings, budget = line.ensemble.settings, round(line.at)
+        if line.ensemble.kind in ("plain", "kds"):
+            cost = settings.particles * settings.steps
+            assert 0.85 * budget <= cost <= budget
+        assert settings.steps >= 5
+    at_500 = {line.label for line in lines if line.at == 500}
+    assert {"KDS (N = 10, S = 50)", "DDIM (N = 1, S = 500)", "early (N = 13, S = 50)"} <= at_500
