@@ -18,7 +18,7 @@ from real.models.base import LoadOptions, Model
 from real.models.devices import pick_device, pick_dtype
 from real.models.families import recognise
 from real.models.hub import Source, locate
-from real.models.latent import BUNDLED, BUNDLED_INPAINTING
+from real.models.latent import BUNDLED
 from real.restorers.inpainting import LDM_INPAINT, SD_INPAINT
 from real.restorers.latent import LDM_SR
 from real.restorers.upscaling import X4_UPSCALER
@@ -28,7 +28,7 @@ __all__ = ["FAMILIES", "NAMES", "default_settings", "open_model"]
 
 FAMILIES = {family.name: family for family in (LDM_SR, X4_UPSCALER, SD_INPAINT, LDM_INPAINT, DIFFBIR, SEESR)}
 NAMES = {"ldm-sr": "CompVis/ldm-super-resolution-4x-openimages"}  # names of ids
-TASKS = {"sr": BUNDLED, "inpaint": BUNDLED_INPAINTING}  # with the models that the package carries
+TASKS = ("sr", "inpaint")  # the model that the package carries has a denoiser for each
 
 
 def open_model(
@@ -103,7 +103,7 @@ def open_model(
         _check_for_recipe(name, task=task, revision=revision)
         return load_backbone(recipe or RECIPES[name], options)
 
-    source = locate(NAMES.get(name, name), revision=revision) if name else Source(str(TASKS[task]), is_folder=True)
+    source = locate(NAMES.get(name, name), revision=revision) if name else Source(str(BUNDLED), is_folder=True)
     family = recognise(source, tuple(FAMILIES.values()), task=task)
     assert family.load is not None  # of all families that are recognised
     loaded = family.load(source, family, replace(options, dtype=latent_dtype) if family.latent else options)

@@ -27,7 +27,6 @@ from real.models.hub import Source, read_config
 
 __all__ = [
     "BUNDLED",
-    "BUNDLED_INPAINTING",
     "DTYPES",
     "HOLES",
     "PAPER_BANDWIDTH",
@@ -39,10 +38,8 @@ __all__ = [
     "weights_options",
 ]
 
-BUNDLED = Path(__file__).parents[1] / "weights" / "sr"
+BUNDLED = Path(__file__).parents[1] / "weights" / "sr"  # of both tasks
 SECOND = "unet_inpainting"  # folder of a second denoiser, beside `unet` and over the same autoencoder
-# One folder serves both tasks as soon as it holds both denoisers.
-BUNDLED_INPAINTING = BUNDLED if (BUNDLED / SECOND).is_dir() else BUNDLED.parent / "inpainting"
 HOLES = ("grey", "smooth")  # what an inpainting model is told of a hole; the first where kds.json does not say
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
