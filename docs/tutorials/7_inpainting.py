@@ -79,7 +79,7 @@ def fill(**options) -> torch.Tensor:
         denoise,
         initial_noise(N, 32, 32, seed=0),
         schedule=model.schedule,
-        timesteps=kds_ref.time_grid(50, T),
+        timesteps=kds_ref.time_grid(50, T, spacing="trailing"),
         prediction_type=model.prediction_type,
         **options,
     ).x0
@@ -192,26 +192,29 @@ print(
     f"spread inside: {spread[inside].mean():.1f}, steered {steered_spread[inside].mean():.1f}"
 )
 assert steered_scores.mean() > scores.mean()
-assert steered_spread[inside].mean() < 0.8 * spread[inside].mean()
+assert 0.8 < steered_spread[inside].mean() / spread[inside].mean() < 1.0
 assert psnr(average) > scores.mean()
 assert scores[chosen] > scores.mean() + 1.0
-assert steered_scores[steered_chosen] > psnr(average)
 
 # %%
 # ## What a consensus of fillings is
 #
 # **Predict:** and which of them is the roughest, which the smoothest?
 #
-# PSNR goes up, and the filling gets smoother. That is no accident: ten particles
-# that put ten different things at one place agree on nothing but their mean, and at
-# this bandwidth the mean is where the shift leads. A small bandwidth would keep them
-# apart, and keep them as they are. So read PSNR beside the picture; the paper's
-# table has FID and LPIPS, too.
+# A steered particle has a little more PSNR, and is a little smoother. That is no
+# accident: particles that put different things at one place agree on nothing but their
+# mean. A small bandwidth keeps them apart, and keeps them as they are. So read PSNR
+# beside the picture; the paper's table has FID and LPIPS, too.
 #
-# Two things differ from page 6. Choosing does much by itself: fillings are further
-# apart than restorations, so it matters which one is taken. And the average of the
-# plain pictures, which won there, is behind here: it shows ten things at once, while
-# the steered particles were led to one before they had become ten.
+# The spread at the end is nearly what it was without steering: with the paper's cut-off
+# the steering stops while the noise is still as large as the picture, and what fills the
+# hole is decided after that.
+#
+# Choosing matters more here than on page 6, since fillings differ more than
+# restorations. But this is one photo and one seed, and how far choosing gets is largely
+# the luck of ten noises. The model is small, too: its fillings of so large a hole are
+# surfaces that fit, not things. Its card, `real/weights/inpainting/README.md`, says how it
+# does on many photos and holes, beside interpolation.
 
 
 def roughness(image: np.ndarray) -> float:
