@@ -161,7 +161,7 @@ def test_a_study_scores_what_sr_restores(photos: Path, parts: Any, known: Any, t
     rows = [json.loads(line) for line in (tmp_path / "study" / "rows.jsonl").read_text().splitlines()]
     (row,) = (row for row in rows if row["photo"] == "0.png" and row["run"].startswith("kds"))
     expected = distortion(pixels(tmp_path / "sr" / "restored.png"), pixels(photos / "gt" / "0.png"))
-    got = row["outcomes"]["2"]["choice"]
+    got = row["scores"]["2"]["choice"]
     assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     other = [*options, "--cleaned", photos / "gt", "--output", tmp_path / "study"]
     assert run("bench", "table1", "--pairs", photos, *other) == 2  # rows of other cleaned photos are not mixed in

@@ -52,9 +52,10 @@ def test_its_record_says_how_it_was_trained() -> None:
     assert unet["command"].startswith("python -m real.train unet ")
     assert unet["curve"][-1]["step"] >= 0.99 * unet["run"]["steps"]  # every so many rows are kept
     assert not {"weight_power", "weight_cap", "zero_terminal", "stride"} & set(unet["settings"])  # the plain recipe
-    autoencoder = record["autoencoder"]  # scaled to 1 once; then it was trained, before
-    assert "--latent-std 1 " in autoencoder["command"]
-    assert autoencoder["started_from"]["command"].startswith("python -m real.train decoder ")
+    autoencoder = record["autoencoder"]  # scaled to 1 once, then its decoder trained on this denoiser's predictions
+    assert autoencoder["command"].startswith("python -m real.train decoder ")
+    assert autoencoder["curve"][-1]["step"] >= 0.99 * autoencoder["run"]["steps"]
+    assert "--latent-std 1 " in autoencoder["started_from"]["command"]
 
 
 def test_the_papers_settings_are_its_own(model: LatentModel) -> None:
@@ -163,17 +164,17 @@ def test_its_plain_samples_are_good(report: dict[str, Any]) -> None:
     assert quality["gains"]["clean: average over bicubic"]["mean"] >= 0.0
     assert quality["scores"]["one"]["lpips_hed"]["mean"] < quality["scores"]["bicubic"]["lpips_hed"]["mean"]
     assert quality["colour"]["boxes"]["average"] < quality["colour"]["boxes"]["bicubic"]
+    whole = json.loads((BUNDLED / "reconstruction.json").read_text())["scores"]["psnr_rgb"]["mean"]
+    assert whole >= 27.5
 
 
 @pytest.mark.xfail(reason="longer training is due: the card says by how much each is missed")
-@pytest.mark.parametrize("target", ["calibrated", "mean", "colour", "autoencoder"])
+@pytest.mark.parametrize("target", ["calibrated", "mean", "colour"])
 def test_what_it_misses(report: dict[str, Any], target: str) -> None:
     quality = report["quality"]
-    whole = json.loads((BUNDLED / "reconstruction.json").read_text())["scores"]["psnr_rgb"]["mean"]
     ratios = [quality["calibration"][sampler]["latents"]["ratio"] for sampler in ("ddim", "dpmpp-2s")]
     assert {
         "calibrated": all(0.8 <= ratio <= 1.25 for ratio in ratios),
         "mean": quality["gains"]["latent_average over mmse_decoded"]["mean"] >= -0.1,
         "colour": quality["colour"]["cast"]["average"]["mean"] <= 0.5,
-        "autoencoder": whole >= 27.5,
     }[target]
