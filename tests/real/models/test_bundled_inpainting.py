@@ -200,6 +200,6 @@ def test_its_average_is_level_with_interpolation(report: dict[str, Any], kind: s
     ],
 )
 def test_the_border_of_a_hole_does_not_show(report: dict[str, Any], kind: str) -> None:
-    """Steps across the border are at most a quarter larger than the truth's; steps inside say how smooth samples are."""
+    """Steps across the border are at most a quarter larger than the truth's."""
     edges = report["quality"]["holes"][kind]["edges"]
     assert edges["one"]["border"]["mean"] <= 1.25 * edges["truth"]["border"]["mean"]

@@ -23,9 +23,9 @@ diffusers = pytest.importorskip("diffusers")
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from kds_ref import steer  # noqa: E402
-from real.plugin import subclass as subclass_module  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.plugin import step as step_module  # noqa: E402
+from real.plugin import subclass as subclass_module  # noqa: E402
 from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
 from real.plugin.step import steer_step  # noqa: E402
 
