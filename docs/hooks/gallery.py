@@ -104,9 +104,12 @@ def card(path: Path, *, run: bool) -> str:
     title, rest = text.removeprefix("# ").split("\n", 1)
     says = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", rest.strip().split("\n\n")[0])
     opening = OPENING.search(text)
-    picture = f"[![]({opening.group(2)}){{ loading=lazy }}]({path.stem}.md){{ tabindex=-1 aria-hidden=true }}"
-    lines = [picture if opening and run else "", f"**[{title}]({path.stem}.md)**", says]
-    return '<div class="card" markdown>\n\n' + "\n\n".join(line for line in lines if line) + "\n\n</div>"
+    lines = [f"**[{title}]({path.stem}.md)**", says]
+    if opening and run:
+        words = " ".join(opening.group(1).split())
+        image = f"![{words}]({opening.group(2)}){{ loading=lazy }}"
+        lines.insert(0, f"[{image}]({path.stem}.md){{ tabindex=-1 aria-hidden=true }}")
+    return '<div class="card" markdown>\n\n' + "\n\n".join(lines) + "\n\n</div>"
 
 
 def write(*, run: bool) -> None:
