@@ -8,6 +8,7 @@ that predicts noise or velocity at the timesteps of a schedule.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -20,7 +21,7 @@ from kds_ref._checks import check_callable, check_integer, check_number
 from kds_ref.diffusion import predict_x0, predict_x0_from_v
 from kds_ref.kernels import Kernel
 from kds_ref.schedules import NoiseSchedule
-from kds_ref.steering import SteeringInfo, steer
+from kds_ref.steering import SteeringInfo
 from kds_ref.strength_schedule import KernelDensitySteering
 
 __all__ = ["SteeredDenoiser", "vp_denoiser"]
@@ -81,7 +82,13 @@ class SteeredDenoiser:
         check_number("cutoff_sigma", self.cutoff_sigma, low=0.0)
         if self.num_particles is not None:
             check_integer("num_particles", self.num_particles, low=1)
-        KernelDensitySteering(
+        _ = self._steering  # checks the others
+
+    @functools.cached_property
+    def _steering(self) -> KernelDensitySteering:
+        """`steer` with these options at every timestep; when to steer is decided here, by the noise level."""
+        return KernelDensitySteering(
+            cutoff=0.0,
             bandwidth=self.bandwidth,
             strength=self.strength,
             patch_size=self.patch_size,
@@ -110,16 +117,7 @@ class SteeredDenoiser:
         if self.strength == 0.0 or level < self.cutoff_sigma * (1.0 - 1e-6):
             return x0_pred, None
 
-        steered, info = steer(
-            xp.reshape(x0_pred, self._ensembles(tuple(x.shape))),
-            bandwidth=self.bandwidth,
-            strength=self.strength,
-            patch_size=self.patch_size,
-            stride=self.stride,
-            kernel=self.kernel,
-            sample_ndim=self.sample_ndim,
-            scale_with_dimension=self.scale_with_dimension,
-        )
+        steered, info = self._steering(xp.reshape(x0_pred, self._ensembles(tuple(x.shape))), 0)
         return xp.reshape(steered, tuple(x.shape)), info
 
     def _ensembles(self, shape: tuple[int, ...]) -> tuple[int, ...]:
