@@ -157,6 +157,20 @@ def test_it_is_evaluated_with_the_papers_settings(report: dict[str, Any]) -> Non
     assert [(variant["cutoff"], variant["bandwidth"]) for variant in report["variants"]] == [(0.3, 0.3), (0.0, 0.3)]
 
 
+def test_pages_state_the_evaluation(report: dict[str, Any]) -> None:
+    """Numbers that README and two pages have of it."""
+    paper = report["variants"][0]
+    kds, bicubic = (paper["methods"][name]["lpips_hed"]["mean"] for name in ("kds_choice", "bicubic"))
+    root = BUNDLED.parents[2]
+    for page in ("README.md", "docs/index.md"):
+        text = " ".join((root / page).read_text(encoding="utf-8").split())
+        numbers = f"KDS has {kds:.3f} and bicubic interpolation {bicubic:.3f}"
+        assert f"on {report['photos']} validation photos {numbers}" in text
+    early = next(p for p in paper["pairs"] if (p["a"], p["b"]) == ("kds_early", "kds_choice"))["psnr_rgb"]
+    text = (root / "docs" / "how-to" / "models.md").read_text(encoding="utf-8")
+    assert f"PSNR changed by {early['mean']:+.2f} dB on average (p = {early['p']:.2f})" in text
+
+
 def test_its_plain_samples_are_good(report: dict[str, Any]) -> None:
     """No number here depends on steering."""
     quality = report["quality"]

@@ -95,7 +95,7 @@ def test_it_fills_a_hole(truth: np.ndarray, filled: tuple[np.ndarray, Comparison
 
 @pytest.mark.parametrize("kind", ["scratches", "text"])
 def test_thin_holes_nearly_close(model: LatentModel, truth: np.ndarray, kind: str) -> None:
-    """The former model, which had learned boxes alone, was 5 to 9 dB below interpolation."""
+    """A model that has learned boxes alone is further below interpolation than this on thin holes."""
     mask = draw_hole(kind, 128, 128, np.random.default_rng(0))
     settings, score = Settings(particles=4, steps=10), inpainting_score(mask)
     baselines = {"bicubic": biharmonic(truth, mask)}  # under the name of an interpolation that there is
