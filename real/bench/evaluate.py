@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from real.bench.loading import check_crop, load_truth
 from real.bench.photos import Photo, check_known, digest_of, find_photos, left_out_text, used
-from real.bench.quality import LOOKS, QualityRun, quality_summary, quality_table
+from real.bench.quality import LOOKS, QualityRun
+from real.bench.quality_summary import quality_summary, quality_table
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
 from real.bench.summary import summarise, table

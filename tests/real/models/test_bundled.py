@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real import open_model  # noqa: E402
-from real.bench.quality import quality_table  # noqa: E402
+from real.bench.quality_summary import quality_table  # noqa: E402
 from real.bench.reconstruction import reconstruct  # noqa: E402
 from real.bench.summary import table  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
