@@ -190,7 +190,7 @@ def test_another_hole_of_the_same_model_is_another_evaluation(photos: Path, fill
 
     (photos / "b.png").unlink()
     evaluate(photos, tmp_path / "out", filler)
-    with pytest.raises(UserError, match="hole was 'grey' and is 'smooth'"):
+    with pytest.raises(UserError, match="hole was 'black' and is 'smooth'"):
         evaluate(photos, tmp_path / "out", replace(filler, hole="smooth"))
     with pytest.raises(UserError, match="particles must be at least 2"):
         evaluate_inpainting(
