@@ -13,6 +13,8 @@ from real.settings import Settings
 
 __all__ = ["FAMILIES", "FrontFamily", "attribution", "attribution_pairs", "front", "front_pairs"]
 
+FIXES = ("wavelet", "adain")  # of the result's colours, after those of the input
+
 
 def attribution(base: Settings, grid: Grid) -> list[Line]:
     """Steering, choosing and averaging, each alone and together, and every opponent, with N = 10 and 50 steps."""
@@ -25,6 +27,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.plain("plain-halfway", f"{name} + halfway from choice to mean, latents", base, "halfway-latents"),
         make.plain("plain-halfway-pixels", f"{name} + halfway from choice to average, pixels", base, "halfway-pixels"),
         make.plain("plain-average", f"{name} + average", base, "average"),
+        *(make.plain(f"plain-choice-{fix}", f"{name} + choice, {fix} fix", base, f"choice-{fix}") for fix in FIXES),
         make.plain("few-steps", f"{name} with {few.steps} steps, a random particle", few),
         make.plain("few-steps-average", f"{name} with {few.steps} steps + average", few, "average"),
         make.of("renoise", "renoise", "the mean at the cut-off, noised again", base),
@@ -36,11 +39,12 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
     ]
 
     for c in grid.cutoff:
-        settings, text = replace(base, cutoff=c), f"KDS to t/T = {c:g}"
+        settings, key, to = replace(base, cutoff=c), f"kds-{c:g}", f"KDS to t/T = {c:g}"
         lines += [
-            make.kds(f"kds-{c:g}", f"{text}, a random particle", settings, "random"),
-            make.kds(f"kds-{c:g}-choice", f"{text} + choice", settings, "choice"),
-            make.kds(f"kds-{c:g}-average", f"{text} + average", settings, "average"),
+            make.kds(key, f"{to}, a random particle", settings, "random"),
+            make.kds(f"{key}-choice", f"{to} + choice", settings, "choice"),
+            make.kds(f"{key}-average", f"{to} + average", settings, "average"),
+            *(make.kds(f"{key}-choice-{fix}", f"{to} + choice, {fix} fix", settings, f"choice-{fix}") for fix in FIXES),
         ]
 
     lines += [
@@ -69,13 +73,15 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
             LinePair(f"{line.key}-choice", "plain-average", f"{to} and choosing, against averaging without steering"),
         ]
 
+    choices = ["plain-choice", *(f"{line.key}-choice" for line in steered)]
+    pairs += [LinePair(f"{key}-{fix}", key, f"what the {fix} colour fix does") for key in choices for fix in FIXES]
+
     # Each opponent once: those that KDS is compared with above are left out.
-    known = {pair.b for pair in pairs if pair.a == f"{steered[0].key}-choice"}
-    opponents = [line for line in lines if line not in steered and line.key not in (*known, f"{steered[0].key}-choice")]
-    return pairs + [
-        LinePair(f"{steered[0].key}-choice", line.key, f"KDS as in the paper, against {line.label}")
-        for line in opponents
-    ]
+    method = choices[1]
+    known = {method, *(pair.b for pair in pairs if pair.a == method)}
+    fixed = {f"{key}-{fix}" for key in choices for fix in FIXES}
+    opponents = [line for line in lines if line not in steered and line.key not in known | fixed]
+    return pairs + [LinePair(method, line.key, f"KDS as in the paper, against {line.label}") for line in opponents]
 
 
 Allocation = tuple[int, int]  # particles and steps
