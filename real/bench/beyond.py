@@ -35,6 +35,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.of("hds", "hds", "HDS: high-density sampling, one particle", replace(base, particles=1)),
         make.of("dgs", "dgs", "DGS: density guidance, one particle", replace(base, particles=1)),
         make.of("fixed-noise", "fixed-noise", "one good noise for all photos", replace(base, particles=1)),
+        *make.unsampled(base),
     ]
 
     for c in grid.cutoff:
@@ -133,6 +134,7 @@ class FrontFamily:
     cutoff: float | None = None
 
 
+FREE = "no sampling"  # the group of what takes no evaluation of the model
 FAMILIES = (
     FrontFamily("DDIM", "one particle", "plain", "one", _one),
     FrontFamily("2S", "one particle", "plain", "one", _one, "dpmpp-2s"),
@@ -159,7 +161,10 @@ FAMILIES = (
 
 
 def front(base: Settings, grid: Grid) -> list[Line]:
-    """Every family at every budget. How a budget is spent is fixed beforehand, not picked by what came out."""
+    """Every family at every budget, then what fits into any, since it takes no evaluation of the model.
+
+    How a budget is spent is fixed beforehand, not picked by what came out.
+    """
     make, lines = Lines(grid.degradation[0]), []
     for budget in grid.budget:
         for family in FAMILIES:
@@ -171,12 +176,16 @@ def front(base: Settings, grid: Grid) -> list[Line]:
             key = f"{family.name.replace(' ', '-')}-{budget}"
             label = f"{family.name} (N = {particles}, S = {steps})"
             lines.append(make.of(family.kind, key, label, settings, family.ending, group=family.group, at=budget))
-    return lines
+    return lines + make.unsampled(base, group=FREE)
 
 
 def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
-    """KDS against every family at the same budget, and cheaper forms of KDS against it at ten times their budget."""
+    """KDS against every family at the same budget, cheaper forms of KDS against it at ten times their budget.
+
+    What takes no evaluation of the model is compared with KDS at every budget.
+    """
     keys = {line.key for line in lines}
+    budgets = sorted({round(line.at) for line in lines} - {0})
     pairs = []
     for line in lines:
         budget, name = round(line.at), line.label
@@ -185,4 +194,9 @@ def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
             pairs.append(LinePair(same, line.key, f"at {budget} evaluations KDS against {name}"))
         if tenfold in keys and line.group in ("cheaper KDS", "averaging", "KDS"):
             pairs.append(LinePair(line.key, tenfold, f"{name} at {budget} against KDS at {10 * budget} evaluations"))
-    return pairs
+    return pairs + [
+        LinePair(f"KDS-{budget}", line.key, f"at {budget} evaluations KDS against {line.label}")
+        for line in lines
+        for budget in budgets
+        if line.group == FREE and f"KDS-{budget}" in keys
+    ]
