@@ -2,7 +2,7 @@
 
 The page shows DDIM and DDIM + KDS (KDS Algorithms 1 and 2 (v1)) side by side and computes nothing: every position
 and every number on it was computed here and is looked up there. `packing` writes what `explore` returns as one
-small file, and the hook `explorable` hands that to the site.
+small file, and `explorable` puts that where the site finds it.
 """
 
 from __future__ import annotations

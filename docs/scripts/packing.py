@@ -25,7 +25,7 @@ SIDE = 4096  # 12 bits
 HALF_WIDTH = 3.0  # of the square in the plane: the outermost contour of the noise has a radius of 2.8
 VARIANCE_UNIT = 1e-3
 EFFECTIVE_UNIT = 0.1
-NAME = "kdsExplorable"  # the global name that the page reads; the second file's has More behind it
+NAME = "kdsExplorable"  # the global name that the page reads; the second file's ends in More
 MISTAKEN_STRENGTH = 0.3
 
 Codes = npt.NDArray[np.int64]
