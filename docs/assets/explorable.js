@@ -110,7 +110,8 @@
   }
 
   // --- The settings in the address, so that a view can be sent to somebody -------------------------------------
-  const ADDRESS = { N: "particles", h: "bandwidth", strength: "strength", cutoff: "cutoff", t: "frame" };
+  // Not "h" for the bandwidth: the theme's search reads that, to mark what was looked for.
+  const ADDRESS = { N: "particles", bandwidth: "bandwidth", strength: "strength", cutoff: "cutoff", t: "frame" };
   const valuesOf = (name) =>
     name === "cutoff" ? settings.cutoffs.map(String) : LISTS[name].map((_, i) => text(name, i));
 
