@@ -252,7 +252,7 @@ print({name: round(value, 2) for name, value in spread.items()})
 
 # %%
 # The particles of 25 steps of plain DDIM are already too sure of themselves. KDS to the
-# end and HDS are no samples of the posterior at all: their particles agree, and are
+# end and HDS are not samples of the posterior at all: their particles agree, and are
 # wrong by far more than they differ.
 
 assert 0.6 < spread["plain"] < 0.9
