@@ -187,11 +187,11 @@ assert np.allclose(cosine, 1.0)  # the same direction, everywhere
 # %%
 # ## What goes wrong in practice
 #
-# There is no official code of KDS. People who wrote their own made eleven mistakes
-# that we know of; the [method page](../../explanation/method.md#easy-to-get-wrong)
-# lists them and shows where. We made some of them, too. Five of the eleven break the
-# formula of this page. Each runs without an error and draws plausible pictures, and
-# each fails a check that takes a few lines.
+# There is no official code of KDS. People who wrote their own made eleven mistakes that
+# we know of; the [method page](../../explanation/method.md#easy-to-get-wrong) lists
+# them, and shows some of them in public code. We made some of them, too. Five of the
+# eleven break the formula of this page. Each runs without an error and draws plausible
+# pictures, and each fails a check that takes a few lines.
 #
 # ### Mistake 1: the bandwidth is squared twice
 #

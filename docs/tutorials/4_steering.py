@@ -483,7 +483,7 @@ assert by_cutoff == sorted(by_cutoff)
 # %%
 # ## Steering late instead of early
 #
-# One mistake in public code is to invert the schedule: nothing early, everything late.
+# One known mistake is to invert the schedule: nothing early, everything late.
 #
 # **Predict:** are the clusters then tighter or wider than with Eq. 10?
 
@@ -594,7 +594,7 @@ assert mixture.weights[0] == 0.4
 # to lie nearest to the mean. So steering and choosing are two ingredients, and they
 # should be measured apart.
 #
-# Another mistake in public code is to compare each particle with the mean of *its own*
+# A mistake in public code is to compare each particle with the mean of *its own*
 # values, "the pixel mean". That looks at one particle at a time and so knows nothing of
 # agreement: move the whole ensemble, and the choice changes.
 
