@@ -34,7 +34,7 @@ class ProbabilityFlowODE:
     Time is the training timestep as a real number in [0, T-1]. Sampling goes from large to small t. beta(t)
     and alpha_bar(t) are those of `NoiseSchedule.continuous_beta` and `continuous_alpha_bar`. At integers that is
     the level of the timestep, so that samplers on any grid of timesteps approximate this equation. Their last
-    step, from the last timestep to clean data, is not part of it: that is `predict_x0`.
+    step, from the last timestep to clean data, is no part of it: it is `predict_x0`.
 
     Args:
         denoiser: (x_t, t) -> model output of the same shape; t is a float. A model for integers only has to be

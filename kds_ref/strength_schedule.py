@@ -87,7 +87,7 @@ class KernelDensitySteering:
     Attributes:
         num_train_timesteps: T of the schedule, the number of TRAINING steps.
         bandwidth: h, in the units of the latent; a number, an array or the name of a rule, see `steer`. A rule
-            is applied again at every step.
+            is applied anew at every step.
         strength: delta in [0, 1].
         cutoff: The t/T down to which (inclusive) to steer, in [0, 1]; 0 steers to the end. None: 0.3, as in the
             paper, unless `cutoff_nsr` is given instead.
