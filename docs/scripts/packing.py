@@ -27,7 +27,7 @@ VARIANCE_UNIT = 1e-3
 EFFECTIVE_UNIT = 0.1
 NAME = "kdsExplorable"  # the global name that the page reads; the second file's ends in More
 MISTAKEN_STRENGTH = 0.3
-TOLERANCE = 6.0  # of a contour: half a pixel of a picture 400 pixels wide
+TOLERANCE = 8.0  # of a contour: less than a pixel of a picture 400 pixels wide
 
 Codes = npt.NDArray[np.int64]
 
