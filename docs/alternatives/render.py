@@ -72,7 +72,7 @@ def table(ways: tuple[tuple[str, str, str], ...], scores: dict[str, dict[str, fl
     """A row a way; the best number of each column is bold."""
     best = {"psnr_rgb": max(s["psnr_rgb"] for s in scores.values())}
     best["lpips_hed"] = min(s["lpips_hed"] for s in scores.values())
-    rows = ["| way | evaluations of a network | PSNR, dB | LPIPS-HED |", "|---|---|---|---|"]
+    rows = ["| method | evaluations of a network | PSNR, dB | LPIPS-HED |", "|---|---|---|---|"]
     for name, what, evaluations in ways:
         cells = []
         for metric, digits in (("psnr_rgb", 2), ("lpips_hed", 3)):

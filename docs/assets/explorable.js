@@ -1,5 +1,6 @@
-// Draws the explorable page. Every position and every number comes from explorable-data.js, which the project's
-// Python computes when the site is built; here they are looked up and put on the screen, nothing else.
+// Draws the explorable page. Every position and every number comes from generated/explorable, which the project's
+// Python computes when the site is built; here they are looked up and put on the screen. Only the contours of what KDS
+// sees are computed, in explorable-contours.js.
 (() => {
   "use strict";
   const SOURCE = document.currentScript.src;
@@ -93,7 +94,7 @@
     if (window.kdsExplorableMore) return then();
     part("loading").hidden = false;
     const script = document.createElement("script");
-    script.src = new URL("explorable-more.js", SOURCE);
+    script.src = new URL("../generated/explorable/more.js", SOURCE);
     script.addEventListener("load", () => {
       part("loading").hidden = true;
       then();
@@ -109,7 +110,8 @@
   }
 
   // --- The settings in the address, so that a view can be sent to somebody -------------------------------------
-  const ADDRESS = { N: "particles", h: "bandwidth", strength: "strength", cutoff: "cutoff", t: "frame" };
+  // Not "h" for the bandwidth: the theme's search reads that, to mark what was looked for.
+  const ADDRESS = { N: "particles", bandwidth: "bandwidth", strength: "strength", cutoff: "cutoff", t: "frame" };
   const valuesOf = (name) =>
     name === "cutoff" ? settings.cutoffs.map(String) : LISTS[name].map((_, i) => text(name, i));
 
@@ -155,10 +157,11 @@
     const svg = part(name);
     svg.setAttribute("viewBox", `0 0 ${side} ${side}`);
     const contours = data.masses.map((_, i) => element(svg, "path", { class: `kds-level kds-level-${i}` }));
-    const [bumps, paths, dots, seen] = ["bumps", "paths", "dots", "seen"].map((group) =>
+    const estimate = data.masses.map(() => element(svg, "path", { class: "kds-estimate" }));
+    const [paths, dots, seen] = ["paths", "dots", "seen"].map((group) =>
       element(svg, "g", { class: `kds-${group}` }),
     );
-    return { svg, contours, bumps, paths, dots, seen };
+    return { svg, contours, estimate, paths, dots, seen };
   }
   const panels = { ddim: makePanel("ddim"), kds: makePanel("kds") };
 
@@ -191,16 +194,19 @@
     }
   }
 
-  // The bumps of the kernel, the predicted clean points, and where a full shift takes each.
+  // The predicted clean points, where a full shift takes each, and the contours of their kernel density estimate.
   function drawSeen(panel, method) {
-    panel.bumps.replaceChildren();
     panel.seen.replaceChildren();
+    panel.estimate.forEach((path) => path.setAttribute("d", ""));
     const on = part("sees").checked && window.kdsExplorableMore;
     panel.svg.classList.toggle("kds-sees", Boolean(on));
     if (!on) return;
+    const { density, levels, path } = window.kdsContours;
+    const seen = lookUpSeen(state, method, state.frame);
     const h = (settings.bandwidths[state.bandwidth] * (side - 1)) / (2 * data.half_width);
-    for (const [x, y, toX, toY] of lookUpSeen(state, method, state.frame)) {
-      for (const part of [1, 2]) element(panel.bumps, "circle", { cx: x, cy: y, r: part * h });
+    const values = density(seen, h, side);
+    levels(values, data.masses).forEach((level, i) => panel.estimate[i].setAttribute("d", path(values, level, side)));
+    for (const [x, y, toX, toY] of seen) {
       element(panel.seen, "line", { x1: x, y1: y, x2: toX, y2: toY });
       element(panel.seen, "circle", { cx: x, cy: y });
     }

@@ -17,7 +17,7 @@ from kds_ref import scaled_linear_schedule
 
 PICTURE = Path(__file__).parents[1] / "assets" / "latent_scale.png"
 SCALES = (1.0, 2.5, 16.0)  # standard deviation of the latents
-COLOURS = ("#1b7837", "#b5a000", "#762a83")
+COLOURS = ("#1b7837", "#b35806", "#762a83")
 CUTOFF = 300
 
 
@@ -42,7 +42,7 @@ def numbers() -> dict[str, dict[str, float]]:
 
 def draw(found: dict[str, dict[str, float]]) -> plt.Figure:
     """The ratio over t/T for each scale; dots where it is the paper's."""
-    figure, ax = plt.subplots(figsize=(7.2, 4.0), layout="constrained")
+    figure, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
     t = np.arange(1000) / 1000
     paper = ratios(1.0)[CUTOFF]
     for (name, values), colour in zip(found.items(), COLOURS, strict=True):
@@ -50,13 +50,14 @@ def draw(found: dict[str, dict[str, float]]) -> plt.Figure:
         place = values["equal cut-off"] / 1000
         ax.plot(place, paper, "o", color=colour, ms=8)
         ax.annotate(f"{place:.2f}", (place, paper), (-17, 6), textcoords="offset points", ha="center", color=colour)
-        ax.annotate(f"latents of {name}", (0.995, ratios(float(name))[-1]), (4, 0), textcoords="offset points",
+        ax.annotate(f"standard deviation {name}", (0.995, ratios(float(name))[-1]), (4, 0), textcoords="offset points",
                     va="center", color=colour)  # fmt: skip
     ax.axhline(paper, color="#888", lw=1, ls=":")
-    ax.annotate("the paper's cut-off", (0.97, paper), (0, -14), textcoords="offset points", color="#555")
+    ax.annotate("ratio at the paper's cut-off", (1.36, paper), (0, -14), textcoords="offset points",
+                ha="right", color="#555")  # fmt: skip
     ax.axvline(0.3, color="#888", lw=1, ls="--")
     ax.annotate("t/T = 0.3", (0.3, 0.0022), (4, 0), textcoords="offset points", color="#555")
-    ax.set(xlim=(0, 1.18), ylim=(0.0015, 80), xlabel="t/T", ylabel="noise-to-signal ratio")
+    ax.set(xlim=(0, 1.36), ylim=(0.0015, 80), xlabel="t/T", ylabel="noise-to-signal ratio")
     ax.set_xticks(np.linspace(0, 1, 11))
     ax.spines[["top", "right"]].set_visible(False)
     return figure

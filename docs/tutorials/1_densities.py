@@ -59,7 +59,7 @@ assert round(far[0]) == -5000
 # ## The bandwidth decides what counts as agreement
 #
 # **Predict:** the twelve samples were drawn around −1 and around 1.5. How many hills
-# has their density with \(h = 0.05\), with 0.4 and with 1.5?
+# does their density have with \(h = 0.05\), with 0.4 and with 1.5?
 
 figure, axes = plt.subplots(
     1, 3, figsize=(9, 2.9), sharey=True, layout="constrained"
@@ -76,9 +76,10 @@ figure.suptitle("one set of samples, three bandwidths")
 assert number_of_hills == [8, 2, 1]
 
 # %%
-# Eight, two and one. With a small \(h\) most samples are hills of their own; those
-# that lie closer together than that share one. With a large \(h\) all are a single
-# hill. None of the three is wrong: the bandwidth says at which scale you look.
+# Eight, two and one. With a small \(h\) most samples are hills of their own; samples
+# that lie closer together than that share one. With a large \(h\) all of them form a
+# single hill. None of the three is wrong: the bandwidth sets the scale at which you
+# look.
 
 # %%
 # ## The mean shift
@@ -101,8 +102,8 @@ shift = kds_ref.mean_shift(points, particles, bandwidth=0.4)
 assert np.allclose(shift[:, 0], shift_by_hand(x, samples, h=0.4))
 
 # %%
-# **Predict:** where does it point left of a hilltop, where right of it? At how many
-# places is it zero?
+# **Predict:** where does it point on the left of a hilltop, and where on the right? At
+# how many places is it zero?
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 p = np.exp(kds_ref.log_density(points, particles, bandwidth=0.4))
@@ -124,17 +125,17 @@ still = np.flatnonzero(np.sign(shift[1:, 0]) != np.sign(shift[:-1, 0]))
 assert len(still) == 3
 
 # %%
-# Always uphill: left of a hilltop to the right, right of it to the left. It is zero at
-# three places, the two tops and the lowest point between them, where the two hills pull
-# alike.
+# Always uphill: on the left of a hilltop it points right, and on the right it points
+# left. It is zero at three places: at the two tops, and at the pass, the lowest point
+# between them, where both hills pull equally.
 #
 # It climbs because it is the gradient of the log-density in disguise. For the
 # Gaussian kernel
 #
 # \[ m(x) = h^2 \, \nabla \log \hat p(x), \]
 #
-# with no approximation anywhere. The [next page](2_gradients.md) proves it and
-# shows what breaks when one gets it wrong; here is the check.
+# with no approximation anywhere. The [next page](2_gradients.md) proves it and shows
+# what breaks when it is done wrong; here is the check.
 
 gradient = kds_ref.log_density_gradient(points, particles, bandwidth=0.4)
 assert np.allclose(shift, 0.4**2 * gradient)
@@ -155,9 +156,9 @@ assert abs(modes[0] + 1.0) < 0.4
 assert abs(modes[1] - 1.5) < 0.3
 
 # %%
-# KDS does *not* go all the way. It takes a part \(\delta\) of one mean shift at
-# every step of a diffusion sampler, and the density is made anew of where the
-# particles are then.
+# KDS does *not* go all the way. It takes a part \(\delta\) of one mean shift at every
+# step of a diffusion sampler. At the next step the density is estimated again, from
+# where the particles are then.
 #
 # **Predict:** after one step with \(\delta = 0.3\), is each of the two groups narrower?
 # Have the groups moved towards each other?
@@ -178,12 +179,12 @@ print(f"distance of the groups: {apart[0]:.3f} before, {apart[1]:.3f} after")
 assert abs(apart[1] / apart[0] - 1) < 0.01
 
 # %%
-# Narrower, yes. Their distance stays the same to within a hundredth: at \(h = 0.4\) a
-# particle of one group hardly hears the other, six bandwidths away.
+# They are narrower. Their distance stays the same to within a hundredth: at \(h = 0.4\)
+# a particle of one group hardly sees the other, which is six bandwidths away.
 #
 # `info` says how much the particles saw of each other. `effective_particles` is
-# \(1/\sum_k w_k^2\): 1 if a particle sees only itself, \(N\) if it weighs all
-# alike. It is the first number to look at when you choose a bandwidth.
+# \(1/\sum_k w_k^2\): 1 if a particle sees only itself, \(N\) if all weights are equal.
+# It is the first number to look at when you choose a bandwidth.
 #
 # **Predict:** its mean over the twelve particles for \(h\) = 0.01, 0.4 and 100.
 
@@ -197,10 +198,10 @@ assert abs(info.effective_particles.mean() - 12) < 0.01
 # %%
 # ## Other kernels
 #
-# The Gaussian is the paper's kernel and the default. Others weigh distance
-# differently: a compact one forgets what is further than \(h\), `"l2"` weighs all
-# particles alike, so that its shift leads to the plain mean. Which density such a
-# shift climbs is a story of its own: [kernels](../../reference/kernels.md).
+# The Gaussian is the paper's kernel and the default. Others weigh distance differently:
+# a compact one ignores what is farther away than \(h\); `"l2"` gives all particles the
+# same weight, so that its shift leads to the plain mean. Which density each of these
+# shifts climbs is on the page about [kernels](../../reference/kernels.md).
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for kernel in ("gaussian", "laplacian", "epanechnikov", "flat", "l2"):
@@ -223,11 +224,11 @@ assert np.allclose(points + to_mean, samples.mean())
 # Guess first, then run. Each solution continues the page's own code.
 #
 # **1.** With one sample and a Gaussian kernel, where is the shift largest? The density
-# is practically zero at 30 bandwidths: is the shift, too?
+# is practically zero at 30 bandwidths: is the shift zero there, too?
 #
 # ??? success "Solution"
-#     It grows without end: \(m(x) = x_1 - x\), however far you are. The weights are
-#     divided by their sum, so that a lonely sample has a weight of 1.
+#     It grows without limit: \(m(x) = x_1 - x\), however far away you are. The weights
+#     are divided by their sum, so that a single sample has a weight of 1.
 #
 #     ```python
 #     one = kds_ref.mean_shift(points, np.array([[2.0]]), bandwidth=0.1)
@@ -238,8 +239,9 @@ assert np.allclose(points + to_mean, samples.mean())
 # effective particles? What would help?
 #
 # ??? success "Solution"
-#     One: everybody is alone. Distances grow like the root of the dimension, and so
-#     has the bandwidth to. [Page 5](5_patches.md) is about this.
+#     One: every particle is alone. Distances grow like the square root of the
+#     dimension, and the bandwidth must grow with them. [Page 5](5_patches.md) is about
+#     this.
 #
 #     ```python
 #     cloud = np.random.default_rng(1).normal(0.0, 0.4, (12, 100))
@@ -275,7 +277,7 @@ assert np.allclose(points + to_mean, samples.mean())
 #     assert max(beside) > 2 * beside[0]
 #     ```
 #
-# **4.** Where is the pass, the point from which neither hill wins? Do the twelve samples
+# **4.** Where is the pass, the point at which neither hill wins? Do the twelve samples
 # end on the hill of the group that they were drawn from?
 #
 # ??? success "Solution"

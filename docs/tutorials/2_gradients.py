@@ -84,9 +84,9 @@ for strength in (0.3, 1.0):
 # \(\log \hat p\) which touches it at \(x\) (Cheng, 1995). A part of the step, KDS's
 # \(\delta = 0.3\), does not lower it either.
 #
-# The shifts on top of the density. Their length is \(h^2\) times the slope of
-# \(\log \hat p\): long where the slope is steep, zero at the two modes and at the
-# pass between them.
+# The figure shows the shifts on top of the density. Their length is \(h^2\) times the
+# slope of \(\log \hat p\): long where the slope is steep, zero at the two modes and at
+# the pass between them.
 
 ticks = np.linspace(-2.0, 2.0, 161)
 grid = np.stack(np.meshgrid(ticks, ticks), axis=-1)
@@ -143,8 +143,8 @@ assert np.allclose(kds_ref.mean_shift(points, particles[::-1], bandwidth=h), shi
 # %%
 # ## Check 4: the two ends
 #
-# **Predict:** where does the shift lead with a tiny \(h\), where with a huge one? What
-# is it for a particle itself?
+# **Predict:** where does the shift lead with a tiny \(h\), and where with a huge one?
+# What is the shift of a particle itself?
 
 nearest = particles[((points[:, None] - particles) ** 2).sum(-1).argmin(1)]
 assert np.allclose(
@@ -157,18 +157,18 @@ assert np.allclose(
 )
 
 # %%
-# With a tiny \(h\) a point hears only the particle next to it: the shift leads there,
-# and is exactly zero for a particle. With a huge \(h\) it hears all alike, and the
-# shift leads to the plain mean.
+# With a tiny \(h\) a point sees only the particle nearest to it: the shift leads there,
+# and is exactly zero for a particle. With a huge \(h\) it sees all of them equally, and
+# the shift leads to the plain mean.
 #
 # ## Other kernels climb other densities
 #
-# Take the plain mean of all particles within \(h\), the flat kernel. Which density
-# does *that* climb? Not the flat one: it is made of steps and has no slope. The
-# weights \(G\) of a shift belong to the density whose profile \(K\) falls at the
-# rate \(G\), \(-2 K' = G\) up to a factor: \(K\) is the *shadow* of \(G\) (Cheng,
-# 1995). The Gaussian is its own shadow, which is why one may forget the
-# difference. The shadow of the flat kernel is the Epanechnikov kernel.
+# Take the plain mean of all particles within \(h\), the flat kernel. Which density does
+# *that* climb? Not the flat one: it is made of steps and has no slope. The weights
+# \(G\) of a shift belong to the density whose profile \(K\) falls at the rate \(G\),
+# \(-2 K' = G\) up to a factor: \(K\) is the *shadow* of \(G\) (Cheng, 1995). The
+# Gaussian is its own shadow, so for it the two are the same. The shadow of the flat
+# kernel is the Epanechnikov kernel.
 
 assert kds_ref.shadow_kernel("gaussian").name == "gaussian"
 assert kds_ref.shadow_kernel("flat").name == "epanechnikov"
@@ -187,11 +187,11 @@ assert np.allclose(cosine, 1.0)  # the same direction, everywhere
 # %%
 # ## What goes wrong in practice
 #
-# There is no official code of KDS. People who wrote their own made eleven mistakes
-# that we know of; the [method page](../../explanation/method.md#easy-to-get-wrong)
-# lists them and shows where. We made some of them, too. Five of the eleven break the
-# formula of this page. Each runs without an error and draws plausible pictures, and
-# each fails a check that takes a few lines.
+# There is no official code of KDS. People who wrote their own made eleven mistakes that
+# we know of; the [method page](../../explanation/method.md#easy-to-get-wrong) lists
+# them, and shows some of them in public code. We made some of them, too. Five of the
+# eleven break the formula of this page. Each runs without an error and draws plausible
+# pictures, and each fails a check that takes a few lines.
 #
 # ### Mistake 1: the bandwidth is squared twice
 #
@@ -219,8 +219,8 @@ right = kds_ref.mean_shift(particles, particles, bandwidth=h)
 assert not np.allclose(wrong, h**2 * differences(particles), atol=0.1)
 
 # %%
-# At \(h = 0.3\) it is a bandwidth of 0.09: the particles no longer see each other,
-# and the mean length of the shift falls from 0.139 to 0.016. Such a program does
+# At \(h = 0.3\) the bandwidth is in effect 0.09: the particles no longer see each
+# other, and the mean length of the shift falls from 0.139 to 0.016. Such a program does
 # hardly anything, and the sampler's own pictures look fine.
 
 print(
@@ -240,7 +240,7 @@ assert np.allclose(wrong, kds_ref.mean_shift(particles, particles, bandwidth=0.0
 # the shift. The direction is right, so check 1 in its careless form, "is it
 # parallel to the gradient?", passes.
 #
-# **Predict:** with \(\delta = 0.3\) the step is 3.3 shifts long. From what part of our
+# **Predict:** with \(\delta = 0.3\) the step is 3.3 shifts long. From what share of our
 # points does it end lower than it began: a tenth, a half, nine tenths?
 
 score = kds_ref.log_density_gradient(points, particles, bandwidth=h)
@@ -250,10 +250,10 @@ assert round(0.3 / h**2, 1) == 3.3
 assert round(100 * (too_far < before).mean()) == 86  # check 2 fails
 
 # %%
-# From 86% of them, so check 2 sees it. Eight steps from three places, over the density held fixed. Along
-# \(\delta\, \mathbf m\) the way goes up and slows down; along
-# \(\delta\, \mathbf m / h^2\) it jumps across the mode, each jump longer than the
-# last, and leaves the picture.
+# From 86% of them, so check 2 finds it. The figure shows eight steps from three places,
+# with the density held fixed. Along \(\delta\, \mathbf m\) the path goes up and slows
+# down. Along \(\delta\, \mathbf m / h^2\) it jumps across the mode, each jump is longer
+# than the last, and it leaves the picture.
 
 starts = np.array([[-1.7, 0.4], [1.6, -0.3], [-0.3, -1.5]])
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
@@ -313,7 +313,7 @@ assert np.array_equal(ours[0], ours[1])  # in kds_ref leading axes never mix
 # To save memory, a single latent is kept, and the "ensemble" is this latent plus
 # fresh noise. The check: a particle's shift must change when another particle moves.
 #
-# **Predict:** what happens to this shift when the noisy copies become more and more?
+# **Predict:** what happens to this shift when there are more and more noisy copies?
 
 
 def cloud_of_one(latent: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -344,15 +344,15 @@ one, two = (
 assert not np.allclose(one, two)  # in a real ensemble the others matter
 
 # %%
-# It goes to zero: the copies lie around the latent on all sides. Their density knows
-# nothing of what the model predicts from other noise.
+# It goes to zero: the copies lie around the latent on all sides. Their density says
+# nothing about what the model predicts from other noise.
 #
 # ### Mistake 5: zero divided by zero
 #
 # Written as printed, the weights of far particles are \(e^{-\text{large}}\). In
 # floating point that is 0, and where all weights are 0 the mean is 0/0. In two
-# dimensions it takes a point far away; in the thousands of dimensions of an image
-# it is the normal case.
+# dimensions this takes a point far away; in the thousands of dimensions of an image it
+# is the normal case.
 
 
 def as_printed(points: np.ndarray, particles: np.ndarray, h: float) -> np.ndarray:
@@ -379,8 +379,8 @@ assert np.allclose(
 # %%
 # ## The other six
 #
-# They sit elsewhere in the method, and their counter-examples are where the method
-# meets them:
+# They concern other parts of the method. Each is shown to fail on the page about its
+# part:
 #
 # | Mistake | Shown to fail |
 # |---|---|
@@ -417,8 +417,8 @@ assert np.allclose(
 # ??? success "Solution"
 #     Check 1 finds the first, check 2 the second, check 4 the fifth. The fourth fails
 #     check 4 as well: with a huge \(h\) it does not lead to the mean of the ensemble.
-#     The third passes all four, since with a single image in the batch it is right.
-#     It takes a check of its own.
+#     The third passes all four, since with a single image in the batch it is right. It
+#     needs a check of its own.
 #
 # **3.** Take the flat kernel. Does a full step never lower the *flat* density, or never
 # lower its shadow's?

@@ -6,7 +6,7 @@ to step, and one cannot tell its errors from the method's. Here the data is a
 mixture of three Gaussians in the plane, so everything that the network would have
 to learn is a formula. You need NumPy and [page 1](1_densities.md).
 
-![The ways of 80 particles from noise to three modes of data](images/3_diffusion_3.webp){ .figure }
+![The paths of 80 particles from noise to three modes of data](images/3_diffusion_3.webp){ .figure }
 """
 
 from itertools import pairwise
@@ -31,9 +31,9 @@ PURPLE = "#6a2c91"
 #
 # \[ z_t = \sqrt{\bar\alpha_t}\; z_0 + \sqrt{1 - \bar\alpha_t}\; \epsilon . \]
 #
-# \(t\) counts the 1000 training timesteps, and the schedule says how much of the
-# data is left: \(\bar\alpha\) falls from nearly 1 (clean) over a half in the
-# middle to nearly 0 (noise alone).
+# \(t\) counts the 1000 training timesteps, and the schedule says how much of the data
+# is left: \(\bar\alpha\) falls from nearly 1 (clean) through a half in the middle to
+# nearly 0 (noise alone).
 #
 # **Predict:** the data has three modes. Can you still tell them apart at \(t = 300\)?
 # At 600?
@@ -89,10 +89,10 @@ figure.suptitle("data on its way to noise")
 #
 # ## The score
 #
-# To go back, one has to know in which direction the data lies. This is the score,
-# the gradient of the log-density of the noised data. Every picture of the last
-# page had one; there it belonged to a kernel density estimate, here to the data
-# itself. As there, check it against differences.
+# To go back, one has to know in which direction the data lies. This is the score, the
+# gradient of the log-density of the noised data. [Page 2](2_gradients.md) had such a
+# gradient, too: there it belonged to a kernel density estimate, here it belongs to the
+# data itself. As there, check it against differences.
 
 points = rng.uniform(-2.5, 2.5, (500, 2))
 alpha_bar, step = schedule.alpha_bar(500), 1e-5
@@ -105,9 +105,10 @@ for axis, direction in enumerate(np.eye(2)):
     assert np.allclose(score[:, axis], (ahead - behind) / (2 * step), atol=1e-6)
 
 # %%
-# In case you want to type the toy yourself, here is its score without the library.
-# Each Gaussian pulls to its own mean, and pulls the more the likelier it is to have
-# made the point.
+# In case you want to type the toy yourself, here is its score without the library. Each
+# Gaussian pulls towards its own mean, and the likelier it is to have produced the
+# point, the harder it pulls. The weights, means and covariances of the three are
+# printed below.
 
 
 def score_by_hand(z: np.ndarray, alpha_bar: float) -> np.ndarray:
@@ -147,8 +148,8 @@ assert np.allclose(
 # %%
 # ## What the predicted clean point is, and is not
 #
-# It is not a sample. It is the *mean* of all clean points that \(z_t\) may have been
-# made of. That can be checked without any score: draw many clean points, weigh each
+# It is not a sample. It is the *mean* of all clean points from which \(z_t\) may have
+# been made. This can be checked without any score: draw many clean points, weigh each
 # with the probability that noise takes it to \(z_t\), and average.
 
 many = mixture.sample(200_000, rng)
@@ -183,9 +184,9 @@ assert spread[0] < 0.2 < 0.9 < spread[-1]
 # %%
 # At the noisy end \(z_t\) says next to nothing, and all particles predict nearly the
 # same point, the mean of the data. It lies between the modes, where the data never is.
-# Later the predictions part, and at last each is inside a mode. KDS acts on these
-# predictions. Remember the pictures on the left and in the middle when you wonder what
-# their kernel density can know.
+# Later the predictions separate, and in the end each lies inside a mode. KDS acts on
+# these predictions. Remember the pictures on the left and in the middle when you ask
+# what their kernel density can show.
 #
 # ## DDIM is four lines
 #
@@ -218,8 +219,8 @@ assert np.allclose(result.x0, x)
 assert result.num_model_evaluations == 50
 
 # %%
-# The ways of the particles from noise (light) to data (dark). There is no
-# randomness in them: the noise at the start decides where each one ends.
+# The figure shows the paths of the particles from noise (light) to data (dark). There
+# is no randomness in them: the initial noise decides where each one ends.
 
 figure, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
 panel(ax, 1.0, "50 steps of DDIM")
@@ -267,8 +268,8 @@ assert np.linalg.norm(stochastic.x0 - result.x0, axis=1).mean() > 0.5
 # take. Solved to a tolerance of \(10^{-7}\), it is the truth that a sampler can be
 # held against.
 #
-# **Predict:** twice as many steps, how much less error? DPM-Solver++ (2M) also uses the
-# prediction before: how much for it?
+# **Predict:** by how much does the error fall with twice as many steps? DPM-Solver++
+# (2M) also uses the previous prediction: by how much does its error fall?
 
 ode = kds_ref.ProbabilityFlowODE(denoiser, start, schedule=schedule)
 solution = solve_ivp(ode, (999.0, 0.0), ode.flatten(start), rtol=1e-7, atol=1e-7)
@@ -287,10 +288,10 @@ for count in step_counts:
         errors[name].append(float(np.median(np.linalg.norm(end - truth, axis=1))))
 
 # %%
-# DDIM is a method of first order: twice the steps, half the error. DPM-Solver++
-# (2M) uses the prediction before as well and is of second order: twice the steps,
-# a quarter. With few steps the order says little, and here DDIM with ten steps is
-# as good.
+# DDIM is a method of first order: twice the steps, half the error. DPM-Solver++ (2M)
+# also uses the previous prediction and is of second order: twice the steps, a quarter
+# of the error. With few steps the order says little: with ten, DDIM is about as good
+# here.
 
 for name in errors:
     halvings = [
@@ -348,8 +349,9 @@ assert [round(float(v), 3) for v in variance.values()] == [0.073, 0.086, 0.089]
 #
 # Guess first, then run. Each solution continues the page's own code.
 #
-# **1.** The data is one Gaussian with mean \(\mu\) and variance \(v\) in every direction.
-# Derive \(\hat z_0\) from \(z_t\). What is it where \(\bar\alpha\) is 1, what where it is 0?
+# **1.** The data is one Gaussian with mean \(\mu\) and variance \(v\) in every
+# direction. Derive \(\hat z_0\) from \(z_t\). What is it where \(\bar\alpha\) is 1, and
+# what where it is 0?
 #
 # ??? success "Solution"
 #     \(\hat z_0 = \mu + \frac{\sqrt{\bar\alpha}\, v}{\bar\alpha v + 1 - \bar\alpha}\,
@@ -394,7 +396,7 @@ assert [round(float(v), 3) for v in variance.values()] == [0.073, 0.086, 0.089]
 # the exact one. Where do the particles end?
 #
 # ??? success "Solution"
-#     On the 300 points: it is a model that knows its training set by heart.
+#     On the 300 points: this is a model that has memorised its training set.
 #
 #     ```python
 #     from toy.mixture import GaussianMixture

@@ -1,12 +1,12 @@
 r"""
 # 4. Kernel Density Steering on the toy
 
-[Page 1](1_densities.md) has the shift, [page 3](3_diffusion.md) the sampler.
-Together they are KDS. On this page you type all of it, in some forty lines of
-NumPy, and check it against `kds_ref`. Then you turn each knob once and keep two
-lists: what is gained, and what is lost. Before each result there is a question.
-Write your answer down before you read on: a guess that turns out wrong teaches
-more than a number that one has only read.
+[Page 1](1_densities.md) has the shift, [page 3](3_diffusion.md) the sampler. Together
+they are KDS. On this page you type all of it, in some forty lines of NumPy, and check
+it against `kds_ref`. Then you turn each knob once and keep two lists: what is gained,
+and what is lost. Before each result there is a question. Write your answer down before
+you read on: a guess that turns out wrong teaches more than a number that you have only
+read.
 
 ![One steered step in six columns, from left to right: a small photo; noisy particles; the clean estimate of each; the
 values of all particles at one place with their density and mean shifts; the steered estimates; the particles of the
@@ -64,9 +64,8 @@ schedule = kds_ref.cosine_schedule()
 assert np.allclose(alpha_bar, schedule.alphas_cumprod, rtol=1e-12)
 
 # %%
-# Latent diffusion models have another one, the "scaled linear" schedule: the
-# square roots of \(\beta\) lie on a straight line. The two ends are those of Stable
-# Diffusion.
+# Latent diffusion models use another one, the "scaled linear" schedule: the square
+# roots of \(\beta\) lie on a straight line. The two ends are those of Stable Diffusion.
 
 scaled = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, T) ** 2)
 assert np.allclose(scaled, kds_ref.scaled_linear_schedule().alphas_cumprod)
@@ -90,8 +89,8 @@ assert tuple(trailing) == kds_ref.time_grid(50, spacing="trailing")
 
 # %%
 # On the leading one. The trailing grid steps from 319 to 299, so there it makes no
-# difference whether the cut-off is meant as \(\ge\) or \(>\). On the leading grid
-# it is one step, and Eq. 10 says \(\ge\).
+# difference whether the cut-off is meant as \(\ge\) or \(>\). On the leading grid it
+# makes a difference of one step, and Eq. 10 says \(\ge\).
 
 assert 300 in leading
 assert [t for t in trailing if 290 < t < 330] == [319, 299]
@@ -99,9 +98,9 @@ assert [t for t in trailing if 290 < t < 330] == [319, 299]
 # %%
 # ### The shift
 #
-# As on page 1, now for \(N\) points at once, each of which is shifted by all of
-# them, itself included. The largest exponent is subtracted first, so that the
-# weights of a lonely point are not 0/0. Leading axes are separate ensembles.
+# As on page 1, now for \(N\) points at once, each of which is shifted by all of them,
+# itself included. The largest exponent is subtracted first, so that the weights of an
+# isolated point are not 0/0. Leading axes are separate ensembles.
 
 
 def mean_shift(points, h):
@@ -116,9 +115,11 @@ def mean_shift(points, h):
 # %%
 # ### The step
 #
-# Algorithm 2. The model predicts the noise; here that is the exact formula of page
-# 3, elsewhere your network. The noise gives the model's estimate of the clean
-# point. KDS moves the estimates, and then **derives the noise again** from them:
+# Algorithm 2. The model predicts the noise. Here the model is an exact formula, which
+# [page 3](3_diffusion.md#the-score) has in fifteen lines of NumPy: the noise is
+# \(-\sqrt{1 - \bar\alpha_t}\) times the score. Elsewhere it is your network. The noise
+# gives the model's estimate of the clean point. KDS moves the estimates, and then
+# **derives the noise again** from them:
 #
 # \[ \epsilon' = \frac{z_t - \sqrt{\bar\alpha_t}\; \hat z_0^{\,\text{KDS}}}{\sqrt{1 - \bar\alpha_t}}. \]
 #
@@ -158,10 +159,13 @@ def choose(x):
 
 
 # %%
-# That is the whole method. 20 ensembles of 50 particles, each from its own noise:
+# That is the whole method. Here are 20 ensembles of 50 particles, each from its own
+# standard normal noise:
 
-start = initial_noise(Settings(n_seeds=20), mixture.dimension)
-assert start.shape == (20, 50, 2)
+start = np.stack(
+    [np.random.default_rng(seed).standard_normal((50, 2)) for seed in range(20)]
+)
+assert np.array_equal(start, initial_noise(Settings(n_seeds=20), mixture.dimension))
 plain_x = kds(start, trailing, delta=0.0)
 steered_x = kds(start, trailing)
 one = choose(steered_x[0])
@@ -196,6 +200,9 @@ assert np.array_equal(one, steered_x[0][chosen])
 #
 # Delete one line, and the program still runs and draws plausible pictures.
 #
+# The number to look at is the *variance within a mode*: of the particles around the mean
+# of those that end in the same mode, per axis. The data has 0.090.
+#
 # **Predict:** are the particles of a mode then tighter than they should be, wider,
 # or about the same? By how much?
 
@@ -217,6 +224,8 @@ def spread(x):
     return float(ensemble_statistics(x, mixture)["within_mode_variance"].mean())
 
 
+data = mixture.weights @ np.trace(mixture.covariances, axis1=1, axis2=2) / 2
+assert round(float(data), 3) == 0.09
 wrong_x = forgetful(start, trailing)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
 for ax, x, name, colour in (
@@ -229,16 +238,16 @@ for ax, x, name, colour in (
 figure.suptitle("one line forgotten")
 
 # %%
-# Nearly seven times as tight. It looks like a success, and it is another method.
-# The reason is one line of algebra. Put \(\epsilon'\) into the step, and ask how
-# far a shift of the clean point by 1 moves \(z_s\):
+# Nearly seven times as tight. It looks like a success, but it is another method. The
+# reason is one line of algebra. Put \(\epsilon'\) into the step, and ask how far a
+# shift of the clean point by 1 moves \(z_s\):
 #
 # \[ \sqrt{\bar\alpha_s} - \sqrt{\bar\alpha_t}\,\sqrt{\frac{1 - \bar\alpha_s}{1 - \bar\alpha_t}}
 # \quad\text{with } \epsilon', \qquad \sqrt{\bar\alpha_s} \quad\text{without.} \]
 #
-# In the middle of the way, from \(t = 499\) to 479, that is 0.04 against 0.72.
-# Without \(\epsilon'\) the point takes the whole shift at once, in every step. With
-# it the point takes the share of the shift that belongs to this step.
+# Halfway, from \(t = 499\) to 479, that is 0.04 against 0.72. Without \(\epsilon'\) the
+# point takes the whole shift at once, in every step. With it the point takes the share
+# of the shift that belongs to this step.
 
 here, there = alpha_bar[499], alpha_bar[479]
 right = np.sqrt(there) - np.sqrt(here) * np.sqrt((1 - there) / (1 - here))
@@ -267,7 +276,7 @@ moved, _ = kds_ref.steer(latents, bandwidth=0.3, strength=0.3)
 assert np.allclose(latents + 0.3 * shift_of_latents(latents, 0.3), moved)
 
 # %%
-# ## Fig. 1: one step, looked at
+# ## Fig. 1: one step in detail
 #
 # Stop in the middle, at \(t = 499\). Each of 50 particles predicts a clean point.
 # KDS takes the kernel density of these *predictions*, not of the noisy points and
@@ -308,14 +317,14 @@ axes[1].quiver(
 )
 
 # %%
-# At the edge of a crowd. In its middle the neighbours pull to all sides, and a
-# point on its own hears nobody but itself. On the right is all that KDS knows: no
-# model, no data, no degradation.
+# At the edge of a crowd. In its middle the neighbours pull in all directions, and an
+# isolated point sees nobody but itself. The panel on the right is all that KDS knows:
+# no model, no data, no degradation.
 #
-# `info` says how many particles share the weight of a prediction: 1 if it hears
-# only itself, \(N\) if it hears all alike.
+# `info` says how many particles share the weight of a prediction: 1 if it sees only
+# itself, \(N\) if all weights are equal.
 #
-# **Predict:** of 50 particles in three modes, how many does a prediction hear?
+# **Predict:** of 50 particles in three modes, how many does a prediction see?
 
 effective = info.effective_particles[:, 0]
 lowest, highest = effective.min(), effective.max()
@@ -362,8 +371,8 @@ figure.suptitle("DDIM, KDS with the paper's cut-off, and KDS to the end")
 
 # %%
 # In numbers, over all 20 ensembles. The paper's cut-off takes 11% off the variance
-# within a mode; steering to the end leaves 37% of it. In the middle column one
-# sees hardly anything: there, noise is still most of a point.
+# within a mode; steering to the end leaves 37% of it. The middle column shows hardly
+# any of this: there a point is still mostly noise.
 
 
 def measure(run: Run) -> dict[str, np.ndarray]:
@@ -399,8 +408,8 @@ assert round(100 * numbers["KDS to the end"]["within_mode_variance"] / base) == 
 # Four settings, one at a time, the others as above. Full lines steer to the end,
 # dashed ones with the paper's cut-off; the dotted line is DDIM.
 #
-# **Predict:** which of the four curves rises, which falls, and which turns round?
-# What is left of the variance with a strength of 1?
+# **Predict:** which of the four curves rise, and which fall? What is left of the
+# variance with a strength of 1?
 
 
 def variance(cutoff: float | None, **options: float) -> float:
@@ -474,8 +483,7 @@ assert by_cutoff == sorted(by_cutoff)
 # %%
 # ## Steering late instead of early
 #
-# A mistake of public code is the schedule upside down: nothing early, everything
-# late.
+# One known mistake is to invert the schedule: nothing early, everything late.
 #
 # **Predict:** are the clusters then tighter or wider than with Eq. 10?
 
@@ -543,10 +551,10 @@ for name in ("KDS, t/T ≥ 0.3", "KDS to the end"):
 # They stay. The shares change by less than one point: a particle in a mode is
 # pulled to the middle of this mode, not into another one.
 #
-# That ends when the bandwidth is as large as the distances between the modes. Then
-# the kernel density has a single hill, in the empty space between them, and
-# steering to the end drags the particles towards it. They are tight, and in the
-# wrong place: with \(h = 1.5\) the likelihood is far below that of plain DDIM.
+# This changes when the bandwidth is as large as the distances between the modes. Then
+# the kernel density has a single hill, in the empty space between them, and steering to
+# the end drags the particles towards it. They end close together, and in the wrong
+# place: with \(h = 1.5\) the likelihood is far below that of plain DDIM.
 
 wide = run_method(mixture, Settings(n_seeds=20, bandwidth=1.5), cutoff=0.0)
 wide_numbers = measure(wide)
@@ -586,9 +594,9 @@ assert mixture.weights[0] == 0.4
 # to lie nearest to the mean. So steering and choosing are two ingredients, and they
 # should be measured apart.
 #
-# A mistake of public code is to compare each particle with the mean of *its own*
-# values, "the pixel mean". That looks at one particle at a time and so knows
-# nothing of agreement: move the whole ensemble, and the choice changes.
+# A mistake in public code is to compare each particle with the mean of *its own*
+# values, "the pixel mean". That looks at one particle at a time and so knows nothing of
+# agreement: move the whole ensemble, and the choice changes.
 
 x = paper.snapshots[-1].x
 own_mean = ((x - x.mean(-1, keepdims=True)) ** 2).sum(-1).argmin(-1)  # WRONG
@@ -620,15 +628,15 @@ assert np.array_equal(ours, ours_moved)
 #     ```
 #
 # **2.** Shift the noisy points instead of the clean ones: `x + delta * mean_shift(x, h)`
-# before each step while \(t/T \ge 0.3\), and the plain step after that. Early, how
-# many others does a noisy point hear, compared with its prediction?
+# before each step while \(t/T \ge 0.3\), and the plain step after that. Early, how many
+# others does a noisy point see, compared with its prediction?
 #
 # ??? success "Solution"
 #     At the noisy end the points have a standard deviation of 1, while their
 #     predictions all lie near the mean of the data. So \(h = 0.3\) sees a few
-#     neighbours among the points and nearly everybody among the predictions. The
-#     shift then pulls at the noise, which the model expects at full strength: the
-#     clusters come out tight, and beside the centres of the modes.
+#     neighbours among the points and nearly all of the predictions. The shift then
+#     pulls at the noise, which the model expects at full strength: the clusters come
+#     out tight, and beside the centres of the modes.
 #
 #     ```python
 #     here = alpha_bar[trailing[1]]
@@ -659,8 +667,8 @@ assert np.array_equal(ours, ours_moved)
 # **3.** Which three settings turn `kds` into plain DDIM? Name them before you try.
 #
 # ??? success "Solution"
-#     One particle, a strength of 0, and a bandwidth so small that nobody hears
-#     anybody.
+#     One particle, a strength of 0, and a bandwidth so small that no particle sees
+#     another.
 #
 #     ```python
 #     alone = kds(start[:, :1], trailing)

@@ -63,7 +63,7 @@ assert np.allclose(
 #
 # ## Distances in many dimensions
 #
-# Two random points in \(d\) dimensions, 0.2 of standard deviation in each.
+# Take two random points in \(d\) dimensions, with a standard deviation of 0.2 in each.
 #
 # **Predict:** how does their distance grow with \(d\)? And does it vary more from pair
 # to pair, or less?
@@ -93,9 +93,9 @@ assert ratio[1] > 0.7
 assert ratio[512] < 0.04
 
 # %%
-# It grows like \(\sqrt d\), and, worse, it varies less and less: all points are equally
-# far from each other. Near and far, which is all that a kernel can tell, become the
-# same.
+# It grows like \(\sqrt d\), and, worse, it varies less and less: in the end all points
+# are about equally far from each other. A kernel can only tell near from far, and there
+# is no such difference any more.
 #
 # ## One bandwidth, growing patches
 #
@@ -136,14 +136,14 @@ ax.minorticks_off()
 ax.legend()
 
 # %%
-# In one dimension 0.14: a particle hears nearly everybody. With 8 values it is 0.62,
-# with 32 it is 0.9997, and with 128 the others are below the precision of the
+# In one dimension 0.14: a particle sees nearly all the others. With 8 values it is
+# 0.62, with 32 it is 0.9997, and with 128 the others are below the precision of the
 # computer. Larger patches do not steer badly. They do not steer at all.
 #
 # The paper finds large patches worse (v1 Table 5). Part of this is nothing but the
 # fixed bandwidth. `steer(..., scale_with_dimension=True)` multiplies \(h\) by
-# \(\sqrt d\), and the weights stay as they are. It is off by default, since the
-# paper does nothing of the kind.
+# \(\sqrt d\), and the weights stay as they are. It is off by default, since the paper
+# does not do this.
 
 assert max(scaled) - min(scaled) < 0.03
 particles = 0.2 * rng.standard_normal((10, 8, 16, 16))
@@ -154,7 +154,7 @@ for scale, low, high in ((False, 1.0, 1.001), (True, 9.0, 10.0)):
     assert low <= info.effective_particles.mean() < high
 
 # %%
-# ## The curse proper
+# ## The curse itself
 #
 # A wider kernel cures the numbers, not the cause. Suppose that every pixel is
 # either −1 or +1, that 8 of 10 particles have it right, and that each adds a
@@ -204,7 +204,7 @@ ax.legend()
 # nothing, whatever the bandwidth. Two particles agree in two pixels of three, so hardly
 # any two agree in all 16: each is alone with its combination, and there is nobody to
 # average with. The number of combinations doubles with every pixel; ten particles
-# cannot follow. This is the curse of dimensionality, and it is why the paper steers
+# cannot keep up. This is the curse of dimensionality, and it is why the paper steers
 # single latent pixels.
 
 for scale in (False, True):
@@ -214,8 +214,8 @@ for scale in (False, True):
 # %%
 # ## The price of small patches
 #
-# Pixels that are steered alone do not know of each other. Ten particles see a thin
-# bright line, and all of them are sure that it is there, but not where: three put
+# Pixels that are steered one by one know nothing of each other. Ten particles see a
+# thin bright line, and all of them are sure that it is there, but not where: three put
 # it in one column, three in a second, four in a third.
 #
 # **Predict:** what becomes of the line with a wide kernel and patches of 1×1? With 4×4?
@@ -268,12 +268,12 @@ assert abs(noise[16] - 0.1) < 0.005  # nothing happens
 # together, and there is something to agree on. The whole picture is one point in 256
 # dimensions, and nothing happens.
 #
-# So a patch must be small enough for ten particles to agree on it, and large
-# enough to hold what belongs together. A pixel of a *latent* already stands for a
-# block of the image, 4×4 pixels or more, with several channels. That is why 1×1
-# works better there than this example on plain pixels suggests. And a small
-# bandwidth is the other way out: at \(h = 0.3\) the particles with a line and
-# those without do not see each other, and nothing fades.
+# So a patch must be small enough for ten particles to agree on it, and large enough to
+# hold what belongs together. A pixel of a *latent* already stands for a block of the
+# image, 4×4 pixels or more, with several channels. That is why 1×1 works better there
+# than this example on plain pixels suggests. A small bandwidth is another way out: at
+# \(h = 0.3\) the particles with a line and those without do not see each other, and
+# nothing fades.
 
 z = particles
 for _ in range(10):
@@ -302,8 +302,8 @@ assert z[lines == 1.0].mean() > 0.95
 # left, or less?
 #
 # ??? success "Solution"
-#     A little less: most pixels now get the mean of four patches that were shifted on their own,
-#     and these do not err alike.
+#     A little less: most pixels now get the mean of four patches that were shifted on
+#     their own, and the errors of these differ.
 #
 #     ```python
 #     z = particles

@@ -1,12 +1,12 @@
 r"""
 # 5b. Posteriors that are known
 
-Does steering make samples *better*? To say so one has to know what good is: the
-posterior, all that the truth can be after a measurement. With a network nobody
-knows it. With a mixture of Gaussians as prior and a linear measurement it is a
-mixture of Gaussians again, exactly. This page measures what KDS, choosing and
-averaging are worth there. Each time, predict before you read on: write the number
-down. You need [page 4](4_steering.md); [page 5](5_patches.md) helps.
+Does steering make samples *better*? To answer that, one has to know what good means.
+The standard is the posterior: the distribution of what the truth can be, given a
+measurement. With a network nobody knows it. With a mixture of Gaussians as prior and a
+linear measurement it is a mixture of Gaussians again, exactly. This page measures what
+KDS, choosing and averaging are worth there. Before you read a result, predict it: write
+the number down. You need [page 4](4_steering.md); [page 5](5_patches.md) helps.
 
 ![A prior with three modes, the likelihood of a measurement, and their product, a posterior with two
 modes](images/5b_posteriors_1.webp){ .figure }
@@ -62,9 +62,9 @@ at_mean = float(posterior.log_density(posterior.mean()[None])[0])
 print("log density at the mean:", round(at_mean, 2))
 
 # %%
-# Two modes are left, and the mean lies between them, where the truth practically
-# never is: the log density there is -2.7, that of a random sample 0.1 on average.
-# The mean has the least expected *squared error* all the same.
+# Two modes are left, and the mean lies between them, where the truth practically never
+# is: the log density there is -2.7, that of a random sample 0.1 on average. Even so,
+# the mean has the least expected *squared error*.
 
 samples = posterior.sample(20_000, np.random.default_rng(0))
 assert (posterior.weights > 0.01).sum() == 2
@@ -105,8 +105,9 @@ for ax, (name, steering) in zip(axes, wanted.items(), strict=True):
 # %%
 # The errors are in units of the least possible; a perfect sample has 2. With the
 # paper's cut-off next to nothing happens. A narrow kernel to the end makes likelier
-# samples and leaves the error alone. The wide kernel is the average (crosses) in
-# slow motion: the error falls to 1.3, and the particles end where nothing is.
+# samples and leaves the error as it was. The wide kernel is the average (crosses) in
+# slow motion: the error falls to 1.3, and the particles end where the density is close
+# to zero.
 
 assert abs(density["h = 0.3 to 0.3"] - density["plain"]) < 0.05
 assert density["h = 0.3 to the end"] > density["plain"] + 0.2
@@ -116,9 +117,9 @@ assert error["h = 3 to the end"] < 1.4 < 1.9 < error["h = 0.3 to the end"]
 # %%
 # ## A mode that is not there
 #
-# The paper expects KDS to free particles from spurious modes. So let the truth have
-# one mode, and let the model believe, with a weight of 0.2, in another one 2.5 away.
-# Plain sampling puts a fifth of the particles there.
+# The paper expects KDS to free particles from spurious modes. So let the truth have one
+# mode, and let the model believe in another one, 2.5 away, with a weight of 0.2. Plain
+# sampling puts a fifth of the particles there.
 #
 # **Predict:** what part is left with KDS at h = 0.3? At h = 3 to the end? And how
 # often does the *chosen* particle, the one nearest to the ensemble mean, lie in the
@@ -135,9 +136,10 @@ for name, steering in wanted.items():
     print(f"{name:18}: {share[name][0]:.3f} of all, {share[name][1]:.3f} of the chosen")
 
 # %%
-# At the bandwidth of a mode hardly any particle leaves: when the modes part, a kernel
-# of that width no longer sees from one to the other. The wide kernel takes away more
-# than half. Choosing alone is right in 98 of 100 cases, because the majority is right.
+# At the bandwidth of a mode hardly any particle leaves: once the modes have separated,
+# a kernel of that width no longer reaches from one to the other. The wide kernel takes
+# away more than half. Choosing alone is right in 98 of 100 cases, because the majority
+# is right.
 
 assert share["h = 0.3 to 0.3"][0] > 0.9 * share["plain"][0]
 assert share["h = 0.3 to the end"][0] > 0.9 * share["plain"][0]
@@ -147,10 +149,10 @@ assert 0.015 < share["plain"][1] < 0.025
 # %%
 # ## Photos
 #
-# The same with patches of 8×8 pixels. Their prior, 30 Gaussians in 64 dimensions, was
-# fitted to 20,000 patches of photos and comes with the package. Photos are cut into
-# pictures of 32×32 pixels; what is measured are the means of 4×4 blocks. Each of the
-# 16 patches of a picture has its own exact posterior.
+# Now the same with patches of 8×8 pixels. Their prior, 30 Gaussians in 64 dimensions,
+# was fitted to 20,000 patches of photos and comes with the package. Photos are cut into
+# pictures of 32×32 pixels; what is measured are the means of 4×4 blocks. Each of the 16
+# patches of a picture has its own exact posterior.
 #
 # **Predict:** how much PSNR lies between one sample and the exact mean? (The end of
 # [page 3](3_diffusion.md) helps: a perfect sample has twice the least error.)
@@ -232,13 +234,14 @@ for ax, (title, patches) in zip(axes, pictures.items(), strict=True):
     ax.set(title=title, xticks=[], yticks=[])
 
 # %%
-# ## What an ensemble is worth as one
+# ## What the ensemble itself is worth
 #
-# If all one wants is little error, the average has it. What samples have is that they
-# show *how far* the truth may lie from them. For calibrated particles the squared
-# distance of two of them equals that of one and the truth.
+# If you want only a small error, take the average. Samples can do more: they show *how
+# far* the truth may lie from them. For calibrated particles the mean squared distance
+# between two of them equals that between one of them and the truth.
 #
-# **Predict:** the ratio of the two for plain DDIM, KDS to 0.3, KDS to the end, HDS.
+# **Predict:** what is the ratio of the two for plain DDIM, KDS to 0.3, KDS to the end,
+# and HDS?
 
 spread = {}
 for name, particles in kept.items():
@@ -248,9 +251,9 @@ for name, particles in kept.items():
 print({name: round(value, 2) for name, value in spread.items()})
 
 # %%
-# 25 steps of plain DDIM are too sure already. KDS to the end and HDS are no samples
-# of the posterior at all: their particles agree, and are wrong by far more than they
-# differ.
+# The particles of 25 steps of plain DDIM are already too sure of themselves. KDS to the
+# end and HDS are not samples of the posterior at all: their particles agree, and are
+# wrong by far more than they differ.
 
 assert 0.6 < spread["plain"] < 0.9
 assert spread["KDS to 0.3"] < spread["plain"]
@@ -260,8 +263,8 @@ assert spread["HDS"] < 0.35
 # %%
 # ## Choosing in large pictures
 #
-# Choosing takes one particle for the whole picture. With one place there is always one
-# of ten that is right by luck. With many independent places nobody is right
+# Choosing takes one particle for the whole picture. With one place, one of the ten is
+# nearly always right by luck. With many independent places no particle is right
 # everywhere.
 #
 # **Predict:** what part of the way from a random particle to the average does choosing
@@ -299,9 +302,10 @@ assert way[1] > 0.7 > 0.55 > way[64]
 # brightness or sharpness, and [with ten shared
 # noises](../../replication/index.md) it shows less than it seems.
 #
-# All of this on many more cases, with intervals, other degradations and the known
-# bound: [When does KDS help?](../../posterior/index.md). Why steering to the cut-off
-# does so little: [the linear theory](../../explanation/linear-theory.md).
+# [When does KDS help?](../../posterior/index.md) has all of this for many more cases,
+# with intervals, other degradations and the known bound. [The linear
+# theory](../../explanation/linear-theory.md) says why steering to the cut-off does so
+# little.
 #
 # ## Exercises
 #
@@ -311,8 +315,8 @@ assert way[1] > 0.7 > 0.55 > way[64]
 # \(h = 0.3\), to the end, now take particles out of it?
 #
 # ??? success "Solution"
-#     Some: at this distance the modes overlap, and the kernel sees from one to the other.
-#     The wide kernel still takes more.
+#     Some: at this distance the modes overlap, and the kernel reaches from one to the
+#     other. The wide kernel still takes more.
 #
 #     ```python
 #     near = plane.spurious(0.2, 0.8)
@@ -324,8 +328,8 @@ assert way[1] > 0.7 > 0.55 > way[64]
 #     assert part["h = 3 to the end"] < part["h = 0.3 to the end"] < 0.95 * part["plain"]
 #     ```
 #
-# **2.** `Method(renoise=0.3)` averages the ensemble at \(t/T = 0.3\), adds noise again and
-# lets one particle go on. Is it nearer to a plain sample or to the average?
+# **2.** `Method(renoise=0.3)` averages the ensemble at \(t/T = 0.3\), adds noise again
+# and continues with one particle. Is it nearer to a plain sample or to the average?
 #
 # ??? success "Solution"
 #     It lies about half way. The average of the *predictions* at \(t/T = 0.3\) is a good

@@ -1,11 +1,11 @@
 r"""
 # 6. A real latent diffusion model on a laptop
 
-The same steps as on [page 4](4_steering.md), now with networks that were trained
-on photos: an autoencoder whose latents have a fourth of the photo's width and
-height, and a denoiser that is shown a small photo and noise. Both come with the
-package and run without a network. You see ten particles of one photo, where they
-disagree, what steering does about it, and how one of them is chosen.
+The same steps as on [page 4](4_steering.md), now with networks that were trained on
+photos: an autoencoder whose latents have a quarter of the photo's width and height, and
+a denoiser that is shown a small photo and noise. Both come with the package and run
+without a network. You see ten particles of one photo, where they disagree, what
+steering does about it, and how one of them is chosen.
 
 ![A small photo, its enlargement by interpolation, three restorations and the
 truth](images/6_super_resolution_1.webp){ .figure }
@@ -38,9 +38,9 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
 # %%
 # ## The photo and its latents
 #
-# A corner of a photo that scikit-image carries. The autoencoder turns each block
-# of 4×4 pixels into three numbers. What it makes of the truth is a mark to compare
-# with, not a bound: other latents may decode to something closer.
+# A corner of a photo that scikit-image carries. The autoencoder turns each block of 4×4
+# pixels into three numbers. Its reconstruction of the truth is something to compare
+# with, not a bound: other latents may decode to a picture that is closer.
 
 truth = np.ascontiguousarray(sample_photo()[:128, 64:192])
 latents = encode(model, torch.from_numpy(truth).permute(2, 0, 1)[None] / 127.5 - 1)
@@ -148,12 +148,13 @@ print({t: round(float(values.mean()), 2) for t, values in spread.items()})
 assert spread[659].mean() < spread[319].mean()
 
 # %%
-# Edges and texture; smooth places are settled early. From the middle on it gets brighter:
-# the particles make up their minds, each its own.
+# At edges and in texture; smooth places are settled early. From the middle on it gets
+# brighter: the particles commit themselves to different details.
 #
-# The first picture is of another kind: at \(t/T = 1\) the noise is 39 times as large as
-# the picture, and so is the part of a small error of the noise prediction in the
-# clean latents. That is the network's uncertainty about noise, not about the photo.
+# The first map shows something else. At \(t/T = 1\) the noise is 39 times as large as
+# the picture, and a small error in the predicted noise becomes an error 39 times as
+# large in the clean latents. That is the network's uncertainty about noise, not about
+# the photo.
 
 # %%
 # ## What a bandwidth sees
@@ -162,8 +163,8 @@ assert spread[659].mean() < spread[319].mean()
 # weight at one place: 1, and steering does nothing there; 10, and it is pulled to
 # the plain mean.
 #
-# **Predict:** at the paper's \(h = 0.3\), which of the two is nearer? And will it rise or
-# fall on the way down?
+# **Predict:** at the paper's \(h = 0.3\), which of these two extremes is nearer? Does
+# the number rise or fall as \(t\) falls?
 
 bandwidths = np.geomspace(0.03, 3.0, 13)
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
@@ -197,7 +198,7 @@ assert 4.0 < seen[319] < seen[659] < 10.0
 
 # %%
 # Early, the particles predict nearly the same photo, and all see each other: there
-# steering pulls to the plain mean, of points that hardly differ. Near the cut-off
+# steering pulls towards the plain mean of points that hardly differ. Near the cut-off
 # they have begun to differ, and the kernel begins to tell near from far.
 #
 # ## Steering
@@ -249,17 +250,17 @@ print({name: f"{share:.0%} of the plain spread" for name, share in left.items()}
 assert left["KDS to the end"] < left["KDS"] < 1.0
 
 # %%
-# When steering stops, the noise is still as large as the picture. Most of the detail
-# is decided after that, by each particle on its own, and the spread comes back.
-# Steering to the end leaves much less of it. Which of the two is better is a question
-# of taste for agreement: [what the latents' scale does to a
+# When steering stops, the noise is still as large as the picture. Most of the detail is
+# decided after that, by each particle on its own, and the spread comes back. Steering
+# to the end leaves much less of it. Which of the two is better depends on how much
+# agreement you want: [what the latents' scale does to a
 # cut-off](../../explanation/latent-scale.md) has numbers for both.
 #
 # ## Choosing
 #
-# One particle is decoded: that nearest to the ensemble mean (KDS Eq. 9, v1). It need
-# not be the best by PSNR, which no one can know without the truth. Plain particles
-# can be chosen from, too; so a fair table has steering and choosing apart.
+# One particle is decoded: the one nearest to the ensemble mean (KDS Eq. 9, v1). It need
+# not be the best by PSNR, which no one can know without the truth. Plain particles can
+# be chosen from, too; so a fair table keeps steering and choosing apart.
 #
 # **Predict:** which of the two gains more here?
 
@@ -318,10 +319,10 @@ assert sharpness(average) < min(map(sharpness, plain_images))
 assert sharpness(average) < sharpness(steered_one)
 
 # %%
-# `python -m real sr --degrade` does all of this in one command, and
-# `python -m real evaluate` on a folder of photos, with tests: one photo, as here,
+# `python -m real sr --degrade` does all of this in one command, and `python -m real
+# evaluate` does it for a folder of photos, with statistical tests: one photo, as here,
 # proves nothing. [Super-resolution](../../super-resolution.md) says where the numbers
-# for many are.
+# for many photos are.
 #
 # ## Exercises
 #
@@ -356,8 +357,8 @@ assert sharpness(average) < sharpness(steered_one)
 #     assert used[659] < used[319]
 #     ```
 #
-# **3.** Choose at \(t/T = 0.32\), by `states[319].x0_pred`, and go on with that particle
-# alone. Which part of the denoiser's evaluations does it save?
+# **3.** Choose at \(t/T = 0.32\), by `states[319].x0_pred`, and go on with that
+# particle alone. What share of the denoiser's evaluations does this save?
 #
 # ??? success "Solution"
 #     27%: nine of ten particles save the 15 steps after it.
@@ -375,7 +376,8 @@ assert sharpness(average) < sharpness(steered_one)
 # settings](../../how-to/settings.md#the-bandwidth).
 #
 # ??? success "Solution"
-#     The rule finds the right order. Places differ here, and it has one \(h\) for all.
+#     The rule finds the right order of magnitude. Places differ here, and it has one
+#     \(h\) for all.
 #
 #     ```python
 #     x0 = states[319].x0_pred

@@ -1,11 +1,10 @@
 r"""
 # 7. Inpainting
 
-A photo with a hole says nothing of what was in it, only of what would fit. So
-samples differ more than on [page 6](6_super_resolution.md), and in another way: not
-in where a texture lies, but in what is there at all. You see how a denoiser is told
-of a hole, where ten particles disagree, and what a consensus of them can and cannot
-be.
+A photo with a hole does not say what was in the hole, only what would fit. So samples
+differ more than on [page 6](6_super_resolution.md), and in another way: not in where a
+texture lies, but in what is there at all. You see how a denoiser is told about a hole,
+where ten particles disagree, and what a consensus of them can and cannot be.
 
 ![A photo with a hole, four fillings, and the truth](images/7_inpainting_2.webp){ .figure }
 """
@@ -32,11 +31,10 @@ model = open_model(task="inpaint", dtype="float32")
 # ## What the denoiser is told
 #
 # A box in the centre with 30% of the photo's area is hidden, as in the paper. The
-# denoiser has seven channels: three noisy latents, three latents of the photo with
-# its hole filled smoothly from what is around it, and how much of each latent pixel
-# is hidden, from -1 (nothing) to 1 (all). The photo is encoded *with* the filled
-# hole: latents of the whole photo would tell, some pixels beyond the edge, what is
-# inside.
+# denoiser has seven channels: three noisy latents, three latents of the photo with its
+# hole filled smoothly from what is around it, and how much of each latent pixel is
+# hidden, from -1 (nothing) to 1 (all). The photo is encoded *with* the filled hole:
+# latents of the whole photo would reveal, some pixels beyond the edge, what is inside.
 
 truth = np.ascontiguousarray(sample_photo()[64:192, 64:192])
 mask = center_box(128, 128, 0.3)
@@ -62,7 +60,7 @@ for ax in axes:
 # %%
 # ## Ten ways to fill it
 #
-# The sampler is that of the pages before. The autoencoder changes what it decodes a
+# The sampler is that of the earlier pages. The autoencoder changes every pixel a
 # little, so the known pixels are put back at the end.
 
 
@@ -148,8 +146,8 @@ print(
 assert spread[~inside].mean() < 0.5 * by_depth[0] < 0.5 * by_depth[-1]
 
 # %%
-# Outside the hole they are alike: there the condition says what is to be seen. Inside
-# they differ the more, the further the next known pixel is.
+# Outside the hole they are alike: there the condition says what the photo shows. Inside
+# they differ more the farther away the nearest known pixel is.
 #
 # ## Steering
 #
@@ -199,7 +197,7 @@ assert scores[chosen] > scores.mean() + 1.0
 # %%
 # ## What a consensus of fillings is
 #
-# **Predict:** and which of them is the roughest, which the smoothest?
+# **Predict:** which of them is the roughest, and which the smoothest?
 #
 # A steered particle has a little more PSNR, and is a little smoother. That is no
 # accident: particles that put different things at one place agree on nothing but their
@@ -213,8 +211,8 @@ assert scores[chosen] > scores.mean() + 1.0
 # Choosing matters more here than on page 6, since fillings differ more than
 # restorations. But this is one photo and one seed, and how far choosing gets is largely
 # the luck of ten noises. The model is small, too: its fillings of so large a hole are
-# surfaces that fit, not things. Its card, `real/weights/inpainting/README.md`, says how it
-# does on many photos and holes, beside interpolation.
+# surfaces that fit, not objects. Its card, `real/weights/inpainting/README.md`, says
+# how it does on many photos and holes, beside interpolation.
 
 
 def roughness(image: np.ndarray) -> float:
@@ -259,9 +257,9 @@ assert results[bandwidths[-1]][0] > results[bandwidths[0]][0]
 assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 
 # %%
-# `python -m real inpaint --center-box 0.3` does this in one command, for a photo of
-# yours too, and `--mask` fills a hole whose content nobody knows.
-# [Other models](../../how-to/models.md#inpainting) has the details.
+# `python -m real inpaint --center-box 0.3` does this in one command, also for your own
+# photo, and `--mask` fills a hole whose content nobody knows. [Other
+# models](../../how-to/models.md#inpainting) has the details.
 #
 # ## Exercises
 #
@@ -271,8 +269,8 @@ assert results[bandwidths[-1]][1] < results[bandwidths[0]][1]
 # differ from these, outside the hole? Where?
 #
 # ??? success "Solution"
-#     Near the edge: the encoder's filters see beyond it. So latents of the whole photo,
-#     cut out, would tell what is inside.
+#     Near the edge: the encoder's filters see beyond it. So latents of the whole photo
+#     with the hole cut out would reveal what is inside.
 #
 #     ```python
 #     from real.models.codec import encode_photo

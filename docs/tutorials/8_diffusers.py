@@ -1,11 +1,10 @@
 r"""
 # 8. KDS in your own diffusers pipeline
 
-You have a pipeline built on diffusers. This page puts KDS into it without editing
-it, reads what the steering did, and says what changes on a GPU. The networks here
-are tiny and random, so that everything runs offline in seconds: the numbers are
-real, the pictures would mean nothing. You need the extra `real` (torch and
-diffusers).
+You have a pipeline built on diffusers. This page puts KDS into it without editing it,
+reads what the steering did, and says what changes on a GPU. The networks here are tiny
+and random, so that everything runs offline in seconds: the numbers are real, but
+pictures would mean nothing. You need the extra `real` (torch and diffusers).
 
 ![Effective particles step by step, for two bandwidths and the median rule](images/8_diffusers_1.webp){ .figure }
 """
@@ -134,15 +133,15 @@ three = pipe(
 assert torch.allclose(three, plain[:3], atol=1e-4)
 
 # %%
-# They are. One generator would hand the three other numbers in every step that draws
-# noise for the whole batch.
+# They are. With one generator, three rows would get different noise from the first
+# three of six in every step that draws noise for the whole batch.
 #
 # ## One line
 #
-# Exchange the scheduler. That is all: the pipeline calls `scheduler.step` as
-# before, and inside it the clean latents that the model predicts are steered (KDS
-# Algorithm 2). With strength 0 every bit is as it was, which is the first test to
-# make in a pipeline of your own.
+# Replace the scheduler. That is all: the pipeline calls `scheduler.step` as before, and
+# inside it the clean latents that the model predicts are steered (KDS Algorithm 2).
+# With strength 0 every bit is as it was, which is the first test to make in a pipeline
+# of your own.
 
 pipe.scheduler = steer_scheduler(scheduler, num_particles=N, strength=0.0)
 assert torch.equal(
@@ -249,9 +248,9 @@ assert torch.allclose(
 # %%
 # ## Several photos
 #
-# Rows that belong together stand together: row \(b N + i\) is particle \(i\) of
-# photo \(b\). Photos never see each other, so a photo in a batch of two is what it
-# is alone.
+# Rows that belong together stand together: row \(b N + i\) is particle \(i\) of photo
+# \(b\). Photos never see each other, so a photo in a batch of two gives the same result
+# as alone.
 
 two = torch.cat([low, -low])
 batch = pipe(
@@ -429,8 +428,9 @@ assert (
 # of this page fails?
 #
 # ??? success "Solution"
-#     Prefixes still agree here, since the noise is drawn row by row and only at the start.
-#     But photo 2 of a batch no longer is what it is alone.
+#     The first three of six are still the same here, since the noise is drawn row by
+#     row and only at the start. But photo 2 of a batch no longer gives the same result
+#     as alone.
 #
 #     ```python
 #     def shared(count: int) -> list[torch.Generator]:

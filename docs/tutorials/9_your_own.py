@@ -26,8 +26,8 @@ PURPLE, GREEN = "#6a2c91", "#2fae48"
 # %%
 # ## A kernel
 #
-# Ten particles agree about a value, and one is far off. A Gaussian forgets the
-# outlier at once; equal weights follow it. Something between has heavy tails:
+# Ten particles agree about a value, and one is far off. A Gaussian forgets the outlier
+# at once; equal weights follow it. A kernel with heavy tails lies between the two:
 # Student's profile with \(\nu\) degrees of freedom,
 #
 # \[ G(u) = \Big(1 + \frac{u}{\nu}\Big)^{-(\nu + 1)/2}, \qquad u = \frac{\lVert x - x_k \rVert^2}{h^2} . \]
@@ -73,8 +73,8 @@ ax.set(
 ax.legend(fontsize=8)
 
 # %%
-# None: the ten are about as near, and they are more. But at \(x = 3\) the Gaussian has
-# forgotten them, and Student's kernel has not.
+# None: the ten are about as near as the one, and there are more of them. At \(x = 3\),
+# however, the Gaussian no longer sees them, and Student's kernel still does.
 
 at = np.array([[2.0], [3.0]])
 for kernel, signs in (("gaussian", [-1, 1]), (student(1.0), [-1, -1]), ("l2", [-1, -1])):
@@ -82,8 +82,8 @@ for kernel, signs in (("gaussian", [-1, 1]), (student(1.0), [-1, -1]), ("l2", [-
     assert np.sign(m[:, 0]).tolist() == signs
 
 # %%
-# Test 1, the formula in another form: a weighted mean, written with a loop. Test
-# 2, the limits: \(\nu \to \infty\) is the Gaussian. Test 3, the other library.
+# Test 1 is the formula in another form: a weighted mean, written with a loop. Test 2 is
+# a limit: \(\nu \to \infty\) is the Gaussian. Test 3 is the other array library.
 
 
 def by_hand(x: float, nu: float, h: float) -> float:
@@ -125,11 +125,11 @@ else:
 # %%
 # ### Which density does it climb?
 #
-# One with the profile \(K\) whose slope is \(-2K' = c\,G\), the shadow ([page
-# 2](2_gradients.md)). Integrate: for \(\nu > 1\) it is
-# \(K(u) = (1 + u/\nu)^{-(\nu - 1)/2}\). A kernel that is to have a density also
-# needs the logarithm of its slope, \(-2K'\), and of its integral over space. In
-# one dimension and for \(\nu = 4\) the integral is finite; take it numerically.
+# The density whose profile \(K\) has the slope \(-2K' = c\,G\); \(K\) is the shadow of
+# \(G\) ([page 2](2_gradients.md)). Integrate: for \(\nu > 1\) it is \(K(u) = (1 +
+# u/\nu)^{-(\nu - 1)/2}\). A kernel that is to have a density also needs the logarithm
+# of its slope, \(-2K'\), and of its integral over space. In one dimension and for \(\nu
+# = 4\) the integral is finite; take it numerically.
 
 nu = 4.0
 
@@ -309,10 +309,10 @@ def heun(
 
 
 # %%
-# The correction of \(\epsilon\) is written as a *change*, not as
-# \((z_t - \sqrt{\bar\alpha}\, \hat z_0)/\sqrt{1 - \bar\alpha}\). The two are the
-# same on paper. But so a shift of zero changes nothing, bit for bit, and the first
-# test can ask for equality.
+# The correction of \(\epsilon\) is written as a *change*, not as \((z_t -
+# \sqrt{\bar\alpha}\, \hat z_0)/\sqrt{1 - \bar\alpha}\). The two are the same on paper.
+# But in this form a shift of zero changes nothing, bit for bit, and the first test can
+# ask for equality.
 
 noise = np.random.default_rng(2).standard_normal((200, 2))
 grid = kds_ref.time_grid(20, spacing="linspace")[
@@ -386,15 +386,15 @@ assert (
 #   method; the order of convergence; the number of model calls; the order of
 #   particles does not matter; ensembles do not mix.
 #
-# The tests of this project are made of the same sentences: [what must
+# The tests of this project check the same statements: [what must
 # hold](../../explanation/method.md#what-must-hold).
 #
 # ## Exercises
 #
 # Guess first, then run. Each solution continues the page's own code.
 #
-# **1.** Write the kernel that hears exactly the particles within \(h\), and compare it with
-# the one that is built in.
+# **1.** Write the kernel that sees exactly the particles within \(h\), and compare it
+# with the built-in one.
 #
 # ??? success "Solution"
 #     The logarithm of 1 is 0, that of 0 is \(-\infty\).
@@ -438,13 +438,13 @@ assert (
 #     assert abs(within["falling"] / within["paper"] - 1) < 0.01
 #     ```
 #
-# **3.** In `heun`, steer \(\hat z_0\) and leave \(\epsilon\) as it was. Which of the tests
-# of this page sees it?
+# **3.** In `heun`, steer \(\hat z_0\) and leave \(\epsilon\) as it was. Which of the
+# tests of this page finds it?
 #
 # ??? success "Solution"
-#     None would have to: in this form \(\epsilon\) *is* the step, and a steering that does
-#     not change it changes nothing. Test 4's last line, that steered clusters are
-#     tighter, fails.
+#     Only the last line of test 4, which says that steered clusters are tighter. In
+#     this form \(\epsilon\) *is* the step, and a steering that does not change it
+#     changes nothing.
 #
 #     ```python
 #     def deaf(x0_pred, t):

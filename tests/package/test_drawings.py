@@ -64,9 +64,10 @@ def test_a_picture_of_the_animation_shows_every_particle() -> None:
     levels, found = script["ways"]()
     assert {len(states) for states in found.values()} == {len(levels)}
     last = {name: states[-1] for name, states in found.items()}
-    picture = script["draw"](1.0, last, "t/T = 0.00")
-    nothing = script["draw"](1.0, {name: x + 100.0 for name, x in last.items()}, "t/T = 0.00")
-    assert picture.size == nothing.size == (720, 275)
+    below = dict.fromkeys(last, "variance 0.1")
+    picture = script["draw"](1.0, last, "t/T = 0.00", below)
+    nothing = script["draw"](1.0, {name: x + 100.0 for name, x in last.items()}, "t/T = 0.00", below)
+    assert picture.size == nothing.size == (720, 315)
     assert picture.tobytes() != nothing.tobytes()
 
 

@@ -43,7 +43,7 @@ assert x == 1
 @pytest.fixture
 def gallery() -> dict[str, Any]:
     """The names that the script defines."""
-    return runpy.run_path(str(ROOT / "docs" / "hooks" / "gallery.py"))
+    return runpy.run_path(str(ROOT / "docs" / "scripts" / "gallery.py"))
 
 
 @pytest.fixture

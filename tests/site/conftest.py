@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-# The hook's own modules, which are of no package.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "hooks"))
+# The docs' own scripts, which are of no package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "scripts"))
 
 DESKTOP = (1280, 900)
 FLAGS = (

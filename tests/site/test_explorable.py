@@ -13,14 +13,17 @@ import pytest
 pytest.importorskip("scipy", reason="comes with the extra toy")
 pytest.importorskip("matplotlib", reason="comes with the extra toy")
 pytest.importorskip("selenium", reason="comes with the extra browser")
+from matplotlib.figure import Figure
 from mistakes import MISTAKES
-from packing import HALF_WIDTH, place
+from packing import HALF_WIDTH, SIDE, place
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from sweep import Sweep, follow
 
+import kds_ref
 from toy.experiment import run_method
+from toy.figure import GRID_POINTS, MASSES, contour_levels
 from toy.mixture import three_modes
 from toy.settings import Settings
 from toy.statistics import ensemble_statistics
@@ -30,6 +33,12 @@ SWEEP = Sweep()
 CIRCLES = """
 return [...document.querySelectorAll(`[data-part="${arguments[0]}"] .kds-dots circle`)]
   .map((dot) => [Number(dot.getAttribute('cx')), Number(dot.getAttribute('cy'))])"""
+ESTIMATE = """
+return [...document.querySelectorAll('[data-part="kds"] .kds-estimate')].map((path) => path.getAttribute('d'))"""
+DENSITY = """
+const { density, levels } = window.kdsContours;
+const values = density(arguments[0], arguments[1], arguments[2]);
+return [Array.from(values), levels(values, arguments[3])]"""
 LINES = """
 return [...document.querySelectorAll('[data-part="kds"] .kds-seen line')]
   .map((line) => ['x1', 'y1', 'x2', 'y2'].map((name) => Number(line.getAttribute(name))))"""
@@ -85,7 +94,7 @@ def expected(n: int, h: float, strength: float, cutoff: float | None) -> tuple[n
 
 
 def test_the_data_is_of_the_whole_sweep_and_small(site: Path) -> None:
-    script = (site / "assets" / "explorable-data.js").read_text(encoding="ascii")
+    script = (site / "generated" / "explorable" / "data.js").read_text(encoding="ascii")
     settings = json.loads(script.split(" = ", 1)[1].rstrip(";\n"))["settings"]
     assert {name: settings[name] for name in asdict(SWEEP)} == json.loads(json.dumps(asdict(SWEEP)))
     assert len(script) < 700_000
@@ -93,7 +102,7 @@ def test_the_data_is_of_the_whole_sweep_and_small(site: Path) -> None:
 
 @pytest.mark.parametrize(
     ("n", "h", "strength", "cutoff"),
-    [(50, 0.3, 0.3, 0.3), (50, 2.0, 1.0, 0.0), (10, 0.05, 0.6, 0.0), (5, 0.5, 0.1, 0.3), (20, 0.8, 1.0, 0.3)],
+    [(50, 0.3, 0.3, 0.3), (50, 2.0, 1.0, 0.0), (10, 0.05, 0.6, 0.0), (5, 0.5, 0.1, 0.3), (20, 1.0, 1.0, 0.3)],
 )
 def test_the_result_is_that_of_a_run(reader: Reader, n: int, h: float, strength: float, cutoff: float) -> None:
     reader.move("particles", n)
@@ -125,7 +134,8 @@ def test_the_address_holds_the_settings(reader: Reader, address: str) -> None:
     reader.browser.get(here)
     assert len(points) == 20
     assert np.array_equal(reader.points("kds"), points)
-    reader.browser.get(address + "explorable/?h=7&t=nonsense&wrong=9")  # what is not offered is left as it was
+    assert not reader.browser.find_elements(By.TAG_NAME, "mark"), "the search takes a setting for its own"
+    reader.browser.get(address + "explorable/?bandwidth=7&t=nonsense&wrong=9")  # what is not offered is left as it was
     assert reader.text("bandwidth-value") == "0.3"
 
 
@@ -151,6 +161,54 @@ def test_what_kds_sees_is_that_of_python(reader: Reader) -> None:
     assert np.abs(drawn[:, :2] - place(way.clean[12, b])).max() <= 1
     assert np.abs(drawn[:, 2:] - place(way.shifted[12, b])).max() <= 1
     assert np.abs(drawn[:, 2:] - drawn[:, :2]).max() > 50
+
+
+def grid_density(points: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
+    """The grid of the page's contours, along a side, and the core's density there; all in units of the picture."""
+    ticks = np.linspace(0.0, SIDE - 1, GRID_POINTS)
+    grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+    return ticks, np.exp(kds_ref.log_density(grid, points, bandwidth=h)).reshape(GRID_POINTS, GRID_POINTS)
+
+
+@pytest.mark.parametrize(("n", "h"), [(1, 34.0), (5, 205.0), (50, 1365.0)])
+def test_the_density_of_the_contours_is_that_of_the_core(reader: Reader, n: int, h: float) -> None:
+    points = np.random.default_rng(n).uniform(0.0, SIDE - 1, (n, 2))
+    values, levels = reader.browser.execute_script(DENSITY, points.tolist(), h, SIDE, list(MASSES))
+    _, wanted = grid_density(points, h)
+    np.testing.assert_allclose(values, wanted.ravel(), rtol=1e-9, atol=1e-30)
+    np.testing.assert_allclose(levels, contour_levels(wanted), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("h", "frame"), [(0.3, 12), (0.1, 24), (2.0, 0)])
+def test_the_contours_are_those_of_the_density(reader: Reader, h: float, frame: int) -> None:
+    """Every end of a line lies at its level, and a contour is as long as Matplotlib's."""
+    reader.move("bandwidth", h)
+    reader.browser.find_element(By.CSS_SELECTOR, "[data-part=sees]").send_keys(Keys.SPACE)
+    WebDriverWait(reader.browser, 30).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".kds-seen line"))
+    reader.move("frame", frame)
+    way = follow(three_modes(), SWEEP, n_particles=50, strength=0.3, cutoff=0.0)
+    points = place(way.clean[frame, SWEEP.bandwidths.index(h)]).astype(float)
+    scale = (SIDE - 1) / (2 * HALF_WIDTH)
+    ticks, density = grid_density(points, h * scale)
+
+    for path, level in zip(reader.browser.execute_script(ESTIMATE), contour_levels(density), strict=True):
+        lines = np.array(re.findall(r"[\d]+", path), dtype=float).reshape(-1, 2, 2)
+        ends = lines.reshape(-1, 2)
+        heights = np.exp(kds_ref.log_density(ends, points, bandwidth=h * scale))
+        assert np.abs(heights - level).max() < 0.04 * density.max()
+        drawn = Figure().subplots().contour(ticks, ticks, density, levels=[level]).get_paths()[0]
+        outlines = drawn.to_polygons(closed_only=False)
+        length = sum(np.linalg.norm(np.diff(outline, axis=0), axis=1).sum() for outline in outlines)
+        assert np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1).sum() == pytest.approx(length, rel=0.01)
+
+
+def test_contours_leave_with_the_switch(reader: Reader) -> None:
+    assert not any(reader.browser.execute_script(ESTIMATE))
+    sees = reader.browser.find_element(By.CSS_SELECTOR, "[data-part=sees]")
+    sees.send_keys(Keys.SPACE)
+    WebDriverWait(reader.browser, 30).until(lambda b: all(b.execute_script(ESTIMATE)))
+    sees.send_keys(Keys.SPACE)
+    assert not any(reader.browser.execute_script(ESTIMATE))
 
 
 def test_time_moves_by_keyboard(reader: Reader) -> None:

@@ -290,6 +290,8 @@ def test_the_cutoff_lets_the_spread_come_back(fifty: dict[tuple[float, float | N
 def test_the_page_names_the_settings_of_its_data(text: str) -> None:
     n_settings = np.prod([len(v) for v in (SWEEP.n_particles, SWEEP.bandwidths, SWEEP.strengths, SWEEP.cutoffs)])
     assert f"all {n_settings} settings" in text
+    *inner, outer = [round(100 * mass) for mass in MASSES]
+    assert f"{', '.join(map(str, inner))} and {outer} percent" in text
     assert f"(seed {SWEEP.seed}), {SWEEP.num_inference_steps} DDIM steps, the {SWEEP.schedule} schedule" in text
     offered = {"particles": SWEEP.n_particles, "bandwidth": SWEEP.bandwidths, "strength": SWEEP.strengths}
     buttons = [json.loads(found) for found in re.findall(r"data-kds='([^']+)'", text)]

@@ -67,17 +67,18 @@ def variances(found: dict[str, list[np.ndarray]]) -> dict[str, float]:
     return {name: round(float(values["within_mode_variance"][0]), 4) for name, values in statistics.items()}
 
 
-def draw(level: float, states: dict[str, np.ndarray], when: str) -> Image.Image:
-    """One picture: the particles of each method over the exact density."""
+def draw(level: float, states: dict[str, np.ndarray], when: str, below: dict[str, str]) -> Image.Image:
+    """One picture: the particles of each method over the exact density, and a line below each panel."""
     mixture = three_modes()
     ticks = np.linspace(-LIMIT, LIMIT, 101)
     density = mixture.density(np.stack(np.meshgrid(ticks, ticks), axis=-1), alpha_bar=level)
-    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.75), dpi=100, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.15), dpi=100, layout="constrained")
     for ax, (name, x), colour in zip(axes, states.items(), COLOURS, strict=True):
-        ax.contourf(ticks, ticks, density, levels=6, cmap="Greys", alpha=0.6)
-        ax.plot(*x.T, "o", color=colour, markersize=3.5, markeredgewidth=0)
+        ax.contourf(ticks, ticks, density, levels=6, cmap="Greys", alpha=0.35)
+        ax.plot(*x.T, "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6)
         ax.set(title=name, xticks=[], yticks=[], xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
-    axes[1].set_xlabel(when, fontfamily="monospace")
+        ax.set_xlabel(below[name])
+    figure.suptitle(when, fontfamily="monospace", fontweight="bold")
 
     file = BytesIO()
     figure.savefig(file)
@@ -86,12 +87,15 @@ def draw(level: float, states: dict[str, np.ndarray], when: str) -> Image.Image:
 
 
 def pictures(levels: list[float], found: dict[str, list[np.ndarray]]) -> list[Image.Image]:
-    """All of them, with the colours of the last, which has every one."""
+    """All of them, with the colours of three, which have every one."""
     drawn = []
+    ends = {name: f"variance within a mode {value:.3f}" for name, value in variances(found).items()}
     for i, level in enumerate(levels):
         done = EVERY * i / STEPS
-        drawn.append(draw(level, {name: states[i] for name, states in found.items()}, f"t/T = {1 - done:.2f}"))
-    palette = drawn[-1].quantize(48, dither=Image.Dither.NONE)
+        below = ends if done == 1 else dict.fromkeys(found, " ")
+        drawn.append(draw(level, {name: states[i] for name, states in found.items()}, f"t/T = {1 - done:.2f}", below))
+    three = [np.asarray(drawn[i]) for i in (0, len(drawn) // 2, -1)]
+    palette = Image.fromarray(np.concatenate(three)).quantize(64, dither=Image.Dither.NONE)
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in drawn]
 
 

@@ -25,8 +25,9 @@ SIDE = 4096  # 12 bits
 HALF_WIDTH = 3.0  # of the square in the plane: the outermost contour of the noise has a radius of 2.8
 VARIANCE_UNIT = 1e-3
 EFFECTIVE_UNIT = 0.1
-NAME = "kdsExplorable"  # the global name that the page reads; the second file's has More behind it
+NAME = "kdsExplorable"  # the global name that the page reads; the second file's ends in More
 MISTAKEN_STRENGTH = 0.3
+TOLERANCE = 8.0  # of a contour: less than a pixel of a picture 400 pixels wide
 
 Codes = npt.NDArray[np.int64]
 
@@ -197,13 +198,30 @@ def contour_paths(mixture: GaussianMixture, alpha_bar: float) -> list[str]:
 
 
 def _outline(points: Codes) -> str:
-    """One closed outline in relative coordinates, points nearer than 24 units to the last one left out."""
-    kept = [points[0]]
-    for point in points[1:-1]:
-        if np.abs(point - kept[-1]).max() >= 32:  # three pixels of a picture 400 pixels wide
-            kept.append(point)
-    steps = np.diff(np.asarray(kept), axis=0)
+    """One closed outline in relative coordinates, with no more points than its shape needs."""
+    kept = simplified(points[:-1])
+    steps = np.diff(kept, axis=0)
     return f"M{kept[0][0]} {kept[0][1]}l{_numbers(steps.ravel())}z"
+
+
+def simplified(points: Codes) -> Codes:
+    """Leave out points of a line from which no point is further away than `TOLERANCE` (Douglas and Peucker, 1973).
+
+    Example:
+        >>> import numpy as np
+        >>> simplified(np.array([[0, 0], [50, 2], [100, 0], [100, 80]])).tolist()
+        [[0, 0], [100, 0], [100, 80]]
+    """
+    if len(points) < 3:
+        return points
+    start, along = points[0], points[-1] - points[0]
+    length = max(float(along @ along), 1.0)
+    part = np.clip((points - start) @ along / length, 0.0, 1.0)
+    away = np.linalg.norm(points - start - part[:, None] * along, axis=1)
+    furthest = int(away.argmax())
+    if away[furthest] <= TOLERANCE:
+        return points[[0, -1]]
+    return np.concatenate([simplified(points[: furthest + 1])[:-1], simplified(points[furthest:])])
 
 
 def _numbers(values: Codes) -> str:

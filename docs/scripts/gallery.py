@@ -1,10 +1,10 @@
 """Runs the tutorials and writes a Markdown page of each: what it says, its code, what that prints, and its figures.
 
-    python docs/hooks/gallery.py
+    python docs/scripts/gallery.py
 
-writes docs/generated/tutorials, which git ignores; MkDocs does the same before a build (`on_pre_build`). A tutorial
-is a Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is Markdown, the
-rest is code. The pages are plain Markdown, for whatever theme.
+writes docs/generated/tutorials, which git ignores; the hook docs/hooks/build.py does the same before a build. A
+tutorial is a Python script. Its docstring opens the page. A line `# %%` begins a cell: the comment after it is
+Markdown, the rest is code. The pages are plain Markdown, for whatever theme.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -127,11 +126,6 @@ def write(*, run: bool) -> None:
     cards = "\n\n".join(card(path, run=run) for path in paths)
     text = (SCRIPTS / "README.md").read_text(encoding="utf-8")
     (PAGES / "index.md").write_text(f'{text}\n<div class="cards" markdown>\n\n{cards}\n\n</div>\n', encoding="utf-8")
-
-
-def on_pre_build(config: Any) -> None:
-    """MkDocs calls this before it looks for pages; KDS_TUTORIALS=false is for writing: no code runs, no figures."""
-    write(run=os.environ.get("KDS_TUTORIALS", "true").lower() != "false")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The page shows DDIM and DDIM + KDS (KDS Algorithms 1 and 2 (v1)) side by side and computes nothing: every position
 and every number on it was computed here and is looked up there. `packing` writes what `explore` returns as one
-small file, and the hook `explorable` hands that to the site.
+small file, and `explorable` puts that where the site finds it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Sweep:
     """
 
     n_particles: tuple[int, ...] = (5, 10, 20, 50)
-    bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
+    bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
     strengths: tuple[float, ...] = (0.0, 0.1, 0.3, 0.6, 1.0)
     cutoffs: tuple[float, ...] = (0.3, 0.0)
     seed: int = 0
