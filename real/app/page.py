@@ -97,7 +97,7 @@ def scales(outcome: Outcome) -> str:
 
 def update(outcome: Outcome) -> dict[str, Any]:
     """What the page shows of an outcome, by the name of the place."""
-    mark = {outcome.chosen: ": the chosen one"}
+    mark = {outcome.chosen: ", chosen"}  # a longer caption is cut off
     captions = [f"particle {i}{mark.get(i, '')}" for i in range(len(outcome.particles))]
 
     return {

@@ -72,7 +72,7 @@ def table3_pairs(lines: Sequence[Line]) -> list[LinePair]:
                 LinePair(line.key, f"choice-{rest}", f"{line.label}: what steering adds to choosing"),
             ]
             pairs += [
-                LinePair(line.key, other.key, f"{line.label}: against the {other.label}")
+                LinePair(line.key, other.key, f"{line.label}: against {other.label}")
                 for other in lines
                 if other.ensemble.depends is not None and other.ensemble.degradation == line.ensemble.degradation
             ]

@@ -96,7 +96,7 @@ UNSAMPLED = {
     "lanczos": _upscaling("lanczos", "Lanczos interpolation"),
     "regression": _regression(),
     "real-esrgan": _upscaling("real-esrgan", "Real-ESRGAN x4plus, once"),
-    "biharmonic": _filling("biharmonic", "biharmonic equation"),
-    "fast-marching": _filling("fast-marching", "fast marching (OpenCV)"),
-    "navier-stokes": _filling("navier-stokes", "fluid dynamics (OpenCV)"),
+    "biharmonic": _filling("biharmonic", "biharmonic filling"),
+    "fast-marching": _filling("fast-marching", "fast-marching filling (OpenCV)"),
+    "navier-stokes": _filling("navier-stokes", "Navier-Stokes filling (OpenCV)"),
 }

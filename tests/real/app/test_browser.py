@@ -56,7 +56,9 @@ def page(browser: Any, page_address: str, photo: np.ndarray, tmp_path: Path) -> 
     Image.fromarray(photo).save(tmp_path / "photo.png")
     browser.get(page_address)
     wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#photo input[type=file]"))
-    wait(browser, lambda: "Upload" in browser.find_element(By.ID, "photo").text)  # the editor is ready for one
+    # The editor hangs up its canvas once it can take a photo; one that comes earlier is lost in an error.
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#photo canvas"))
+    wait(browser, lambda: "Upload" in browser.find_element(By.ID, "photo").text)
     browser.find_element(By.CSS_SELECTOR, "#photo input[type=file]").send_keys(str(tmp_path / "photo.png"))
     wait(browser, lambda: "Upload" not in browser.find_element(By.ID, "photo").text)
     return browser
