@@ -16,7 +16,7 @@ from real.plugin.call import tables_on_host
 from real.plugin.particles import particle_generators
 from real.plugin.schedulers import Family, family_of
 from real.plugin.state import SteeringState
-from real.plugin.step import Stepped, steer_step
+from real.plugin.step import steer_step
 
 __all__ = ["steered_scheduler_of"]
 
@@ -40,12 +40,12 @@ class Steered:
         """Steer the model output, let the original make its step, and keep what comes out."""
         call = self.kds_signature.bind(self, *args, **options)
         dtype = call.arguments["model_output"].dtype
-        stepped = steer_step(self, self.kds_family, self.kds, call.arguments)
-        self._fill_generator(call.arguments, stepped.images)
+        steer_step(self, self.kds_family, self.kds, call.arguments)
+        self._fill_generator(call.arguments)
         result = self.kds_base.step(*call.args, **call.kwargs)
-        return self._keep(result, stepped, dtype)
+        return self._keep(result, dtype)
 
-    def _fill_generator(self, arguments: dict[str, Any], images: int) -> None:
+    def _fill_generator(self, arguments: dict[str, Any]) -> None:
         """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
         state = self.kds
         takes_one = "generator" in self.kds_signature.parameters
@@ -53,6 +53,7 @@ class Steered:
         if state.seed is None or given or not takes_one:
             return
         if state.generators is None:
+            images = len(state.rows.split(arguments["sample"]))
             seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
             if len(seeds) != images:
                 raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
@@ -61,14 +62,14 @@ class Steered:
             )
         arguments["generator"] = state.generators
 
-    def _keep(self, result: Any, stepped: Stepped, dtype: torch.dtype) -> Any:
+    def _keep(self, result: Any, dtype: torch.dtype) -> Any:
         """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
         state = self.kds
         rows = result[0] if isinstance(result, tuple) else result.prev_sample
         # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
         handed = rows.to(dtype) if self.kds_family.upcasts and rows.dtype == torch.float32 else rows
-        state.remember(handed.detach(), stepped.last)
-        if stepped.last and state.hand_on == "chosen":
+        state.remember(handed.detach())
+        if state.ended and state.hand_on == "chosen":
             handed = state.select().latents
 
         if handed is rows:
