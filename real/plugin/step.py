@@ -3,12 +3,13 @@
 With x0 = c_skip * sample + c_out * output, the model output + (x0_steered - x0) / c_out makes the scheduler use the
 steered clean latent in place of x0. The scheduler's own `step` does the rest, so that solver history, corrector stages,
 noise and variance need no special case. For DDIM and noise prediction it is the eps' of KDS Algorithm 2 (v1).
-`scheduler` calls it before the plain `step`, `modular` in a loop of blocks.
+`steered_step` is the whole of a steered scheduler's `step`; `modular` needs the first half alone.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from dataclasses import replace
 from typing import Any
@@ -19,13 +20,65 @@ from kds_ref import SteeringInfo, steer
 from real.plugin.call import Call
 from real.plugin.coefficients import Coefficients, bound_of
 from real.plugin.layout import Layout, axes_of, unfolded, without_variance
+from real.plugin.particles import particle_generators
 from real.plugin.schedulers import Family
 from real.plugin.sharing import check_run
 from real.plugin.state import SteeringState
 
-__all__ = ["steer_step", "window"]
+__all__ = ["steer_step", "steered_step", "window"]
 
 _SMALLEST = 1e-6  # of |c_out|; below it the output has no say in x0
+
+
+def steered_step(scheduler: Any, binding: inspect.BoundArguments) -> Any:
+    """One `step` of a steered scheduler: steer the model output, let the original make its step, keep what comes out.
+
+    Args:
+        scheduler: From `steer_scheduler`.
+        binding: Arguments of `step` by their names, the scheduler among them.
+
+    Returns:
+        What the original returns; after the last step only the chosen rows, if that was asked for.
+
+    Raises:
+        ValueError: See `steer_scheduler`.
+    """
+    state, family = scheduler.kds, scheduler.kds_family
+    dtype = binding.arguments["model_output"].dtype
+    steer_step(scheduler, family, state, binding.arguments)
+    _fill_generator(state, binding)
+    result = scheduler.kds_base.step(*binding.args, **binding.kwargs)
+
+    rows = result[0] if isinstance(result, tuple) else result.prev_sample
+    # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
+    handed = rows.to(dtype) if family.upcasts and rows.dtype == torch.float32 else rows
+    state.remember(handed.detach())
+    if state.ended and state.hand_on == "chosen":
+        handed = state.select().latents
+
+    if handed is rows:
+        return result
+    if isinstance(result, tuple):
+        return (handed, *result[1:])
+    result.prev_sample = handed
+    return result
+
+
+def _fill_generator(state: SteeringState, binding: inspect.BoundArguments) -> None:
+    """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
+    arguments = binding.arguments
+    given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
+    if state.seed is None or given or "generator" not in binding.signature.parameters:
+        return
+    if state.generators is None:
+        images = len(state.rows.split(arguments["sample"]))
+        seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
+        if len(seeds) != images:
+            raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
+        state.generators = particle_generators(
+            state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
+        )
+    arguments["generator"] = state.generators
 
 
 def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: dict[str, Any]) -> None:
