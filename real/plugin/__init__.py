@@ -3,9 +3,10 @@
 One `step` of a steered scheduler is `step` (x0, steered, and the output that predicts it) -> `coefficients` (how this
 scheduler predicts x0, in numbers that `call` reads) -> `layout` (which rows are particles of one image) ->
 `kds_ref.steer` -> `state` (the options, and what was seen). `scheduler` makes one, of a class by `subclass`;
-`schedulers` is the table of families. Around it: `particles` (random numbers, repeated inputs), `choosing` (before decoding), `batching`
-(little memory) and `early` (early choice), which are `network_hooks`, `sharing` (several processes), `modular` (a
-block for modular pipelines). `modular` and the hooks are not imported here: they load large parts of diffusers.
+`schedulers` is the table of families. Around it: `particles` (random numbers, repeated inputs), `choosing` (before
+decoding), `batching` (little memory) and `early` (early choice), which are `network_hooks`, `sharing` (several
+processes), `modular` (a block for modular pipelines). `modular` and the hooks are not imported here: they load large
+parts of diffusers.
 """
 
 from real.plugin.choosing import choosing_callback
