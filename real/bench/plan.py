@@ -133,7 +133,9 @@ class Line:
         return self.ensemble.settings.particles
 
     def with_seed(self, seed: int) -> Line:
-        """The same line of other noise and another degradation."""
+        """The line with the noise and the degradation of a seed."""
+        if seed == self.ensemble.settings.seed:
+            return self
         settings = replace(self.ensemble.settings, seed=seed)
         return replace(self, ensemble=replace(self.ensemble, settings=settings))
 

@@ -87,12 +87,11 @@ class StudyRequest:
             raise UserError(why, argument="bandwidth")
 
         grid = replace(self.grid, bandwidth=values)
+        settings = replace(self.settings, **{name: getattr(grid, name)[0] for name in METHOD})
         for name in METHOD:
-            for value in getattr(grid, name):
-                replace(self.settings, **{name: value})  # raises by name what is out of range
-
-        first = {name: getattr(grid, name)[0] for name in METHOD}
-        return replace(self, grid=grid, settings=replace(self.settings, **first))
+            for value in getattr(grid, name)[1:]:
+                replace(settings, **{name: value})  # raises by name what is out of range
+        return replace(self, grid=grid, settings=settings)
 
 
 def _number_of(bandwidth: float | str, model: Model) -> float | str:
