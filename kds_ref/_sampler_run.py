@@ -115,7 +115,7 @@ class Model(NamedTuple):
 def call_steering(
     steering: Callable[..., tuple[Array, Any]], x0_pred: Array, t: float, alpha_bar: float
 ) -> tuple[Array, Any]:
-    """Call a steering callable; one whose `needs_alpha_bar` is true is told the noise level, too."""
+    """Call a steering callable; one whose `needs_alpha_bar` is true gets the noise level, too."""
     if getattr(steering, "needs_alpha_bar", False):
         return steering(x0_pred, t, alpha_bar=alpha_bar)
     return steering(x0_pred, t)

@@ -148,7 +148,7 @@ def check_model(request: StudyRequest, model: Model) -> None:
 
 
 def text_of(request: StudyRequest, model: Model) -> dict[str, Any]:
-    """What a pipeline is told besides the photo, as used; nothing where that is none or the recipe's."""
+    """What a pipeline gets besides the photo, as used; nothing where that is none or the recipe's."""
     options = FAMILIES[model.family].options
     defaults = {name: options.get(name) for name in ("prompt", "negative_prompt", "noise_level")}
     given = {name: getattr(request, name) for name in defaults}
