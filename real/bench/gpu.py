@@ -83,6 +83,7 @@ def steering(device: torch.device, sizes: Sizes) -> Rows:
     for shape in sizes.shapes:
         for dtype in ("float16", "float32"):
             x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, DTYPES[dtype])
+            # A copy is bound by memory alone: the unit in which a fused kernel would take about one.
             copy = timer.each(x.clone)
             seconds = timer.each(partial(steer, x))
 

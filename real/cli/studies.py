@@ -29,6 +29,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
     _refuse_ignored(options)
     check_crop(options.crop)
+    # Called for its checks: a value out of range is found before the model is loaded.
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
 
