@@ -75,6 +75,7 @@ def _fill_generator(state: SteeringState, binding: inspect.BoundArguments) -> No
         seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
         if len(seeds) != images:
             raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
+        # Another stream than that of the initial noise, which would come back inside the steps.
         state.generators = particle_generators(
             state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
         )
