@@ -181,6 +181,11 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
             assert steering_strength(t - 1, total, cutoff=t / total) == 0.0
 
 
+def test_the_cutoff_itself_steers_for_a_long_schedule() -> None:
+    assert 123 / 10**6 * 10**6 > 123  # what is snapped grows with T
+    assert steering_strength(123, 10**6, cutoff=123 / 10**6) == 0.3
+
+
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
     assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
