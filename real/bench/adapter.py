@@ -15,6 +15,7 @@ from kds_ref.schedules import NoiseSchedule
 from real.api import inpainting_restorer
 from real.api import super_resolution_restorer as super_resolver
 from real.bench.photos import HOLES
+from real.bench.unsampled import UNSAMPLED
 from real.images.masks import center_box
 from real.images.seeds import photo_seed
 from real.models.base import Model
@@ -99,4 +100,4 @@ def _noise_predictor(
 
 def takes_opponents(model: Model, kinds: Sequence[str]) -> bool:
     """Whether a model can be sampled in all of these ways."""
-    return isinstance(model, LatentModel) or set(kinds) <= {"plain", "kds", "kds-early", "bicubic"}
+    return isinstance(model, LatentModel) or set(kinds) <= {"plain", "kds", "kds-early", *UNSAMPLED}

@@ -13,6 +13,8 @@ from real.settings import Settings
 
 __all__ = ["FAMILIES", "FrontFamily", "attribution", "attribution_pairs", "front", "front_pairs"]
 
+FIXES = ("wavelet", "adain")  # of the result's colours, after those of the input
+
 
 def attribution(base: Settings, grid: Grid) -> list[Line]:
     """Steering, choosing and averaging, each alone and together, and every opponent, with N = 10 and 50 steps."""
@@ -26,6 +28,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.plain("plain-halfway", f"{name} + halfway from choice to mean, latents", base, "halfway-latents"),
         make.plain("plain-halfway-pixels", f"{name} + halfway from choice to average, pixels", base, "halfway-pixels"),
         make.plain("plain-average", f"{name} + average", base, "average"),
+        *(make.plain(f"plain-choice-{fix}", f"{name} + choice, {fix} fix", base, f"choice-{fix}") for fix in FIXES),
         make.plain("few-steps", f"{name} with {few.steps} steps, a random particle", few),
         make.plain("few-steps-average", f"{name} with {few.steps} steps + average", few, "average"),
         make.of("renoise", "renoise", "the mean at the cut-off, noised again", base),
@@ -34,14 +37,16 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.of("hds", "hds", "HDS: high-density sampling, one particle", replace(base, particles=1)),
         make.of("dgs", "dgs", "DGS: density guidance, one particle", replace(base, particles=1)),
         make.of("fixed-noise", "fixed-noise", "one good noise for all photos", replace(base, particles=1)),
+        *make.unsampled(base),
     ]
 
     for c in grid.cutoff:
-        settings, text = replace(base, cutoff=c), f"KDS to t/T = {c:g}"
+        settings, key, to = replace(base, cutoff=c), f"kds-{c:g}", f"KDS to t/T = {c:g}"
         lines += [
-            make.kds(f"kds-{c:g}", f"{text}, a random particle", settings, "random"),
-            make.kds(f"kds-{c:g}-choice", f"{text} + choice", settings, "choice"),
-            make.kds(f"kds-{c:g}-average", f"{text} + average", settings, "average"),
+            make.kds(key, f"{to}, a random particle", settings, "random"),
+            make.kds(f"{key}-choice", f"{to} + choice", settings, "choice"),
+            make.kds(f"{key}-average", f"{to} + average", settings, "average"),
+            *(make.kds(f"{key}-choice-{fix}", f"{to} + choice, {fix} fix", settings, f"choice-{fix}") for fix in FIXES),
         ]
 
     lines += [
@@ -70,13 +75,15 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
             LinePair(f"{line.key}-choice", "plain-average", f"{to} and choosing, against averaging without steering"),
         ]
 
+    choices = ["plain-choice", *(f"{line.key}-choice" for line in steered)]
+    pairs += [LinePair(f"{key}-{fix}", key, f"what the {fix} colour fix does") for key in choices for fix in FIXES]
+
     # Each opponent once: those that KDS is compared with above are left out.
-    known = {pair.b for pair in pairs if pair.a == f"{steered[0].key}-choice"}
-    opponents = [line for line in lines if line not in steered and line.key not in (*known, f"{steered[0].key}-choice")]
-    return pairs + [
-        LinePair(f"{steered[0].key}-choice", line.key, f"KDS as in the paper, against {line.label}")
-        for line in opponents
-    ]
+    method = choices[1]
+    known = {method, *(pair.b for pair in pairs if pair.a == method)}
+    fixed = {f"{key}-{fix}" for key in choices for fix in FIXES}
+    opponents = [line for line in lines if line not in steered and line.key not in known | fixed]
+    return pairs + [LinePair(method, line.key, f"KDS as in the paper, against {line.label}") for line in opponents]
 
 
 Allocation = tuple[int, int]  # particles and steps
@@ -129,6 +136,7 @@ class FrontFamily:
     cutoff: float | None = None
 
 
+FREE = "no sampling"  # the group of what takes no evaluation of the model
 FAMILIES = (
     FrontFamily("DDIM", "one particle", "plain", "one", _one),
     FrontFamily("2S", "one particle", "plain", "one", _one, "dpmpp-2s"),
@@ -155,7 +163,10 @@ FAMILIES = (
 
 
 def front(base: Settings, grid: Grid) -> list[Line]:
-    """Every family at every budget. How a budget is spent is fixed beforehand, not picked by what came out."""
+    """Every family at every budget, then what fits into any, since it takes no evaluation of the model.
+
+    How a budget is spent is fixed beforehand, not picked by what came out.
+    """
     make, lines = Lines(grid.degradation[0]), []
     for budget in grid.budget:
         for family in FAMILIES:
@@ -167,12 +178,16 @@ def front(base: Settings, grid: Grid) -> list[Line]:
             key = f"{family.name.replace(' ', '-')}-{budget}"
             label = f"{family.name} (N = {particles}, S = {steps})"
             lines.append(make.of(family.kind, key, label, settings, family.ending, group=family.group, at=budget))
-    return lines
+    return lines + make.unsampled(base, group=FREE)
 
 
 def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
-    """KDS against every family at the same budget, and cheaper forms of KDS against it at ten times their budget."""
+    """KDS against every family at the same budget, cheaper forms of KDS against it at ten times their budget.
+
+    What takes no evaluation of the model is compared with KDS at every budget.
+    """
     keys = {line.key for line in lines}
+    budgets = sorted({round(line.at) for line in lines} - {0})
     pairs = []
     for line in lines:
         budget, name = round(line.at), line.label
@@ -181,4 +196,9 @@ def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
             pairs.append(LinePair(same, line.key, f"at {budget} evaluations KDS against {name}"))
         if tenfold in keys and line.group in ("cheaper KDS", "averaging", "KDS"):
             pairs.append(LinePair(line.key, tenfold, f"{name} at {budget} against KDS at {10 * budget} evaluations"))
-    return pairs
+    return pairs + [
+        LinePair(f"KDS-{budget}", line.key, f"at {budget} evaluations KDS against {line.label}")
+        for line in lines
+        for budget in budgets
+        if line.group == FREE and f"KDS-{budget}" in keys
+    ]

@@ -12,6 +12,7 @@ from kds_ref import SamplerState
 from real.bench import opponents
 from real.bench.ensembles import DrawnEnsemble
 from real.bench.plan import EnsemblePlan
+from real.bench.unsampled import UNSAMPLED
 from real.early_choice import in_window
 from real.metrics.score import Score
 from real.restorers.base import Restorer
@@ -48,7 +49,6 @@ def _until_cutoff(s: Settings) -> int:
 
 
 DRAWS = {
-    "bicubic": DrawKind("bicubic interpolation", None, lambda s: 0),
     "plain": DrawKind("the sampler alone", None, _of_all),
     "kds": DrawKind("kernel density steering", None, _of_all),
     "hds": DrawKind("high-density sampling", opponents.hds, lambda s: s.steps),
@@ -61,6 +61,7 @@ DRAWS = {
     "funnel": DrawKind("KDS with ever fewer particles", opponents.funnel, _until_cutoff),
     "drafts": DrawKind("cheap drafts, the full run for one", opponents.drafts, lambda s: 5 * s.particles + s.steps),
     "fixed-noise": DrawKind("one good noise for all photos", None, lambda s: s.steps),
+    **{name: DrawKind(way.label, None, lambda s: 0) for name, way in UNSAMPLED.items()},
 }
 
 
@@ -76,7 +77,7 @@ def draw_ensemble(
     """Draw what a plan says of one photo.
 
     Args:
-        plan: Of any kind but "bicubic".
+        plan: Of any kind that samples.
         truth: RGB uint8 (H, W, 3).
         restorer: The photo and the model.
         score: Of an image against the truth.

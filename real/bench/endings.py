@@ -77,6 +77,13 @@ ENDINGS = {
         (*ALL, "judge"),
     ),
 }
+ENDINGS |= {
+    f"choice-{fix}": Ending(f"the chosen particle with the {fix} colour fix", _makes(make))
+    for fix, make in (
+        ("wavelet", lambda e, n: e.recoloured_choice(n, "wavelet")),
+        ("adain", lambda e, n: e.recoloured_choice(n, "adain")),
+    )
+}
 # Shrinkage of the chosen particle towards the mean of the latents.
 ENDINGS |= {
     name: Ending(f"{words} from the chosen particle to the mean, in latents", _makes(make))

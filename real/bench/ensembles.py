@@ -13,6 +13,7 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
+from real.images.colour import fix_colours
 from real.metrics.score import Score, make_score
 from real.restorers.base import Restorer
 
@@ -115,6 +116,10 @@ class DrawnEnsemble:
         """The same in pixels, RGB uint8 (H, W, 3)."""
         mean, chosen = self.average(n), self.images([self.choice(n)])[0]
         return rounded(mean + gamma * (chosen - mean))
+
+    def recoloured_choice(self, n: int, fix: str) -> np.ndarray:
+        """The chosen particle with the colours of the input, RGB uint8 (H, W, 3); see `real.images.colour`."""
+        return fix_colours(self.images([self.choice(n)])[0], self.restorer.shown, fix)
 
     def by_patch(self, n: int) -> np.ndarray:
         """A picture of the particle nearest to the mean at every latent pixel, each place on its own."""

@@ -20,7 +20,7 @@ from real.bench.metrics import REPORTED
 __all__ = ["draw_front", "pareto"]
 
 INK, GREY, LEADER, FAINT = "#22262b", "#8a949e", "#c3cad1", "#e4e8ec"
-COLOURS = ("#6a2c91", "#2c7fb8", "#009e9e", "#e07b00", "#2fae48", "#d1495b", "#7f5539", "#5b6770")
+COLOURS = ("#6a2c91", "#2c7fb8", "#009e9e", "#e07b00", "#2fae48", "#d1495b", "#7f5539", "#5b6770", "#22262b")
 AROUND = 24  # directions in which a name may stand
 DOT = 7  # pixels from a dot to a name, at least
 FAR = (7, 11, 16, 22, 30, 40, 52, 66)  # points from the dot
@@ -45,7 +45,8 @@ def draw_front(figure: Figure, report: Mapping[str, Any], perception: str) -> No
     """
     budgets = [budget["evaluations"] for budget in report["budgets"]]
     known = [line for line in report["lines"] if None not in _point(line, perception)]
-    by_budget = {budget: [line for line in known if round(line["at"]) == budget] for budget in budgets}
+    # What takes no evaluation has no budget of its own: it fits into each.
+    by_budget = {budget: [line for line in known if round(line["at"]) in (0, budget)] for budget in budgets}
     groups = list(dict.fromkeys(line["group"] for line in report["lines"]))
     colours = {group: COLOURS[i % len(COLOURS)] for i, group in enumerate(groups)}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from real.bench.plan import EnsemblePlan, Line
+from real.bench.unsampled import UNSAMPLED, unsampled_for
 from real.settings import Settings
 
 __all__ = ["NONE", "Lines", "name_of", "sampler_name"]
@@ -69,7 +70,17 @@ class Lines:
 
     def bicubic(self, settings: Settings) -> Line:
         """Bicubic interpolation, without a model."""
-        return Line("bicubic", "bicubic interpolation", EnsemblePlan("bicubic", settings, self.degradation), "one")
+        return self._unsampled("bicubic", "bicubic", settings, group="")
+
+    def unsampled(self, settings: Settings, *, suffix: str = "", group: str = "") -> list[Line]:
+        """A line of everything that restores such photos without sampling; see `real.bench.unsampled`."""
+        names = unsampled_for(self.degradation)
+        return [self._unsampled(name, f"{name}{suffix}", settings, group=group) for name in names]
+
+    def _unsampled(self, name: str, key: str, settings: Settings, *, group: str) -> Line:
+        way = UNSAMPLED[name]
+        plan = EnsemblePlan(name, settings, self.degradation, depends=way.depends())
+        return Line(key, way.label, plan, "one", group=group)
 
 
 def sampler_name(sampler: str) -> str:

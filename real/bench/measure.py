@@ -15,9 +15,9 @@ from real.bench.endings import ENDINGS, evaluations_of
 from real.bench.ensembles import DrawnEnsemble
 from real.bench.memory import PeakMemory
 from real.bench.plan import Endings, EnsemblePlan
+from real.bench.unsampled import UNSAMPLED
 from real.metrics.score import Score
 from real.restorers.base import Restorer
-from real.restorers.compare import bicubic
 
 __all__ = ["Meter", "measure"]
 
@@ -49,9 +49,9 @@ def measure(
         The row's content, by N and ending: `scores`, `evaluations`, `picked` (indices), and of a timed plan `cost`
         (seconds and 10^9 bytes by piece of work); and an image of every ending, by N and ending.
     """
-    if plan.kind == "bicubic":
+    if plan.kind in UNSAMPLED:
         # No particles: one picture is every ending of any N.
-        image = bicubic(restorer.shown)
+        image = UNSAMPLED[plan.kind].restore(restorer)
         found = {(n, ending): (score(image, truth), image, None) for n, ends in wanted.items() for ending in ends}
         return _row(found, dict.fromkeys(found, 0)), dict.fromkeys(found, image)
 

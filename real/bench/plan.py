@@ -77,12 +77,14 @@ class EnsemblePlan:
         degradation: How the photo is made low-resolution, or what of it is hidden; "pairs" where the low-resolution
             photo is given.
         timed: Whether time and memory are measured, so that it is shared with no other study.
+        depends: Of what takes no sampling (`real.bench.unsampled`): what else its picture depends on; None for others.
     """
 
     kind: str
     settings: Settings
     degradation: str
     timed: bool = False
+    depends: str | None = None
 
     @functools.cached_property
     def key(self) -> str:
@@ -91,8 +93,8 @@ class EnsemblePlan:
         Particle i without steering does not depend on N, so the name of a plain ensemble does not say N.
         """
         s = self.settings
-        if self.kind == "bicubic":
-            return f"bicubic {self.degradation} seed={s.seed}"
+        if self.depends is not None:
+            return " ".join(word for word in (self.kind, self.depends, self.degradation, f"seed={s.seed}") if word)
         words = [self.kind, s.sampler, f"S={s.steps}", f"w={s.guidance:g}", self.degradation, f"seed={s.seed}"]
         if self.kind != "plain" or self.timed:
             words.append(f"N={s.particles}")

@@ -142,9 +142,12 @@ def _beside(line: Line, study: Study, published: Sequence[PaperRow]) -> dict[str
 
 
 def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """At every budget and by every metric the line that is best among those that cost no more."""
+    """At every budget and by every metric the line that is best among those that cost no more.
+
+    What takes no evaluation of the model is left out: the question is how to spend them.
+    """
     found = []
-    for budget in sorted({round(line["at"]) for line in lines}):
+    for budget in sorted({round(line["at"]) for line in lines} - {0}):
         within = [line for line in lines if 0 < line["evaluations"] <= budget]
         best = {}
         for name in within[0]["scores"] if within else ():

@@ -43,7 +43,7 @@ def table1(base: Settings, grid: Grid) -> list[Line]:
 
 
 def table3(base: Settings, grid: Grid) -> list[Line]:
-    """Holes and samplers: one plain sample, KDS, and choosing without steering."""
+    """Holes and samplers: one plain sample, KDS, choosing without steering; and the classical fillings."""
     lines = []
     for how in grid.degradation:
         make = Lines(how)
@@ -57,11 +57,12 @@ def table3(base: Settings, grid: Grid) -> list[Line]:
                 make.kds(f"kds-{key}", f"{where} + KDS, N = {base.particles}", settings, paper=kds),
                 make.plain(f"choice-{key}", f"{where} + choice, N = {base.particles}", settings, "choice"),
             ]
+        lines += make.unsampled(base, suffix=f"-{how}")
     return lines
 
 
 def table3_pairs(lines: Sequence[Line]) -> list[LinePair]:
-    """KDS against a random particle, the paper's comparison, and against choosing without steering."""
+    """KDS against a random particle, the paper's comparison, against choosing alone, and against the fillings."""
     pairs = []
     for line in lines:
         if line.ensemble.kind == "kds":
@@ -69,6 +70,11 @@ def table3_pairs(lines: Sequence[Line]) -> list[LinePair]:
             pairs += [
                 LinePair(line.key, f"plain-{rest}", f"{line.label}: against a random particle, the paper's comparison"),
                 LinePair(line.key, f"choice-{rest}", f"{line.label}: what steering adds to choosing"),
+            ]
+            pairs += [
+                LinePair(line.key, other.key, f"{line.label}: against the {other.label}")
+                for other in lines
+                if other.ensemble.depends is not None and other.ensemble.degradation == line.ensemble.degradation
             ]
     return pairs
 

@@ -1,4 +1,4 @@
-"""What is put into a hole before a denoiser sees the photo: mid-grey, or what goes on smoothly from around it."""
+"""What is put into a hole before a denoiser sees the photo: black, or what goes on smoothly from around it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["blank", "fill_smoothly"]
 
 
 def blank(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
-    """The photo with its hole in mid-grey: RGB in [-1, 1], (..., 3, H, W), and bool (H, W) -> the shape of x."""
-    return x.masked_fill(torch.from_numpy(mask).to(x.device), 0.0)
+    """The photo with its hole in black: RGB in [-1, 1], (..., 3, H, W), and bool (H, W) -> the shape of x."""
+    return x.masked_fill(torch.from_numpy(mask).to(x.device), -1.0)
 
 
 def fill_smoothly(x: torch.Tensor, mask: np.ndarray) -> torch.Tensor:

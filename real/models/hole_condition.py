@@ -3,7 +3,8 @@
 Three channels are the latents of the photo with something in its hole, the fourth is the hole on their grid. Two
 readings of that have the same shape, so `kds.json` names the one that a model was trained with:
 
-- "grey", where it names none: mid-grey in the hole, and a latent pixel counts as hidden if any of its pixels is;
+- "black", where it names none: the hole grown to whole latent pixels and painted black, as the public model of that
+  paper has it (its `scripts/inpaint.py`, github.com/CompVis/latent-diffusion, commit c144c0e);
 - "smooth", what `real.train` trains: the hole filled smoothly, and the hidden share of every latent pixel. So thin
   scratches take little away, and the denoiser begins where interpolation ends.
 
@@ -26,7 +27,7 @@ __all__ = ["filled", "hidden", "hole_condition"]
 
 def filled(x: torch.Tensor, mask: np.ndarray, hole: str) -> torch.Tensor:
     """What is encoded: RGB in [-1, 1], (B, 3, 4h, 4w), with something in its hole, bool (4h, 4w)."""
-    return fill_smoothly(x, mask) if hole == "smooth" else blank(x, mask)
+    return fill_smoothly(x, mask) if hole == "smooth" else blank(x, grow_to_cells(mask, SCALE))
 
 
 def hidden(mask: np.ndarray, hole: str) -> torch.Tensor:

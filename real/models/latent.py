@@ -40,7 +40,7 @@ __all__ = [
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sr"  # of both tasks
 SECOND = "unet_inpainting"  # folder of a second denoiser, beside `unet` and over the same autoencoder
-HOLES = ("grey", "smooth")  # what an inpainting model sees in a hole; the first where kds.json does not say
+HOLES = ("black", "smooth")  # what an inpainting model sees in a hole; the first where kds.json does not say
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
     "restricted unpickler refuses most of that, but load one only from an author you trust"

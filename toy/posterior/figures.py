@@ -207,6 +207,7 @@ def _steps(ax: Axes, average: dict[str, Any]) -> None:
     other.set_ylabel("log p(x | y), nats a patch", color=ORANGE)
 
     ax.set(xlabel="DDIM steps", ylabel="PSNR against the truth, dB", xscale="log")
+    ax.margins(y=0.1)  # so that the line of exact samples, the lowest, does not lie on the frame
     ax.set_xticks(sorted(plain), labels=[str(n) for n in sorted(plain)])
     ax.minorticks_off()
     ax.legend(fontsize=8, loc="center right")

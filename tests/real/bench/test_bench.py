@@ -15,7 +15,7 @@ from scipy.stats import ttest_1samp
 
 torch = pytest.importorskip("torch")
 from real.api import inpaint, open_model  # noqa: E402
-from real.bench import runner, writing  # noqa: E402
+from real.bench import runner, unsampled, writing  # noqa: E402
 from real.bench.loading import load  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
 from real.bench.plan import Grid, Line, fill_grid, wanted_by  # noqa: E402
@@ -24,6 +24,7 @@ from real.bench.runner import run_study  # noqa: E402
 from real.bench.store import EnsembleStore  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.errors import UserError  # noqa: E402
+from real.images.colour import fix_colours  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
@@ -237,6 +238,36 @@ def test_a_study_that_asks_for_more_of_an_ensemble_draws_that_alone(
         assert {metric: score["mean"] for metric, score in one["scores"].items()} == pytest.approx(known, rel=1e-4)
 
 
+def test_an_extra_that_comes_later_adds_its_line_alone(
+    finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a machine without Real-ESRGAN takes its rows when it is there: the store's identity is the same."""
+    monkeypatch.setattr(unsampled, "installed", lambda name: name != "real-esrgan")
+    request = request_of("attribution", photos)
+    folder = shutil.copytree(finished("attribution"), tmp_path / "later")
+    before = [row for row in rows_of(folder) if not row["ensemble"].startswith("real-esrgan")]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in before))
+    monkeypatch.setattr(writing, "save_plot", lambda *arguments: None)  # seen in the other test
+    report = run_study(request, tiny, folder)
+    assert "real-esrgan" not in {line["key"] for line in report["lines"]}
+    assert rows_of(folder) == before
+
+    monkeypatch.setattr(unsampled, "installed", lambda name: True)
+    monkeypatch.setattr(unsampled, "_upscaler", lambda name: lambda low: low.repeat(4, 0).repeat(4, 1))
+    report = run_study(request, tiny, folder)
+    added = rows_of(folder)[len(before) :]
+    assert rows_of(folder)[: len(before)] == before
+    assert [row["ensemble"].split()[0] for row in added] == ["real-esrgan"] * 4  # two photos, two seeds
+    (pair,) = (pair for pair in report["pairs"] if pair["b"] == "real-esrgan")
+    assert pair["a"] == "kds-0.3-choice"
+    (line,) = (line for line in report["lines"] if line["key"] == "real-esrgan")
+    assert line["evaluations"] == 0
+    loaded = [load(photo, crop=64, seed=0) for photo in find_photos(photos)]
+    expected = [distortion(one.low("simple").repeat(4, 0).repeat(4, 1), one.truth) for one in loaded]
+    found = [row["scores"]["3"]["one"] for row in added if row["run"].endswith("seed=0")]
+    assert [one["psnr_rgb"] for one in found] == pytest.approx([one["psnr_rgb"] for one in expected], abs=1e-6)
+
+
 def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, tiny: LatentModel) -> None:
     """The numbers of the attribution of one photo and one seed, computed here from the latents."""
     loaded = load(find_photos(photos)[1], crop=64, seed=3)
@@ -255,6 +286,9 @@ def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, ti
         flat = particles.latents.reshape(3, -1).double().numpy()
         nearest = int(np.argmin(np.linalg.norm(flat - flat.mean(0), axis=1)))
         expected[f"{name}-choice"] = scores[nearest]
+        for fix in ("wavelet", "adain"):
+            fixed = fix_colours(images[nearest], low, fix)
+            expected[f"{name}-choice-{fix}"] = distortion(fixed, truth)["psnr_rgb"]
         average = images.astype(float).mean(0)
         expected[f"{name}-average"] = distortion(np.rint(average).astype(np.uint8), truth)["psnr_rgb"]
         if name == "plain":
@@ -268,7 +302,7 @@ def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, ti
     rows = rows_of(finished("attribution"))
     got = {key: scores_of(rows, "1.png", lines[key], 3)["psnr_rgb"] for key in expected}
     assert got == {key: pytest.approx(value, abs=0.02) for key, value in expected.items()}
-    assert len({round(value, 4) for value in got.values()}) > 9  # the lines differ: the test can tell them apart
+    assert len({round(value, 4) for value in got.values()}) > 15  # the lines differ: the test can tell them apart
 
 
 def by_patch(model: LatentModel, latents: torch.Tensor) -> np.ndarray:
@@ -457,6 +491,8 @@ def test_the_budgets_of_the_front_are_kept(finished: Finished) -> None:
     (budget,) = report["budgets"]
     assert budget["evaluations"] == 10
     assert set(budget["best"].values()) <= costs.keys()
+    assert costs["bicubic"] == costs["lanczos"] == costs["regression"] == 0
+    assert all(costs[key] > 0 for key in budget["best"].values())  # an untrained model is worse than interpolation
 
 
 def test_defaults_are_the_papers() -> None:

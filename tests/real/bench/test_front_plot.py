@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from real.bench import plots
-from real.bench.beyond import FAMILIES, front
+from real.bench.beyond import FAMILIES, front, front_pairs
 from real.bench.front_plot import draw_front, pareto
 from real.bench.plan import Grid
 from real.settings import Settings
@@ -59,7 +59,7 @@ def test_names_cover_neither_points_nor_each_other() -> None:
     assert figure.bbox.contains(box.x0, box.y0)
     assert figure.bbox.contains(box.x1, box.y1)
     for axes, budget in zip(figure.axes, budgets, strict=True):
-        lines = [line for line in report["lines"] if line["at"] == budget and line is not unknown]
+        lines = [line for line in report["lines"] if line["at"] in (0, budget) and line is not unknown]
         names = [child for child in axes.get_children() if isinstance(child, Annotation)]
         assert sorted(name.get_text() for name in names) == sorted(line["label"].split(" (")[0] for line in lines)
         boxes = [Text.get_window_extent(name, canvas.get_renderer()) for name in names]
@@ -85,6 +85,7 @@ def test_every_family_is_there_and_budgets_are_kept() -> None:
         names = {line.label.split(" (")[0] for line in lines if line.at == budget}
         lacking = {family.name for family in FAMILIES} - names
         assert lacking == ({"drafts"} if budget == 10 else set())  # one draft is nothing to choose from
+    assert {line.key for line in lines if line.at == 0} >= {"bicubic", "lanczos", "regression"}
     for line in lines:
         settings, budget = line.ensemble.settings, round(line.at)
         if line.ensemble.kind in ("plain", "kds"):
@@ -93,3 +94,8 @@ def test_every_family_is_there_and_budgets_are_kept() -> None:
         assert settings.steps >= 5
     at_500 = {line.label for line in lines if line.at == 500}
     assert {"KDS (N = 10, S = 50)", "DDIM (N = 1, S = 500)", "early (N = 13, S = 50)"} <= at_500
+
+
+def test_what_takes_no_evaluation_is_compared_with_kds_at_every_budget() -> None:
+    pairs = {(pair.a, pair.b) for pair in front_pairs(front(Settings(bandwidth=0.3), Grid(budget=BUDGETS)))}
+    assert {pair for pair in pairs if pair[1] == "lanczos"} == {(f"KDS-{budget}", "lanczos") for budget in BUDGETS}

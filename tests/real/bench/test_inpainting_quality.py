@@ -170,7 +170,7 @@ def test_a_killed_evaluation_ends_like_a_whole_one(
     assert again == whole
     assert len(calls) == 2 * len(INPAINTING_RUNS) + 1  # nothing but the interrupted one is done twice
     assert list(whole["left_out"]) == ["broken.png"]
-    assert (whole["photos"], whole["hole"]) == (2, "grey")
+    assert (whole["photos"], whole["hole"]) == (2, "black")
     assert list(whole["quality"]["holes"]) == list(KINDS)
     for kind, found in whole["quality"]["holes"].items():
         samplers = [sampler for of, sampler in INPAINTING_RUNS if of == kind]
@@ -190,7 +190,7 @@ def test_another_hole_of_the_same_model_is_another_evaluation(photos: Path, fill
 
     (photos / "b.png").unlink()
     evaluate(photos, tmp_path / "out", filler)
-    with pytest.raises(UserError, match="hole was 'grey' and is 'smooth'"):
+    with pytest.raises(UserError, match="hole was 'black' and is 'smooth'"):
         evaluate(photos, tmp_path / "out", replace(filler, hole="smooth"))
     with pytest.raises(UserError, match="particles must be at least 2"):
         evaluate_inpainting(

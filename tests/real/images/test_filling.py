@@ -1,4 +1,4 @@
-"""Holes filled before encoding: mid-grey, and pull-push against plain loops."""
+"""Holes filled before encoding: black, and pull-push against plain loops."""
 
 import numpy as np
 import pytest
@@ -21,10 +21,10 @@ def mask() -> np.ndarray:
     return hole
 
 
-def test_a_hole_is_mid_grey_and_the_rest_as_it_was(x: "torch.Tensor", mask: np.ndarray) -> None:
+def test_a_hole_is_black_and_the_rest_as_it_was(x: "torch.Tensor", mask: np.ndarray) -> None:
     blanked = blank(x, mask)
     inside = torch.from_numpy(mask)
-    assert not bool(blanked[..., inside].any())
+    assert bool((blanked[..., inside] == -1.0).all())
     assert torch.equal(blanked[..., ~inside], x[..., ~inside])
 
 

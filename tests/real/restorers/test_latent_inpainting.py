@@ -50,13 +50,12 @@ def test_channels_tell_the_family(filler: Any, hole_filler_folder: Path, tiny_fo
         open_model(str(tiny_folder), task="inpaint", device="cpu", dtype="float32")
 
 
-def grey(x: Any, mask: np.ndarray) -> tuple[Any, Any]:
-    """By hand: mid-grey in the hole; a latent pixel is hidden if one of its pixels is."""
-    blanked = x.clone()
-    blanked[:, :, torch.from_numpy(mask)] = 0.0
-    cells = torch.full((1, 1, 16, 18), -1.0)
-    for i, j in np.argwhere(mask):
-        cells[0, 0, i // 4, j // 4] = 1.0
+def black(x: Any, mask: np.ndarray) -> tuple[Any, Any]:
+    """By hand: every latent pixel that a pixel of the hole touches is black, and hidden."""
+    blanked, cells = x.clone(), torch.full((1, 1, 16, 18), -1.0)
+    for i, j in np.argwhere(mask) // 4:
+        blanked[:, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4] = -1.0
+        cells[0, 0, i, j] = 1.0
     return blanked, cells
 
 
@@ -68,7 +67,7 @@ def smooth(x: Any, mask: np.ndarray) -> tuple[Any, Any]:
     return fill_smoothly(x, mask), cells
 
 
-@pytest.mark.parametrize("told", [grey, smooth])
+@pytest.mark.parametrize("told", [black, smooth])
 def test_it_is_told_the_photo_without_the_hole_and_the_hole(
     told: Any, hole_filler_folder: Path, small: np.ndarray, hole: np.ndarray, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -77,7 +76,7 @@ def test_it_is_told_the_photo_without_the_hole_and_the_hole(
     if told is smooth:
         (folder / "kds.json").write_text('{"hole": "smooth"}')
     filler = open_model(folder, task="inpaint", device="cpu", dtype="float32")
-    assert filler.hole == told.__name__  # a model that says nothing, such as a converted public one: mid-grey
+    assert filler.hole == told.__name__  # a model that says nothing, such as a converted public one: black
     padded = np.pad(small, ((0, 3), (0, 2), (0, 0)), mode="edge")
     mask = np.pad(hole, ((0, 3), (0, 2)))
     blanked, cells = told(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1, mask)
@@ -130,8 +129,8 @@ def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray,
 
 def test_a_hole_of_another_name_is_refused(hole_filler_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(hole_filler_folder, tmp_path / "model")
-    (folder / "kds.json").write_text('{"hole": "black"}')
-    with pytest.raises(UserError, match=r"the hole in kds\.json of .* must be one of grey, smooth, got 'black'"):
+    (folder / "kds.json").write_text('{"hole": "grey"}')
+    with pytest.raises(UserError, match=r"the hole in kds\.json of .* must be one of black, smooth, got 'grey'"):
         open_model(folder, task="inpaint", device="cpu", dtype="float32")
 
 
