@@ -210,7 +210,7 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
 def wanted_by(lines: Iterable[Line]) -> Wanted:
     """The ensembles that lines need, and what they want of them.
 
-    Of plain ensembles that differ in N alone the largest is drawn: the smaller ones are its first particles.
+    Of plain ensembles that differ only in N, the largest is drawn: the smaller ones are its first particles.
     """
     wanted: Wanted = {}
     for line in lines:
