@@ -207,6 +207,11 @@ def test_strength_of_an_array(xp: Any) -> None:
     assert xp.numpy(values).tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
+def test_double_precision_is_not_narrowed_before_the_comparison(xp: Any) -> None:
+    t = xp.array([300.0 - 1e-6, 300.0], "float64")  # both are 300 in single precision
+    assert xp.numpy(steering_strength(t, 1000)).tolist() == [0.0, 0.3]
+
+
 def test_strength_of_an_integer_array(xp: Any) -> None:
     values = steering_strength(xp.array(np.arange(0, 1000, 50), "int64"), 1000)
     assert values.dtype == xp.namespace.asarray(0.3).dtype
