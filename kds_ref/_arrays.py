@@ -140,7 +140,7 @@ def is_compiling(xp: Namespace) -> bool:
 
 
 def on_accelerator(x: Array) -> bool:
-    """Whether an array lies on a device that works beside the CPU, as torch's devices say by their type.
+    """Whether an array lies on a device that runs asynchronously to the CPU, as torch's devices say by their type.
 
     Checks of values and the size of blocks depend on it. What says nothing counts as the CPU: all checks run there.
     """

@@ -115,7 +115,7 @@ class Model(NamedTuple):
 def call_steering(
     steering: Callable[..., tuple[Array, Any]], x0_pred: Array, t: float, alpha_bar: float
 ) -> tuple[Array, Any]:
-    """Call a steering callable; one whose `needs_alpha_bar` is true is told the noise level, too."""
+    """Call a steering callable; one whose `needs_alpha_bar` is true gets the noise level, too."""
     if getattr(steering, "needs_alpha_bar", False):
         return steering(x0_pred, t, alpha_bar=alpha_bar)
     return steering(x0_pred, t)
@@ -176,7 +176,7 @@ def start(
     model, x = check_model(denoiser, x_T, schedule, steering, prediction_type)
     check_callable("callback", callback, optional=True)
     grid = _check_timesteps(timesteps, schedule)
-    alpha_bars = tuple(schedule.alpha_bar(t) for t in grid)
+    alpha_bars = tuple(float(schedule.alphas_cumprod[t]) for t in grid)
     if alpha_bars[0] == 0.0 and prediction_type == "epsilon":
         raise ValueError(
             f"timesteps must have alpha_bar > 0 with prediction_type 'epsilon', which says nothing about x0 without "
@@ -206,7 +206,8 @@ def check_model(
 def _check_timesteps(timesteps: object, schedule: NoiseSchedule) -> tuple[int, ...]:
     if not isinstance(timesteps, Iterable):
         raise TypeError(f"timesteps must be a sequence of integers, got {type(timesteps).__name__}; see time_grid")
-    grid = tuple(check_integer("timesteps", t, low=0, high=schedule.num_train_timesteps - 1) for t in timesteps)
+    last = schedule.num_train_timesteps - 1
+    grid = tuple(check_integer("timesteps", t, low=0, high=last) for t in timesteps)
     if not grid or any(a <= b for a, b in pairwise(grid)):
         raise ValueError(f"timesteps must be at least one and strictly descend, got {shown(grid)}; see time_grid")
     return grid

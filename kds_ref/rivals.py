@@ -176,8 +176,8 @@ def mean_then_renoise(
     """Average the ensemble at the cut-off, add noise again, and let one particle go on.
 
     All particles are sampled where t/T >= cutoff. The mean of their last clean predictions is noised to the next
-    timestep (KDS Eq. 3, v1), from which one particle is sampled to the end. No source is known to us that names this;
-    it is the consensus that KDS looks for, taken once and in full, and it costs what choosing one particle at the
+    timestep (KDS Eq. 3, v1), from which one particle is sampled to the end. We know of no source that names this; it
+    is the consensus that KDS looks for, taken once and in full, and it costs what choosing one particle at the
     cut-off costs.
 
     Args:

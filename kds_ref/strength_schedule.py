@@ -104,8 +104,8 @@ class KernelDensitySteering:
         1.13 with LDM-SR's schedule. The ratio that matters is that over the standard deviation of the latents: where
         latents are s times as large, the same cut-off lies s times lower against the picture. `cutoff_nsr` is the
         ratio itself; `NoiseSchedule.noise_to_signal` says what it is at a timestep, and for latents s times as large
-        it is multiplied by s. The samplers and `ProbabilityFlowODE` tell the noise level; who calls an instance by
-        hand, or from a wrapper, passes alpha_bar.
+        it is multiplied by s. The samplers and `ProbabilityFlowODE` pass the noise level; a call by hand, or from a
+        wrapper, has to give alpha_bar.
 
     Example:
         >>> import numpy as np

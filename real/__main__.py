@@ -35,6 +35,7 @@ examples:
   python -m real evaluate --photos BSD100 --crop 192 --output out
   python -m real bench --list                           the paper's tables and figures as commands
 """
+COMMANDS = {"sr": "sr", "inpaint": "inpaint", "evaluate": "studies", "bench": "studies", "gpu-check": "gpu_check"}
 DOORS = {
     "app": "a page in the browser to play with a photo (the same as python -m real.app)",
     "train": "train a model of your own (the same as python -m real.train)",
@@ -81,9 +82,10 @@ def _extras() -> Iterator[None]:
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     _refuse_several(options.command)
-    with _extras():  # imported here, so that --help and wrong options answer at once
-        from real.cli import commands
-    return commands.COMMANDS[options.command](options, arguments)
+    with _extras():  # imported here, so that --help and wrong options answer at once, and each command loads its own
+        module = importlib.import_module(f"real.cli.{COMMANDS[options.command]}")
+    status: int = getattr(module, f"run_{options.command.replace('-', '_')}")(options, arguments)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -195,6 +195,7 @@ def as_picture(name: str, value: Any) -> np.ndarray:
         try:
             return load_photo(str(value), largest=LARGEST_SIDE)
         except UserError as error:
+            # The loader does not know what its caller calls the picture.
             raise UserError(error.message, argument=name) from error
 
     if isinstance(value, Image.Image):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from kds_ref import (
+    KernelDensitySteering,
     SamplerState,
     classifier_free_guidance,
     ddim,
@@ -105,7 +106,10 @@ def sample(
     num_train_timesteps = model.schedule.num_train_timesteps
     early = EarlyChoice(num_train_timesteps, cutoff=settings.cutoff, ranks=ranks)
     chooses_early = steered and settings.early_choice
-    steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
+    steering: KernelDensitySteering | SharedSteering | None = None
+    if steered:
+        steering = settings.steering(num_train_timesteps=num_train_timesteps, bandwidth=model.bandwidth)
+        steering = steering if ranks is None else SharedSteering(steering, ranks)
     denoise = denoiser_of(model, condition, settings.guidance, max_batch or model.max_batch)
     times: list[int] = []
     means: list[torch.Tensor] = []  # read at the end, so that no step waits for a GPU
@@ -125,7 +129,7 @@ def sample(
         noise.to(model.device),
         schedule=model.schedule,
         timesteps=timesteps_of(model, settings),
-        steering=(steering if ranks is None else SharedSteering(steering, ranks)) if steered else None,
+        steering=steering,
         prediction_type=model.prediction_type,
         callback=watch,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def say(*lines: object) -> None:
-    """Print lines for the user; a reader that left, or a full disk behind it, is no reason to fail a finished run.
+    """Print lines for the user; a reader that left, or a full disk, is no reason to fail a finished run.
 
     Args:
         lines: what to print, each on a line of its own.

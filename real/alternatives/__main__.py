@@ -91,7 +91,7 @@ def _tools(tasks: Sequence[str]) -> dict[str, Callable[..., np.ndarray]]:
 def _images(
     truth: np.ndarray, tools: Mapping[str, Callable[..., np.ndarray]], seed: int
 ) -> Iterator[tuple[str, np.ndarray, float]]:
-    """What each tool makes of a photo, and how long it took: seconds of the processor, which other programs leave."""
+    """What each tool makes of a photo, and the processor time that it took, in seconds."""
     low = Degradation()(truth, degradation_rng(seed, truth))
     hole = center_box(*truth.shape[:2], **HOLES[HOLE])
     for run, tool in tools.items():

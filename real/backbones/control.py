@@ -42,6 +42,7 @@ def evaluate(
         Noise or velocity, as the model was trained, (B, 4, h, w).
     """
     extra = None if image_tokens is None else {IMAGE_TOKENS: image_tokens}
+    # A tensor that brings its number along, so that an early choice does not wait for the device to read it.
     if not isinstance(t, torch.Tensor):
         t = timestep_on(x_t.device, t)
     down, middle = controlnet(

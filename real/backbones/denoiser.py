@@ -70,6 +70,7 @@ class Denoiser:
 
     def _guided(self, x_t: torch.Tensor, t: int, condition: torch.Tensor) -> torch.Tensor:
         def denoise(x: torch.Tensor, t: int, text: torch.Tensor) -> torch.Tensor:
+            # The networks compute in their own precision, the sampler in that of the latents.
             dtype, tokens = self.unet.dtype, self.image_tokens
             return evaluate(
                 self.unet,

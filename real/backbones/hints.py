@@ -187,6 +187,7 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
                 )
         foreign = ("cleaned",)
 
+    # What belongs to the other model would be ignored without a word.
     for name in foreign:
         if getattr(hints, name) is not None:
             raise UserError(f"{family} takes none; leave it out", argument=name)

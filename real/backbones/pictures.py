@@ -29,7 +29,7 @@ TILE, TILE_TO_SAVE, OVERLAP = 128, 64, 16  # latent pixels
 
 
 def work_size(height: int, width: int, *, least: int) -> tuple[int, int]:
-    """The size at which a photo is restored whose result has another: its shorter side is at least `least` pixels."""
+    """The size at which a photo is restored, where the result has another: its shorter side is at least `least`."""
     shorter = min(height, width)
     if shorter >= least:
         return height, width

@@ -81,7 +81,7 @@ class BackboneRestorer(Restorer):
         self.model, self.shown = model, low
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
 
-        # What the result's colours follow is also what the networks are told, in latents (DiffBIR) or in pixels.
+        # What the result's colours follow is also the networks' condition, in latents (DiffBIR) or in pixels.
         tiling = model.vae_tiling
         if recipe.family == "diffbir":
             size = work_size(self.height, self.width, least=recipe.process_size)
@@ -136,7 +136,7 @@ class BackboneRestorer(Restorer):
             if progress is not None:
                 progress(sampler_state(scheduler, t))
 
-        # Both networks see the whole batch, so both must be told which particle goes on.
+        # Both networks see the whole batch, so both must know which particle goes on.
         early = [model.controlnet, model.unet] if steered and settings.early_choice else []
         for network in early:
             choose_early(network, scheduler)

@@ -56,6 +56,7 @@ class TextThenImage(torch.nn.Module):
         Raises:
             ValueError: They are not there.
         """
+        # diffusers hands these on to every attention block as they are: the way for a second condition.
         others = dict(cross_attention_kwargs or {})
         tokens = others.pop(IMAGE_TOKENS, None)
         if tokens is None:

@@ -1,4 +1,4 @@
-"""Where the studies touch the restorers: how one is made of a photo, and the parts that opponents are built of."""
+"""Where the studies touch the restorers: how one is made from a photo, and the parts that opponents are built from."""
 
 from __future__ import annotations
 

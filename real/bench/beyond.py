@@ -19,6 +19,7 @@ FIXES = ("wavelet", "adain")  # of the result's colours, after those of the inpu
 def attribution(base: Settings, grid: Grid) -> list[Line]:
     """Steering, choosing and averaging, each alone and together, and every opponent, with N = 10 and 50 steps."""
     make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)
+    # Ten particles of a tenth of the steps cost what one particle costs, and few steps blur, which PSNR rewards.
     few = replace(base, steps=max(1, base.steps // 10))
     lines = [
         make.plain("plain", f"{name}, a random particle", base),
@@ -32,6 +33,7 @@ def attribution(base: Settings, grid: Grid) -> list[Line]:
         make.plain("few-steps-average", f"{name} with {few.steps} steps + average", few, "average"),
         make.of("renoise", "renoise", "the mean at the cut-off, noised again", base),
         make.of("drafts", "drafts", f"drafts of {DRAFT_STEPS} steps, the full run for one", base),
+        # These draw a single particle, so that they cost a tenth of the others.
         make.of("hds", "hds", "HDS: high-density sampling, one particle", replace(base, particles=1)),
         make.of("dgs", "dgs", "DGS: density guidance, one particle", replace(base, particles=1)),
         make.of("fixed-noise", "fixed-noise", "one good noise for all photos", replace(base, particles=1)),

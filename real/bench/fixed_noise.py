@@ -37,6 +37,7 @@ def picked(request: StudyRequest, model: Model, folder: Path) -> int:
     if path.exists():
         return int(read_json(path, remedy="delete it, so that the noise is picked again")["picked"])
 
+    # Fewer steps than the study has: noises are compared with each other only.
     settings = replace(request.settings, steps=min(STEPS, request.settings.steps))
     scores = np.zeros((len(request.noise_photos), CANDIDATES))
     for row, photo in enumerate(request.noise_photos):

@@ -83,6 +83,7 @@ def steering(device: torch.device, sizes: Sizes) -> Rows:
     for shape in sizes.shapes:
         for dtype in ("float16", "float32"):
             x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, DTYPES[dtype])
+            # A copy is bound by memory alone: the unit in which a fused kernel would take about one.
             copy = timer.each(x.clone)
             seconds = timer.each(partial(steer, x))
 
@@ -171,6 +172,7 @@ def compiled(device: torch.device, sizes: Sizes) -> Rows:
     timer, function = Timer(device), torch.compile(steer)
     for shape in sizes.shapes:
         x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, torch.float16)
+        # The first call of a shape compiles.
         first = timer.once(partial(function, x))
         expected = steer(x)[0].cpu()
         yield {

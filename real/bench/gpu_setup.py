@@ -18,7 +18,7 @@ class Sizes:
 
     Attributes:
         shapes: (N, C, H, W) of the latents that are steered.
-        particles: N beside a network.
+        particles: N where a network runs, too.
         channels: Of the first level of the networks with random weights; 320 is the full size.
         side: Of their latents.
         steps: Of a run.

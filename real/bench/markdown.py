@@ -64,7 +64,7 @@ def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 
 def _text(report: Mapping[str, Any]) -> str:
-    """What a pipeline was told beside the photo."""
+    """What a pipeline got besides the photo."""
     text = f'Prompt "{report["prompt"]}", negative prompt "{report["negative_prompt"]}"'
     text += f", noise level {report['noise_level']}" if "noise_level" in report else ""
     if report["prompt"] == report["negative_prompt"] and max(report["grid"]["guidance"]) > 1.0:

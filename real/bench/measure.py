@@ -50,6 +50,7 @@ def measure(
         (seconds and 10^9 bytes by piece of work); and an image of every ending, by N and ending.
     """
     if plan.kind in UNSAMPLED:
+        # No particles: one picture is every ending of any N.
         image = UNSAMPLED[plan.kind].restore(restorer)
         found = {(n, ending): (score(image, truth), image, None) for n, ends in wanted.items() for ending in ends}
         return _row(found, dict.fromkeys(found, 0)), dict.fromkeys(found, image)

@@ -50,6 +50,7 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
         if None in record or None in record.values():
             raise ValueError(f"text must have {len(COLUMNS)} columns in every line, got others in line {number}")
 
+        # What is no number and what is not finite are one mistake of the table.
         try:
             value = float(record["value"])
         except ValueError:
@@ -57,6 +58,7 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
         if not math.isfinite(value):
             raise ValueError(f"text must have finite values, got {record['value']!r} in line {number}")
 
+        # One line of the paper's table is several lines of the file, one a metric.
         values = rows.setdefault(tuple(record[c] for c in KEY), {})
         if record["metric"] in values:
             raise ValueError(f"text must have each metric once, got {record['metric']!r} again in line {number}")

@@ -135,7 +135,9 @@ class Line:
         return self.ensemble.settings.particles
 
     def with_seed(self, seed: int) -> Line:
-        """The same line of other noise and another degradation."""
+        """The line with the noise and the degradation of a seed."""
+        if seed == self.ensemble.settings.seed:
+            return self
         settings = replace(self.ensemble.settings, seed=seed)
         return replace(self, ensemble=replace(self.ensemble, settings=settings))
 
@@ -208,7 +210,7 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
 def wanted_by(lines: Iterable[Line]) -> Wanted:
     """The ensembles that lines need, and what they want of them.
 
-    Of plain ensembles that differ in N alone the largest is drawn: the smaller ones are its first particles.
+    Of plain ensembles that differ only in N, the largest is drawn: the smaller ones are its first particles.
     """
     wanted: Wanted = {}
     for line in lines:

@@ -84,6 +84,7 @@ class QualityRun:
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
         guess = regress(self.regression, low)
+        # The mean of latents and the mean of pictures differ: decoding is not linear.
         decoded = self._restorer(low).decode(drawn.particles.latents.mean(0, keepdim=True))[0]
         images = {
             "bicubic": bicubic(low),
@@ -94,6 +95,7 @@ class QualityRun:
             "latent_average": decoded,
         }
         scores = {name: self.score(image, truth) for name, image in images.items()}
+        # A random particle, with less noise: the mean of the scores of all.
         every = [self.score(image, truth) for image in drawn.images]
         scores["random"] = {name: float(np.mean([s[name] for s in every])) for name in every[0]}
 

@@ -64,9 +64,11 @@ def evaluate_autoencoder(
     found = find_photos(photos)[:limit]
     left_out: dict[str, str] = {}
 
+    # The method's settings play no part here; leaving them out lets rows be shared by runs that differ in them.
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
     identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
 
+    # A row a photo, on the disk at once: an interrupted run goes on where it was.
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))

@@ -87,12 +87,11 @@ class StudyRequest:
             raise UserError(why, argument="bandwidth")
 
         grid = replace(self.grid, bandwidth=values)
+        settings = replace(self.settings, **{name: getattr(grid, name)[0] for name in METHOD})
         for name in METHOD:
-            for value in getattr(grid, name):
-                replace(self.settings, **{name: value})  # raises by name what is out of range
-
-        first = {name: getattr(grid, name)[0] for name in METHOD}
-        return replace(self, grid=grid, settings=replace(self.settings, **first))
+            for value in getattr(grid, name)[1:]:
+                replace(settings, **{name: value})  # raises by name what is out of range
+        return replace(self, grid=grid, settings=settings)
 
 
 def _number_of(bandwidth: float | str, model: Model) -> float | str:
@@ -149,7 +148,7 @@ def check_model(request: StudyRequest, model: Model) -> None:
 
 
 def text_of(request: StudyRequest, model: Model) -> dict[str, Any]:
-    """What a pipeline is told besides the photo, as used; nothing where that is none or the recipe's."""
+    """What a pipeline gets besides the photo, as used; nothing where that is none or the recipe's."""
     options = FAMILIES[model.family].options
     defaults = {name: options.get(name) for name in ("prompt", "negative_prompt", "noise_level")}
     given = {name: getattr(request, name) for name in defaults}

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from real.backbones.recipes import RECIPES
 from real.cli.backbones import recipe_of
 from real.cli.run import say
+from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
+from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.panels import Panel
 from real.models.base import Model
@@ -31,6 +33,7 @@ __all__ = [
     "StepBar",
     "caption",
     "command_line",
+    "degradation_of",
     "latent_model_of",
     "make_output",
     "model_of",
@@ -69,6 +72,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if values["guidance"] is None:
         values["guidance"] = RECIPES[options.model].guidance if options.model in RECIPES else 1.0
     return Settings(**values)
+
+
+def degradation_of(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:
+    """The degradation among the options, which is the one-stage one where none is given."""
+    return PRESETS[options.degradation] if options.degradation in PRESETS else Degradation()
 
 
 def command_line(arguments: list[str]) -> str:

@@ -43,6 +43,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
     settings = common.settings_of(options)
     photo = sample_photo() if options.image is None else load_photo(options.image, largest=LARGEST)
     mask, hole = _mask(options, photo)
+    # What can be wrong with options, photo and folder is found before the model is loaded.
     alternatives = {name: filler(name) for name in options.compare}
     folder = common.make_output(options.output)
     model = common.model_of(options, task="inpaint")
@@ -57,6 +58,7 @@ def run_inpaint(options: argparse.Namespace, arguments: list[str]) -> int:
         if options.mask:
             result = restore(restorer, settings, progress=bar)
         else:
+            # The photo is whole, so that what the box hides is the truth.
             run: dict[str, Any] = {"score": inpainting_score(mask), "progress": bar}
             plain = plain_comparison(restorer, photo, settings, baselines=others, **run)
             result = compare(restorer, photo, settings, plain=plain, **run)

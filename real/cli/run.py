@@ -45,7 +45,7 @@ def leave(status: int) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """Print for the user; a terminal that is gone, or a full disk behind it, is no reason to lose a finished run."""
+    """Print for the user; a terminal that is gone, or a full disk, is no reason to lose a finished run."""
     try:
         print(text, flush=True)
     except OSError:

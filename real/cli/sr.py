@@ -19,7 +19,6 @@ from real.cli import common
 from real.cli.backbones import hint_places_of, recipe_of
 from real.cli.outputs import run_alternatives, write_extras, written
 from real.cli.run import say
-from real.cli.studies import degradation_of
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.files import write_json
@@ -112,7 +111,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     if summary := restorer.summary(settings):
         say(summary)
     if truth is not None:
-        record["degradation"] = asdict(degradation_of(options))
+        record["degradation"] = asdict(common.degradation_of(options))
 
     record |= write_extras(folder, restorer, result, others)
     write_json(folder / "result.json", record | common.restoration_record(result))
@@ -156,7 +155,7 @@ def _hints(options: argparse.Namespace) -> tuple[HintPlaces | None, Hints | None
 
 
 def _degraded(options: argparse.Namespace, truth: np.ndarray) -> np.ndarray:
-    return degradation_of(options)(truth, degradation_rng(options.seed, truth))
+    return common.degradation_of(options)(truth, degradation_rng(options.seed, truth))
 
 
 def _photo(options: argparse.Namespace) -> np.ndarray:

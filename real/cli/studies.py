@@ -17,11 +17,9 @@ from real.bench.studies import list_studies
 from real.cli import common
 from real.cli.run import say
 from real.cli.task import requests_of
-from real.degradations.real_esrgan import PRESETS, SecondOrderDegradation
-from real.degradations.simple import Degradation
 from real.errors import UserError
 
-__all__ = ["degradation_of", "run_bench", "run_evaluate"]
+__all__ = ["run_bench", "run_evaluate"]
 
 
 def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -31,6 +29,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
     _refuse_ignored(options)
     check_crop(options.crop)
+    # Called for its checks: a value out of range is found before the model is loaded.
     variants_of(settings, options.cutoffs or [settings.cutoff], options.bandwidths or [settings.bandwidth])
     folder = common.make_output(options.output)
 
@@ -49,7 +48,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         folder,
         model,
         settings,
-        degradation_of(options),
+        common.degradation_of(options),
         cutoffs=options.cutoffs or [settings.cutoff],
         bandwidths=options.bandwidths,
         quality=options.quality,
@@ -102,8 +101,3 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
                 raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:
         raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
-
-
-def degradation_of(options: argparse.Namespace) -> Degradation | SecondOrderDegradation:
-    """The degradation among the options, which is the one-stage one where none is given."""
-    return PRESETS[options.degradation] if options.degradation in PRESETS else Degradation()

@@ -68,6 +68,7 @@ class Stage:
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
                 raise UserError(f"must have {least} <= low <= high <= {most}, got ({low}, {high})", argument=name)
+            # Drawn from [low, 1] or from [1, high], so 1 has to lie between them.
             if name in ("scale", "betag", "betap") and not low <= 1.0 <= high:
                 raise UserError(f"must have low <= 1 <= high, got ({low}, {high}); either side is drawn", argument=name)
 

@@ -90,6 +90,7 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="center_box")
     if by not in ("area", "side"):
         raise UserError(f"must be area or side, got {by!r}", argument="by")
+    # The box has the photo's shape, so that its area is the square of the part of each side.
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):

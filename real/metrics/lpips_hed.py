@@ -153,6 +153,7 @@ def _hed_blocks(path: Path, device: torch.device) -> list[list[tuple[torch.Tenso
             layers = []
             for layer in range(count):
                 values = file[f"block{block}/layers/conv2d{f'_{layer}' if layer else ''}/vars"]
+                # Keras keeps (height, width, in, out), torch (out, in, height, width).
                 weight = torch.from_numpy(values["0"][()]).permute(3, 2, 0, 1).contiguous().to(device)
                 layers.append((weight, torch.from_numpy(values["1"][()]).to(device)))
             blocks.append(layers)

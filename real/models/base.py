@@ -1,4 +1,4 @@
-"""What is known of a loaded model, whichever family it is of, and what every loader is told."""
+"""What is known of a loaded model, whichever family it is of, and what every loader gets."""
 
 from __future__ import annotations
 

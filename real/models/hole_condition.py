@@ -1,4 +1,4 @@
-"""What a denoiser in the shape of the latent diffusion paper's inpainting model is told of a photo with a hole.
+"""What a denoiser in the shape of the latent diffusion paper's inpainting model sees of a photo with a hole.
 
 Three channels are the latents of the photo with something in its hole, the fourth is the hole on their grid. Two
 readings of that have the same shape, so `kds.json` names the one that a model was trained with:

@@ -4,8 +4,8 @@ A model is a folder as diffusers saves it, in the shape of LDM-SR or of the same
 (VQModel, f4, 3 latent channels), `unet/` (UNet2DModel; 3 latent channels and those of the condition, 3 for
 super-resolution and 4 for inpainting) and `scheduler/` (the noise schedule and the prediction type). A folder for
 super-resolution may hold `unet_inpainting/`, too, a second denoiser over the same autoencoder. `kds.json`, if
-present, carries the bandwidth that fits the scale of the model's latents, and what an inpainting model is told of a
-hole. `real.models.families` recognises a model; whole pipelines are in `real.models.pipeline`.
+present, carries the bandwidth that fits the scale of the model's latents, and what an inpainting model sees in place
+of a hole. `real.models.families` recognises a model; whole pipelines are in `real.models.pipeline`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "sr"  # of both tasks
 SECOND = "unet_inpainting"  # folder of a second denoiser, beside `unet` and over the same autoencoder
-HOLES = ("black", "smooth")  # what an inpainting model is told of a hole; the first where kds.json does not say
+HOLES = ("black", "smooth")  # what an inpainting model sees in a hole; the first where kds.json does not say
 PICKLES = (
     "pickled weights are allowed: a pickle can run code that its author put into it while it is read; torch's "
     "restricted unpickler refuses most of that, but load one only from an author you trust"
@@ -59,7 +59,7 @@ class LatentModel(Model):
         timestep_spacing: Spacing of DDIM's timesteps, "leading" or "trailing".
         steps_offset: Offset of "leading" timesteps.
         max_batch: Most particles that go through the denoiser at once: the memory that sampling takes.
-        hole: One of `HOLES`: what an inpainting model is told of a hole, see `real.models.hole_condition`.
+        hole: One of `HOLES`: what an inpainting model sees in a hole, see `real.models.hole_condition`.
     """
 
     vqvae: VQModel

@@ -1,11 +1,12 @@
 """KDS in any diffusers pipeline: a scheduler that steers, and helpers around it.
 
-One `step` of a steered scheduler: `subclass` (in place of the original's) -> `step` (x0, steered, and the output that
-predicts it) -> `call` and `coefficients` (how this scheduler predicts x0) -> `layout` (which rows are particles of one
-image) -> `kds_ref.steer`. `scheduler` makes one, `schedulers` is the table of families, `state` holds the options and
-what was seen. Around it: `particles` (random numbers, repeated inputs), `choosing` (before decoding), `batching`
-(little memory) and `early` (early choice), which are `network_hooks`, `sharing` (several processes), `modular` (a
-block for modular pipelines). `modular` and the hooks are not imported here: they load large parts of diffusers.
+One `step` of a steered scheduler is `step` (x0, steered, and the output that predicts it) -> `coefficients` (how this
+scheduler predicts x0, in numbers that `call` reads) -> `layout` (which rows are particles of one image) ->
+`kds_ref.steer` -> `state` (the options, and what was seen). `scheduler` makes one, of a class by `subclass`;
+`schedulers` is the table of families. Around it: `particles` (random numbers, repeated inputs), `choosing` (before
+decoding), `batching` (little memory) and `early` (early choice), which are `network_hooks`, `sharing` (several
+processes), `modular` (a block for modular pipelines). `modular` and the hooks are not imported here: they load large
+parts of diffusers.
 """
 
 from real.plugin.choosing import choosing_callback

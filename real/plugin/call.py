@@ -109,6 +109,27 @@ class Call:
         return place if rest == 0 and 0 <= place < len(grid) else None
 
 
+def usual_start(scheduler: Any, timestep: Any) -> None:
+    """Set the step index as `step` would, where the scheduler keeps one and it is not set yet."""
+    if getattr(scheduler, "step_index", 0) is None:
+        scheduler._init_step_index(timestep)
+
+
+def start_at_zero(scheduler: Any, timestep: Any) -> None:
+    """As `usual_start`, for schedulers whose runs always begin with the first timestep."""
+    if scheduler.step_index is None:
+        scheduler._step_index = 0
+
+
+def start_for_timestep(scheduler: Any, timestep: Any) -> None:
+    """As `usual_start`, for schedulers that look the timestep up at every call."""
+    scheduler._step_index_for(timestep)
+
+
+def no_start(scheduler: Any, timestep: Any) -> None:
+    """For schedulers without a step index."""
+
+
 def usual_position(call: Call) -> tuple[int, int]:
     """(index of this call in the run, number of calls): one for each timestep."""
     return call.index, len(call.scheduler.timesteps)

@@ -1,4 +1,4 @@
-"""The predicted clean latent as diffusers' schedulers compute it: x0 = c_skip * sample + c_out * model_output.
+"""The predicted clean latent as diffusers' schedulers compute it: x0 = c_skip * sample + c_out * model_output, bounded.
 
 One function per family of schedulers reads the two factors off the scheduler's own state, for the model evaluation that
 the next call of `step` will use; for DDIM and noise prediction they are KDS Eq. 6 (v1). `schedulers` says which class
@@ -8,13 +8,16 @@ belongs to which family; `step` uses the numbers.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
 from real.plugin.call import Call
 
-__all__ = ["Coefficients"]
+__all__ = ["Coefficients", "bound_of"]
+
+Bound = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Coefficients(NamedTuple):
@@ -34,6 +37,19 @@ class Coefficients(NamedTuple):
     c_out: float | torch.Tensor
     noise: float | torch.Tensor | None
     time: float | None
+
+
+def bound_of(scheduler: Any) -> Bound | None:
+    """What the configuration asks `step` to do to its x0: dynamic thresholding, clipping, or nothing."""
+    config = scheduler.config
+    if config.get("thresholding"):
+        # UniPC and Helios threshold a predicted clean sample only, not a predicted noise
+        threshold: Bound = scheduler._threshold_sample
+        return threshold if config.get("predict_x0", True) else None
+    if config.get("clip_sample") or config.get("clip_denoised"):
+        limit = float(config.get("clip_sample_range", 1.0))
+        return lambda x0: x0.clamp(-limit, limit)
+    return None
 
 
 def _noise(alpha: float, sigma: float) -> float:

@@ -6,11 +6,11 @@ alone. `Layout` is that reordering: a view of the rows on which `kds_ref.steer` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-__all__ = ["LAYOUTS", "Layout", "check_axes"]
+__all__ = ["LAYOUTS", "Layout", "axes_of", "check_axes", "unfolded", "without_variance"]
 
 LAYOUTS = ("grouped", "tiled")
 
@@ -39,10 +39,6 @@ class Layout:
     def sample_ndim(self) -> int:
         """Number of axes of one sample as `kds_ref.steer` sees it: (C, H, W) or (C, L)."""
         return 3 if "H" in self.axes else 2
-
-    def with_predictions(self) -> Layout:
-        """The layout of K predictions at once, on an axis of their own before the channels, which come last."""
-        return Layout(self.num_particles, self.layout, self.axes[:-1] + "KC")
 
     def split(self, rows: torch.Tensor) -> torch.Tensor:
         """(B * N, ...) -> (B, N, ...), a view.
@@ -93,3 +89,41 @@ def check_axes(axes: str) -> None:
             "axes must be one letter for each axis of a row: C (channels) and either H and W (space), L (tokens or "
             f"time) or nothing, and F for frames, e.g. 'CHW', 'LC', 'FCHW', got {axes!r}"
         )
+
+
+def axes_of(sample: torch.Tensor, axes: str | None, patch_size: int | None) -> str:
+    """The axes as they are named, after a look at the sample: ValueError unless each of its axes has a letter."""
+    shape = tuple(sample.shape)
+    if axes is None or len(axes) != sample.ndim - 1:
+        raise ValueError(
+            f"axes must name the {sample.ndim - 1} axes of a sample, here of shape {shape[1:]}, got {axes!r}; pass "
+            "'CHW' for pictures, 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for "
+            "audio or 'LC' for tokens"
+        )
+
+    tokens = "L" in axes and axes.index("L") < axes.index("C")
+    if tokens and patch_size not in (1, None):
+        raise ValueError(
+            f"patch_size must be 1 or None for tokens, which have no neighbours here, got {patch_size} for a sample of "
+            f"shape {shape} (axes {axes!r})"
+        )
+    return axes
+
+
+def unfolded(
+    output: torch.Tensor, sample: torch.Tensor, layout: Layout, count: int
+) -> tuple[torch.Tensor, torch.Tensor, Layout]:
+    """Give K predictions that follow each other in the channels (the last axis) an axis K of their own before that."""
+    output = output.unflatten(-1, (count, sample.shape[-1]))
+    return output, sample.unsqueeze(-2).expand_as(output), replace(layout, axes=layout.axes[:-1] + "KC")
+
+
+def without_variance(
+    output: torch.Tensor, sample: torch.Tensor, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(the prediction, the learned variance that follows it in the channels, if there is one)."""
+    size = sample.shape[layout.channels]
+    if output.shape[layout.channels] != 2 * size:
+        return output, None
+    prediction, variance = output.split(size, dim=layout.channels)
+    return prediction, variance

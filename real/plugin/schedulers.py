@@ -12,7 +12,16 @@ from types import MappingProxyType
 from typing import Any
 
 from real.plugin import coefficients as c
-from real.plugin.call import Call, given_position, position_before_the_end, usual_position
+from real.plugin.call import (
+    Call,
+    given_position,
+    no_start,
+    position_before_the_end,
+    start_at_zero,
+    start_for_timestep,
+    usual_position,
+    usual_start,
+)
 from real.plugin.coefficients import Coefficients
 from real.plugin.probe import probe, try_probe
 
@@ -25,24 +34,6 @@ PACKED = MappingProxyType({2: "LC", 3: "CHW"})  # samples of one axis are tokens
 FRAMES_FIRST = MappingProxyType({3: "CHW", 4: "FCHW"})
 CHANNELS_FIRST = MappingProxyType({2: "CL", 3: "CHW", 4: "CFHW"})
 CHANNELS_LAST = MappingProxyType({2: "LC", 3: "HWC", 4: "FHWC"})
-
-
-def _start(scheduler: Any, timestep: Any) -> None:
-    if getattr(scheduler, "step_index", 0) is None:
-        scheduler._init_step_index(timestep)
-
-
-def _start_at_zero(scheduler: Any, timestep: Any) -> None:
-    if scheduler.step_index is None:
-        scheduler._step_index = 0
-
-
-def _piflow_start(scheduler: Any, timestep: Any) -> None:
-    scheduler._step_index_for(timestep)
-
-
-def _no_start(scheduler: Any, timestep: Any) -> None:
-    """The step index plays no part."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ class Family:
     bounded: bool = False
     churns: bool = False
     upcasts: bool = False
-    start: Callable[[Any, Any], None] = _start
+    start: Callable[[Any, Any], None] = usual_start
     position: Callable[[Call], tuple[int, int]] = usual_position
     axes: Mapping[int, str] = field(default_factory=lambda: USUAL)
     scale: str = "t/T"
@@ -141,12 +132,12 @@ SUPPORTED: dict[str, Family] = {
     "FlowMapEulerDiscreteScheduler": _flow(c.flow_map, upcasts=True),
     "LTXEulerAncestralRFScheduler": _flow(upcasts=True),
     "HeliosScheduler": _flow(
-        c.helios, "1, -σ; UniPC as above", bounded=True, upcasts=True, start=_start_at_zero, axes=CHANNELS_FIRST
+        c.helios, "1, -σ; UniPC as above", bounded=True, upcasts=True, start=start_at_zero, axes=CHANNELS_FIRST
     ),
     "HeliosDMDScheduler": _flow(
-        c.helios_dmd, upcasts=True, start=_no_start, position=given_position, axes=CHANNELS_FIRST
+        c.helios_dmd, upcasts=True, start=no_start, position=given_position, axes=CHANNELS_FIRST
     ),
-    "PiflowScheduler": _flow(start=_piflow_start, upcasts=True, axes=CHANNELS_LAST, grid="n_grid"),
+    "PiflowScheduler": _flow(start=start_for_timestep, upcasts=True, axes=CHANNELS_LAST, grid="n_grid"),
     "SCMScheduler": Family("trigonometric", "cos t, -sin t", c.trig, position=position_before_the_end),
     "IPNDMScheduler": Family("trigonometric", "α, -β", c.ipndm, axes=CHANNELS_FIRST),
     "CMStochasticIterativeScheduler": Family(

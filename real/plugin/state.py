@@ -195,10 +195,10 @@ class SteeringState:
         self._records.append((self.calls, timestep, position, strength if means else 0.0, *means))
         self.index = index
 
-    def remember(self, rows: torch.Tensor, last: bool) -> None:
+    def remember(self, rows: torch.Tensor) -> None:
         """Keep what `step` returned; after the last step of a run, of the whole ensemble."""
-        self._whole = last and self.ranks is not None
-        if self.ranks is not None and last:
+        self._whole = self.ended and self.ranks is not None
+        if self.ranks is not None and self.ended:
             rows = gather_rows(self.ranks, rows, self.rows)
         self.latents = rows
 

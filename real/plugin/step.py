@@ -3,47 +3,86 @@
 With x0 = c_skip * sample + c_out * output, the model output + (x0_steered - x0) / c_out makes the scheduler use the
 steered clean latent in place of x0. The scheduler's own `step` does the rest, so that solver history, corrector stages,
 noise and variance need no special case. For DDIM and noise prediction it is the eps' of KDS Algorithm 2 (v1).
-`scheduler` calls it before the plain `step`, `modular` in a loop of blocks.
+`steered_step` is the whole of a steered scheduler's `step`; `modular` needs the first half alone.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from kds_ref import SteeringInfo, steer, steering_strength
+from kds_ref import SteeringInfo, steer
 from real.plugin.call import Call
-from real.plugin.coefficients import Coefficients
-from real.plugin.layout import Layout
+from real.plugin.coefficients import Coefficients, bound_of
+from real.plugin.layout import Layout, axes_of, unfolded, without_variance
+from real.plugin.particles import particle_generators
 from real.plugin.schedulers import Family
 from real.plugin.sharing import check_run
 from real.plugin.state import SteeringState
 
-__all__ = ["Stepped", "steer_step", "window"]
+__all__ = ["steer_step", "steered_step", "window"]
 
 _SMALLEST = 1e-6  # of |c_out|; below it the output has no say in x0
 
-Bound = Callable[[torch.Tensor], torch.Tensor]
 
+def steered_step(scheduler: Any, binding: inspect.BoundArguments) -> Any:
+    """One `step` of a steered scheduler: steer the model output, let the original make its step, keep what comes out.
 
-class Stepped(NamedTuple):
-    """What is known of a call after it was steered.
+    Args:
+        scheduler: From `steer_scheduler`.
+        binding: Arguments of `step` by their names, the scheduler among them.
 
-    Attributes:
-        last: Whether it is the last call of the run.
-        images: Number of images in the batch.
+    Returns:
+        What the original returns; after the last step only the chosen rows, if that was asked for.
+
+    Raises:
+        ValueError: See `steer_scheduler`.
     """
+    state, family = scheduler.kds, scheduler.kds_family
+    dtype = binding.arguments["model_output"].dtype
+    steer_step(scheduler, family, state, binding.arguments)
+    _fill_generator(state, binding)
+    result = scheduler.kds_base.step(*binding.args, **binding.kwargs)
 
-    last: bool
-    images: int
+    rows = result[0] if isinstance(result, tuple) else result.prev_sample
+    # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
+    handed = rows.to(dtype) if family.upcasts and rows.dtype == torch.float32 else rows
+    state.remember(handed.detach())
+    if state.ended and state.hand_on == "chosen":
+        handed = state.select().latents
+
+    if handed is rows:
+        return result
+    if isinstance(result, tuple):
+        return (handed, *result[1:])
+    result.prev_sample = handed
+    return result
 
 
-def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: dict[str, Any]) -> Stepped:
+def _fill_generator(state: SteeringState, binding: inspect.BoundArguments) -> None:
+    """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
+    arguments = binding.arguments
+    given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
+    if state.seed is None or given or "generator" not in binding.signature.parameters:
+        return
+    if state.generators is None:
+        images = len(state.rows.split(arguments["sample"]))
+        seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
+        if len(seeds) != images:
+            raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
+        # Another stream than that of the initial noise, which would come back inside the steps.
+        state.generators = particle_generators(
+            state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
+        )
+    arguments["generator"] = state.generators
+
+
+def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: dict[str, Any]) -> None:
     """Replace the model output among the arguments of one call of `step` by one that predicts the steered x0.
 
     Args:
@@ -53,9 +92,6 @@ def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: 
         arguments: Arguments of `step`, by name: model_output, timestep, sample and what else was given. The model
             output is replaced where steering acts, by one in float32 where the family upcasts. Values that steering
             does not move keep their bits.
-
-    Returns:
-        Whether the run ends here, and the number of images.
 
     Raises:
         ValueError: See `steer_scheduler`.
@@ -74,28 +110,33 @@ def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: 
     index, count = family.position(call)
     factors = family.coefficients(call)
 
-    # How strongly (Eq. 10), and which axes are meant.
-    sample = arguments["sample"]
+    # How strongly (Eq. 10).
     position = _position(state, factors, 1.0 - index / count)
     strength = state.steering.strength * window(state, position)
+
+    # Which rows and axes are meant; a batch that is no multiple of N is refused where nothing is steered, too.
+    sample = arguments["sample"]
     if state.ranks is not None and state.calls == 0:
         check_run(state.ranks, scheduler, state, sample)
-    layout = _layout(state, family, sample)
-    images = len(layout.split(sample))
+    axes = axes_of(sample, state.axes or family.axes.get(sample.ndim - 1), state.steering.patch_size)
+    layout = Layout(len(state.particles), state.layout, axes)
+    layout.split(sample)
 
     # What predicts x0: the model output, or x0 itself where the pipeline has predicted it already (EDM Euler).
     name, c_skip, c_out = "model_output", factors.c_skip, factors.c_out
     if arguments.get("pred_original_sample") is not None:
         name, c_skip, c_out = "pred_original_sample", 0.0, 1.0
     given = arguments[name]
-    output, x, layout = _unfolded(scheduler, family, given, sample, layout)
-    output, variance = _without_variance(output, x, layout)
+    output, x = given, sample
+    if family.grid is not None:
+        output, x, layout = unfolded(given, sample, layout, getattr(scheduler, family.grid))
+    output, variance = without_variance(output, x, layout)
 
     # x0 as the scheduler will use it (Eq. 6).
     wide = torch.promote_types(torch.promote_types(sample.dtype, given.dtype), torch.float32)
     o = output.to(wide)
     x0 = c_skip * x.to(wide) + c_out * o
-    bound = _bound(scheduler, family)
+    bound = bound_of(scheduler) if family.bounded else None
     used = x0 if bound is None else bound(x0)
     unknown = isinstance(c_out, float) and math.isinf(c_out)
     state.x_t, state.x0_pred = sample.detach(), None if unknown else used.detach()
@@ -116,7 +157,6 @@ def steer_step(scheduler: Any, family: Family, state: SteeringState, arguments: 
 
     state.record(index, call.t, position, strength, info)
     state.ended = index >= count - 1
-    return Stepped(state.ended, images)
 
 
 def _position(state: SteeringState, factors: Coefficients, left: float) -> float:
@@ -136,67 +176,9 @@ def window(state: SteeringState, position: float) -> float:
     cutoff = state.steering.cutoff
     assert cutoff is not None  # steer_scheduler gives t/T
     if state.ramp == 0.0:
-        nearly = min(position + 1e-9, 1.0)  # t/T == cutoff steers, whatever rounding makes of either
-        return float(steering_strength(nearly, 1, strength=1.0, cutoff=cutoff))
+        return float(position + 1e-9 >= cutoff)  # t/T == cutoff steers, whatever rounding makes of either
     part = min(max((position - cutoff) / state.ramp + 0.5, 0.0), 1.0)
     return part if part > 1e-9 else 0.0
-
-
-def _layout(state: SteeringState, family: Family, sample: torch.Tensor) -> Layout:
-    """How the rows and axes of a sample are meant: as the user says, or as all pipelines of the family have them."""
-    axes = state.axes or family.axes.get(sample.ndim - 1)
-    shape = tuple(sample.shape)
-    if axes is None or len(axes) != sample.ndim - 1:
-        raise ValueError(
-            f"axes must name the {sample.ndim - 1} axes of a sample, here of shape {shape[1:]}, got {axes!r}; pass "
-            "'CHW' for pictures, 'CFHW' for video with channels first, 'FCHW' for video with frames first, 'CL' for "
-            "audio or 'LC' for tokens"
-        )
-
-    tokens = "L" in axes and axes.index("L") < axes.index("C")
-    if tokens and state.steering.patch_size not in (1, None):
-        raise ValueError(
-            f"patch_size must be 1 or None for tokens, which have no neighbours here, got {state.steering.patch_size} "
-            f"for a sample of shape {shape} (axes {axes!r})"
-        )
-
-    return Layout(len(state.particles), state.layout, axes)
-
-
-def _unfolded(
-    scheduler: Any, family: Family, output: torch.Tensor, sample: torch.Tensor, layout: Layout
-) -> tuple[torch.Tensor, torch.Tensor, Layout]:
-    """Where one output holds K predictions that follow each other in its channels, give them an axis K of their own."""
-    if family.grid is None:
-        return output, sample, layout
-    output = output.unflatten(-1, (getattr(scheduler, family.grid), sample.shape[-1]))
-    return output, sample.unsqueeze(-2).expand_as(output), layout.with_predictions()
-
-
-def _without_variance(
-    output: torch.Tensor, sample: torch.Tensor, layout: Layout
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(the prediction, the learned variance that follows it in the channels, if there is one)."""
-    size = sample.shape[layout.channels]
-    if output.shape[layout.channels] != 2 * size:
-        return output, None
-    prediction, variance = output.split(size, dim=layout.channels)
-    return prediction, variance
-
-
-def _bound(scheduler: Any, family: Family) -> Bound | None:
-    """What `step` does to its predicted clean sample: dynamic thresholding, clipping, or nothing."""
-    config = scheduler.config
-    if not family.bounded:
-        return None
-    if config.get("thresholding"):
-        # UniPC and Helios threshold a predicted clean sample only, not a predicted noise
-        threshold: Bound = scheduler._threshold_sample
-        return threshold if config.get("predict_x0", True) else None
-    if config.get("clip_sample") or config.get("clip_denoised"):
-        limit = float(config.get("clip_sample_range", 1.0))
-        return lambda x0: x0.clamp(-limit, limit)
-    return None
 
 
 def _steer(

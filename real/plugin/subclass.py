@@ -1,7 +1,7 @@
-"""The class of a steered scheduler: a subclass of the original's class whose `step` rewrites the model output.
+"""The class of a steered scheduler: a subclass of the original's class whose `step` is `step.steered_step`.
 
 Everything that asks the scheduler what it is gets the answer of the original: name and module of the class,
-signatures, length, configuration. `step` rewrites the output, `state` holds the options and what is remembered.
+signatures, length, configuration.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ import functools
 import inspect
 from typing import Any, ClassVar
 
-import torch
-
 from real.plugin.call import tables_on_host
-from real.plugin.particles import particle_generators
 from real.plugin.schedulers import Family, family_of
 from real.plugin.state import SteeringState
-from real.plugin.step import Stepped, steer_step
+from real.plugin.step import steered_step
 
 __all__ = ["steered_scheduler_of"]
 
 
 class Steered:
-    """What a steered scheduler does; the class of diffusers comes after it in the bases."""
+    """What a steered scheduler is besides the original, whose class comes after it in the bases."""
 
     kds: SteeringState
     kds_base: ClassVar[Any]
@@ -35,48 +32,6 @@ class Steered:
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return steered_scheduler_of, (self.kds_base, dict(self.__dict__))
-
-    def _steered_step(self, *args: Any, **options: Any) -> Any:
-        """Steer the model output, let the original make its step, and keep what comes out."""
-        call = self.kds_signature.bind(self, *args, **options)
-        dtype = call.arguments["model_output"].dtype
-        stepped = steer_step(self, self.kds_family, self.kds, call.arguments)
-        self._fill_generator(call.arguments, stepped.images)
-        result = self.kds_base.step(*call.args, **call.kwargs)
-        return self._keep(result, stepped, dtype)
-
-    def _fill_generator(self, arguments: dict[str, Any], images: int) -> None:
-        """Give `step` a generator for each row where the pipeline has none to give and `seed` asks for it."""
-        state = self.kds
-        takes_one = "generator" in self.kds_signature.parameters
-        given = arguments.get("generator") is not None or arguments.get("variance_noise") is not None
-        if state.seed is None or given or not takes_one:
-            return
-        if state.generators is None:
-            seeds = (state.seed,) * images if isinstance(state.seed, int) else state.seed
-            if len(seeds) != images:
-                raise ValueError(f"seed must hold one number for each of the {images} images, got {len(seeds)} numbers")
-            state.generators = particle_generators(
-                state.num_particles, seed=seeds, layout=state.layout, stream=1, particles=state.particles
-            )
-        arguments["generator"] = state.generators
-
-    def _keep(self, result: Any, stepped: Stepped, dtype: torch.dtype) -> Any:
-        """Keep the latents of a step; after the last one hand on only the chosen ones, if that was asked for."""
-        state = self.kds
-        rows = result[0] if isinstance(result, tuple) else result.prev_sample
-        # Where the output was rewritten in float32, `step` gives that back and not the precision of the pipeline.
-        handed = rows.to(dtype) if self.kds_family.upcasts and rows.dtype == torch.float32 else rows
-        state.remember(handed.detach(), stepped.last)
-        if stepped.last and state.hand_on == "chosen":
-            handed = state.select().latents
-
-        if handed is rows:
-            return result
-        if isinstance(result, tuple):
-            return (handed, *result[1:])
-        result.prev_sample = handed
-        return result
 
 
 class SteeredParallel(Steered):
@@ -111,7 +66,7 @@ def _steered_class(base: Any) -> type:
 
         @functools.wraps(base.step)
         def step(self, *args: Any, **options: Any) -> Any:
-            return self._steered_step(*args, **options)
+            return steered_step(self, self.kds_signature.bind(self, *args, **options))
 
         @functools.wraps(base.set_timesteps)
         def set_timesteps(self, *args: Any, **options: Any) -> Any:

@@ -33,6 +33,7 @@ def mean_with_error(values: np.ndarray) -> dict[str, float | None]:
 
 def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
     """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
+    # The bandwidth that was used: None stands for the model's own.
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
 

@@ -79,7 +79,7 @@ class PipelineInpainting(PipelineRestorer):
 
 
 class LatentInpainting(LatentRestorer):
-    """A photo, a mask and a denoiser that is told latents of the photo with its hole filled, and the hole.
+    """A photo, a mask and a denoiser conditioned on latents of the photo with its hole filled, and on the hole.
 
     What the hole is filled with is the model's, see `real.models.hole_condition`.
 

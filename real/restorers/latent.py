@@ -30,7 +30,7 @@ class LatentRestorer(Restorer):
 
     Args:
         model: The model.
-        condition: What the denoiser is told, (1, C, h, w), of the size of the latents.
+        condition: What the denoiser is conditioned on, (1, C, h, w), of the size of the latents.
         height: Height of the result in pixels; the rest of what is decoded is padding.
         width: Width of the result, likewise.
         shown: What the user has, see `Restorer`.

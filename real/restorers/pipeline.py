@@ -108,6 +108,7 @@ class PipelineRestorer(Restorer):
         pipe, vae = self.model.pipe, self.model.pipe.vae
         device = self.model.device
         with quiet():
+            # As the pipeline does itself: such an autoencoder overflows in half precision.
             if widens := self.widens and vae.dtype == torch.float16 and vae.config.force_upcast:
                 vae.float()
             rows = latents.to(device, vae.dtype)

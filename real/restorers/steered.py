@@ -71,6 +71,7 @@ def steered_scheduler(
 
 def sampler_state(scheduler: Any, t: int) -> SamplerState:
     """What the last step of a steered scheduler saw, at timestep t, in the words of the core's samplers."""
+    # What the core's samplers say of a step, so that one callback serves both.
     kds = scheduler.kds
     steered = kds.trace[-1].strength > 0.0
     return SamplerState(

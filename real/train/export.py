@@ -65,6 +65,7 @@ def export_model(
         _check_two(*networks.values())
         restores["hole"] = TRAINED_HOLE
 
+    # Refused only now: what is wrong with the runs comes first, and nothing has been written.
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
 
@@ -77,6 +78,7 @@ def export_model(
 
     named = {} if bandwidth is None else {"bandwidth": bandwidth}
     write_json(output / "kds.json", named | restores)
+    # The index makes diffusers open the folder as a pipeline for super-resolution, which an inpainting model is not.
     if "scale" in restores:
         write_json(output / "model_index.json", INDEX)
 

@@ -1,6 +1,6 @@
 """Photos and their latents in memory, and batches of crops of them for the denoiser.
 
-Latents of all photos are computed once. Every step draws crops of them, with what the denoiser is told of each crop: a
+Latents of all photos are computed once. Every step draws crops of them, with the condition of each crop: a
 `Task` makes that, super-resolution from the photo, inpainting from latents of the photo with a hole.
 """
 
@@ -37,14 +37,14 @@ class EncodedPhoto:
 
 @dataclass(frozen=True)
 class Crop:
-    """Clean latents, float32 (3, s, s), and what the denoiser is told of them, float32 (C, s, s)."""
+    """Clean latents, float32 (3, s, s), and the condition that goes with them, float32 (C, s, s)."""
 
     latents: np.ndarray
     condition: np.ndarray
 
 
 class Task(Protocol):
-    """What a denoiser is trained for: what it is told, and what it is told when the condition is dropped."""
+    """What a denoiser is trained for: its condition, and what stands for it when it is dropped."""
 
     @property
     def stage(self) -> str:

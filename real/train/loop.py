@@ -187,6 +187,7 @@ class TrainingRun:
         self.ema.load_state_dict(state["ema"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        # Both sources of random numbers, so that a resumed run draws what the whole run would have drawn.
         self.rng.bit_generator.state = state["rng"]
         self.generator.set_state(state["generator"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]

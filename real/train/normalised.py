@@ -147,7 +147,7 @@ class NormalisedVQModel(torch.nn.Module):
 
 
 def _grow(weight: torch.Tensor, former: torch.Tensor) -> None:
-    """Write `former` into the first entries of `weight`; its outputs get nothing from inputs that it has not."""
+    """Write `former` into the first entries of `weight`; its outputs take nothing from the further inputs."""
     if any(new < old for new, old in zip(weight.shape, former.shape, strict=True)):
         raise UserError(
             f"a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}", argument="channels"
@@ -174,7 +174,7 @@ def parted(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _predictor(width: int) -> torch.nn.Sequential:
-    """Low-resolution photo -> latents; 11x11 pixels of the one decide about one of the other."""
+    """Low-resolution photo -> latents; each latent pixel depends on 11x11 pixels of the photo."""
     sizes = ((3, width, 5), (width, width, 3), (width, width, 3), (width, 3, 3))
     layers: list[torch.nn.Module] = []
     for inputs, outputs, size in sizes:

@@ -26,8 +26,8 @@ A stage that was killed goes on from its last checkpoint when the same command i
 """
 INPAINTING = """\
 Train a denoiser that fills holes: boxes, brush strokes, scratches of 1 to 4 pixels, text and speckles, up to half of
-the photo. It is told the latents of the photo with its hole filled smoothly from around it, and of every latent pixel
-the share that is hidden.
+the photo. Its condition is the latents of the photo with the hole filled smoothly from around it, and the hidden share
+of every latent pixel.
 """
 EXAMPLES = """\
 example:

@@ -53,6 +53,7 @@ def load_photos(
             with Image.open(path) as image:
                 photo = _prepare(Image.fromarray(to_rgb(image)), max_pixels)
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            # A folder of thousands may hold some that cannot be read; they are counted, for the record.
             counts["unreadable"] += 1
             continue
 

@@ -73,7 +73,7 @@ def train_unet(
         autoencoder: Output folder of the autoencoder stage.
         folder: Checkpoint, curve, record and the trained network.
         settings: Architecture and batches.
-        task: What the denoiser is told of a crop. Photos that have no crop of the size are left out.
+        task: What the denoiser is conditioned on. Photos that have no crop of the size are left out.
         run_settings: Length, speed, seed.
         data: Counts of the photos, for the record.
         start_from: Output folder of a finished run, of this task or another one, whose network this one starts from;

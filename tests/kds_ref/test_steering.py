@@ -181,6 +181,11 @@ def test_the_cutoff_itself_steers_for_every_t_over_T(total: int) -> None:
             assert steering_strength(t - 1, total, cutoff=t / total) == 0.0
 
 
+def test_the_cutoff_itself_steers_for_a_long_schedule() -> None:
+    assert 123 / 10**6 * 10**6 > 123  # what is snapped grows with T
+    assert steering_strength(123, 10**6, cutoff=123 / 10**6) == 0.3
+
+
 def test_a_cutoff_between_timesteps_is_not_moved_to_one() -> None:
     assert [steering_strength(t, 1000, cutoff=0.3005) for t in (300, 301)] == [0.0, 0.3]
     assert steering_strength(0, 1, cutoff=1e-9) == 0.0  # nearer than this it counts as the timestep
@@ -200,6 +205,11 @@ def test_strength_of_an_array(xp: Any) -> None:
     values = steering_strength(t, 1000, strength=0.5)
     xp.check_like(values, t)
     assert xp.numpy(values).tolist() == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_double_precision_is_not_narrowed_before_the_comparison(xp: Any) -> None:
+    t = xp.array([300.0 - 1e-6, 300.0], "float64")  # both are 300 in single precision
+    assert xp.numpy(steering_strength(t, 1000)).tolist() == [0.0, 0.3]
 
 
 def test_strength_of_an_integer_array(xp: Any) -> None:

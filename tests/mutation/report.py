@@ -2,7 +2,8 @@
 
     python tests/mutation/report.py
 
-The reasons of the survivors stand in reasons.toml; the command says which survivors have none, and fails then.
+A module whose mutants have not all been judged keeps what results.json says of it. The reasons of the survivors stand
+in reasons.toml; the command says which survivors have none, and fails then.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ COMMANDS = [
     "python tests/mutation/run.py --without torch diffusers sklearn transformers matplotlib --seconds 0.3 --slow 1",
     "python tests/mutation/run.py --again --unexplained --seconds 15 --slow 2",
 ]
+NOTE = """The core was rearranged after the first run. Judged before that, and not since: {modules}. Functions may have
+come to them or left them, so their numbers are those of the code before."""
 HEAD = """# Mutation tests
 
 A test that cannot fail proves nothing. [mutmut](https://mutmut.readthedocs.io) changes one thing in the core at a time:
@@ -60,7 +63,7 @@ does the work of both, but takes much longer.
 
 
 def collect() -> dict[str, Any]:
-    """Count the verdicts that lie in mutants/, and list the survivors with their change and reason."""
+    """Count the verdicts that lie in mutants/, of modules that are done, and list the survivors with their reason."""
     from mutmut.mutation.data import SourceFileMutationData
     from mutmut.stats import status_by_exit_code
     from mutmut.utils.file_utils import walk_source_files
@@ -73,11 +76,25 @@ def collect() -> dict[str, Any]:
         if not data.exit_code_by_key:
             continue
         counts = Counter(status_by_exit_code[code] for code in data.exit_code_by_key.values())
+        if counts["not checked"]:
+            continue
         modules[path.stem] = {"mutants": counts.total(), **dict(sorted(counts.items()))}
         for name, code in data.exit_code_by_key.items():
-            if status_by_exit_code[code] not in ("killed", "timeout", "not checked"):
+            if status_by_exit_code[code] not in ("killed", "timeout"):
                 survivors.append(survivor(name, path, reasons))
     return {"commands": COMMANDS, "mutmut": version("mutmut"), "modules": modules, "survivors": survivors}
+
+
+def updated(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The results now, with those before of the modules that were not judged again; a note says which."""
+    judged = now["modules"]
+    modules = {name: judged.get(name, before["modules"].get(name)) for name in sorted({*judged, *before["modules"]})}
+    kept = [one for one in before["survivors"] if one["function"].partition(".")[0] not in judged]
+    survivors = sorted([*kept, *now["survivors"]], key=lambda one: one["function"].partition(".")[0])
+    results = {**now, "modules": modules, "survivors": survivors}
+    if older := [name for name in modules if name not in judged]:
+        results["note"] = NOTE.format(modules=", ".join(f"`{name}`" for name in older))
+    return results
 
 
 def read_reasons() -> list[dict[str, str]]:
@@ -164,6 +181,8 @@ def page(results: dict[str, Any]) -> str:
 def main() -> int:
     """Write both files; say what is missing."""
     results = collect()
+    if RESULTS.exists():
+        results = updated(json.loads(RESULTS.read_text(encoding="utf-8")), results)
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")
     missing = [one["mutant"] for one in results["survivors"] if not one["reason"]]

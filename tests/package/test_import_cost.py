@@ -5,6 +5,8 @@ import statistics
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {
     "torch",
     "scipy",
@@ -35,6 +37,21 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 def test_the_check_sees_a_heavy_import() -> None:
     assert "scipy" in modules_after("import kds_ref, scipy")
+
+
+def rooms_after(statement: str) -> set[str]:
+    """Packages of `real` that a new interpreter has loaded after `statement`."""
+    code = f"{statement}\nimport sys\nprint(*{{'.'.join(n.split('.')[:2]) for n in sys.modules if n[:5] == 'real.'}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["sr", "inpaint"])
+def test_restoring_a_photo_loads_no_study(command: str) -> None:
+    pytest.importorskip("diffusers")
+    loaded = rooms_after(f"import real.cli.{command}")
+    assert "real.restorers" in loaded
+    assert not loaded & {"real.bench", "real.train", "real.app"}
 
 
 def added_seconds(statement: str) -> float:

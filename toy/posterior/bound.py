@@ -111,6 +111,7 @@ def mixture_line(
 
     found = {}
     for name, answer in named.items():
+        # The truth is a sample of the posterior: the error against it is that against the mean, plus the variance.
         to_mean = ((answer.astype(np.float64) - repeated.mean()[:, None]) ** 2).sum(-1).mean()
         error = to_mean + posterior.total_variance().mean()
         found[name] = _point(float(error), float(np.sqrt(squared[name])), dimension)

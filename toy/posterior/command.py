@@ -84,6 +84,7 @@ def run_study(arguments: argparse.Namespace) -> None:
     journal = Journal(folder / JOURNAL_NAME, as_settings(settings))
     tasks = list_tasks(settings, photos)
 
+    # The plane first: its figure is there while the rest is still computed.
     first = [task for task in tasks if task.part == FIRST_PART]
     _work(first, journal, quiet=arguments.quiet, title="plane")
     _write_figures(folder, {"posterior_plane.png": draw_plane(_by_part(first, journal))})

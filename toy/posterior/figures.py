@@ -128,6 +128,7 @@ def draw_photos(results: dict[str, Any]) -> Figure:
                 row = average[name]["answers"][answer]
                 plane.scatter(row["psnr_truth"], row["log_density"]["mean"], c=colour, marker=marker, s=34, zorder=3)
 
+    # No answer has a smaller error on average than the posterior's mean.
     bound = average["exact mean"]["answers"]["mean"]
     plane.scatter(bound["psnr_truth"], bound["log_density"]["mean"], c=INK, marker="*", s=130, zorder=3)
 

@@ -100,6 +100,7 @@ def run(method: Method, model: Model, noise: Array, *, channels: int = 1, group:
         Clean samples, (B, N, d), in the dtype of noise; (B, 1, d) after renoising.
     """
     n = method.particles
+    # The first n draws, so that particle i of every method starts from the same noise.
     x_T = np.ascontiguousarray(noise[:n].swapaxes(0, 1))
     steering = None if method.steering is None else steer_cases(method.steering, channels=channels)
 
@@ -112,6 +113,7 @@ def run(method: Method, model: Model, noise: Array, *, channels: int = 1, group:
     options: dict[str, Any] = {"schedule": SCHEDULE, "timesteps": timesteps(method), "steering": steering}
     sampler = SAMPLERS[method.sampler]
     if method.renoise is not None:
+        # The draw after them, which no particle started from.
         fresh = noise[n : n + 1].swapaxes(0, 1)
         options |= {"cutoff": method.renoise, "sample_ndim": 1}
         x0: Array = kds_ref.mean_then_renoise(sampler, predict, x_T, fresh, **options).x0

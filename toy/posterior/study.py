@@ -104,6 +104,7 @@ def _plane_results(settings: StudySettings, case: plane.Case, methods: list[Meth
 def _photo_tasks(settings: StudySettings, folder: Path | None) -> Iterator[Task]:
     prior = load_prior()
 
+    # Kept, and only when asked for: a study that goes on may have done all tasks that need them.
     @cache
     def photos() -> list[Any]:
         return load_photos(folder)

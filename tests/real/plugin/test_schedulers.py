@@ -25,7 +25,6 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from kds_ref import steer  # noqa: E402
 from real.plugin import steer_scheduler  # noqa: E402
 from real.plugin import step as step_module  # noqa: E402
-from real.plugin import subclass as subclass_module  # noqa: E402
 from real.plugin.schedulers import REFUSED, SUPPORTED, family_of  # noqa: E402
 from real.plugin.step import steer_step  # noqa: E402
 
@@ -505,7 +504,7 @@ def test_another_default_device_changes_nothing(one: Case, monkeypatch: pytest.M
         with torch.device("meta"):
             return steer_step(*args)
 
-    monkeypatch.setattr(subclass_module, "steer_step", elsewhere)
+    monkeypatch.setattr(step_module, "steer_step", elsewhere)
     assert all(same_bits(a, b) for a, b in zip(path(make(one, **steered), one), expected, strict=True))
 
 
