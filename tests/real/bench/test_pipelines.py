@@ -242,6 +242,11 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
+def drawn_of(folder: Path) -> list[dict[str, Any]]:
+    """The rows of ensembles; those that draw nothing depend on what is installed."""
+    return [row for row in rows_of(folder) if " S=" in row["run"]]
+
+
 def truth_of(photos: Path, name: str) -> np.ndarray:
     with Image.open(photos / name) as image:
         return np.ascontiguousarray(np.asarray(image)[1:65, 4:68])
@@ -252,7 +257,7 @@ def test_table3_scores_what_inpaint_paints(models: Callable[..., Any], photos: P
     report = run_study(task_of("table3", photos, prompt="a cat"), model, tmp_path)
     assert report["photos"] == 2
     truth, hole = truth_of(photos, "1.png"), center_box(64, 64, 0.3)
-    rows = {row["run"]: row for row in rows_of(tmp_path) if row["photo"] == "1.png"}
+    rows = {row["run"]: row for row in drawn_of(tmp_path) if row["photo"] == "1.png"}
     assert len(rows) == 4
     for key, row in rows.items():
         how = Settings(particles=2, steps=2, bandwidth=20.0, sampler=key.split()[1])
@@ -302,7 +307,7 @@ def test_a_resumed_study_is_the_same_and_other_texts_are_refused(
     run_study(task, model, tmp_path)
     whole = {name: (tmp_path / name).read_text() for name in ("rows.jsonl", "report.json", "report.md")}
     lines = whole["rows.jsonl"].splitlines(keepends=True)
-    assert len(lines) == 6
+    assert len(drawn_of(tmp_path)) == 6
     (tmp_path / "rows.jsonl").write_text(lines[0] + lines[1] + lines[2][:100])  # as a kill leaves it
     run_study(task, model, tmp_path)
     assert {name: (tmp_path / name).read_text() for name in whole} == whole
@@ -379,7 +384,7 @@ def test_a_photo_that_the_safety_checker_blacks_out_is_left_out(
     assert report["photos"] == 1
     (why,) = report["left_out"].items()
     assert why == ("0.png", "its safety checker blacked a picture out")
-    assert [row["photo"] for row in rows_of(tmp_path)] == ["0.png"] + ["1.png"] * 4
+    assert [row["photo"] for row in drawn_of(tmp_path)] == ["0.png"] + ["1.png"] * 4
     monkeypatch.undo()
     assert run_study(task_of("table3", photos), model, tmp_path)["photos"] == 2  # without it the rest is drawn
 

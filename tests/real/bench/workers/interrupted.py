@@ -56,7 +56,7 @@ def run(model: str, photos: str, folder: Path, count: int) -> dict[str, object]:
 
     A study that ends before its interruption makes room for the next one, with less time: the first ones are slow.
     """
-    rng, ends, begun, share = np.random.default_rng(0), [], [], 0.5
+    rng, ends, begun, share = np.random.default_rng(0), [], [], 0.9
     seconds: dict[str, float] = {}  # of whole studies
     for number in range(ROUNDS * len(STUDIES)):
         study = STUDIES[number % len(STUDIES)]
