@@ -44,7 +44,7 @@ def load() -> dict[str, Any]:
         "sr alternatives": FOLDER / "sr" / "report.json",
         "hole alternatives": FOLDER / "inpainting" / "report.json",
         "sr": ROOT / "real" / "weights" / "sr" / "evaluation.json",
-        "holes": FOLDER / "kds" / "report.json",
+        "holes": FOLDER.parent / "replication" / "table3" / "report.json",
     }
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in places.items()}
 

@@ -22,6 +22,7 @@ from real.bench.verdicts import MeasuredDifference, judge, together
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "index.md"
 NOT_TESTABLE = "not testable here"
+NOT_RUN = "not run yet"
 LABELS = {
     "psnr_rgb": "PSNR",
     "ssim_rgb": "SSIM",
@@ -91,7 +92,12 @@ def load_claims(folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:
 
 
 def differences(part: Mapping[str, Any], reports: Mapping[str, Any]) -> list[Difference]:
-    """What a report says about a part of a claim: `study`, line `a` minus line `b`, `signs` and `substitutes`."""
+    """What a report says about a part of a claim: `study`, line `a` minus line `b`, `signs` and `substitutes`.
+
+    Nothing where the study was not run, or without these lines.
+    """
+    if not was_run(part, reports):
+        return []
     report, found = reports[part["study"]], []
     for decides, signs in ((True, part.get("signs", {})), (False, part.get("substitutes", {}))):
         for metric, sign in signs.items():
@@ -102,11 +108,21 @@ def differences(part: Mapping[str, Any], reports: Mapping[str, Any]) -> list[Dif
     return found
 
 
-def _pair(part: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+def was_run(part: Mapping[str, Any], reports: Mapping[str, Any]) -> bool:
+    """Whether there is a report that compares the two lines of a part."""
+    report = reports.get(part["study"])
+    return report is not None and (part["study"] == "toy" or bool(_pairs(part, report)))
+
+
+def _pairs(part: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
     h = [value if isinstance(value, str) else f"{value:g}" for value in report["grid"]["bandwidth"]]
     wanted = part["a"].format(h=h), part["b"].format(h=h)
-    (pair,) = (pair for pair in report["pairs"] if (pair["a"], pair["b"]) == wanted)
-    return dict(pair)
+    return [pair for pair in report["pairs"] if (pair["a"], pair["b"]) == wanted]
+
+
+def _pair(part: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    (pair,) = _pairs(part, report)
+    return pair
 
 
 def _numbers(part: Mapping[str, Any], report: Mapping[str, Any], metric: str) -> dict[str, Any]:
@@ -121,14 +137,21 @@ def _numbers(part: Mapping[str, Any], report: Mapping[str, Any], metric: str) ->
 
 
 def verdicts(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
-    """On every claim; all comparisons of the page count for Holm's correction, substitutes do not."""
+    """On every claim; all comparisons of the page count for Holm's correction, substitutes do not.
+
+    A claim has none as long as a part of it that decides was not run.
+    """
     of_claims = [
         [one for part in claim.get("parts", ()) for one in differences(part, reports) if one.decides]
         for claim in claims
     ]
     judged = iter(judge([one.measured for found in of_claims for one in found]))
     read = [[one.read(next(judged)) for one in found] for found in of_claims]
-    return [together(found) if found else NOT_TESTABLE for found in read]
+    waiting = [
+        any(part.get("signs") and not was_run(part, reports) for part in claim.get("parts", ())) for claim in claims
+    ]
+    testable = [together(found) if found else NOT_TESTABLE for found in read]
+    return [NOT_RUN if waits else verdict for waits, verdict in zip(waiting, testable, strict=True)]
 
 
 def describe(one: Difference) -> str:
@@ -158,6 +181,8 @@ def card(claim: Mapping[str, Any], verdict: str, reports: Mapping[str, Any]) -> 
     theirs, ours, stand_ins = [claim["paper"]] if "paper" in claim else [], [], []
     for part in claim.get("parts", ()):
         found, name = differences(part, reports), f"{part['name']}: " if "name" in part else ""
+        if not found:
+            ours.append(f"{name}not run yet")
         if published := [text for one in found if (text := describe_paper(one))]:
             theirs.append(name + ", ".join(published))
         for rows, decides in ((ours, True), (stand_ins, False)):
@@ -189,8 +214,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def question_card(question: Mapping[str, Any], reports: Mapping[str, Any]) -> str:
     """A question with its answer, and the numbers folded below."""
+    if not any(was_run(part, reports) for part in question["parts"]):
+        return f"**{question['question']}** Not run yet."
     lines = [f"**{question['question']}** {question['reading']}\n", "<details markdown>\n<summary>numbers</summary>\n"]
     for part in question["parts"]:
+        if not was_run(part, reports):
+            lines.append(f"- {part['name']}: not run yet")
+            continue
         found = differences({**part, "signs": dict.fromkeys(part["metrics"], "+")}, reports)
         lines.append(f"- {part['name']}: {', '.join(map(describe, found))} ({sample_of(part['study'], reports)})")
     return "\n".join([*lines, "\n</details>"])
@@ -198,7 +228,8 @@ def question_card(question: Mapping[str, Any], reports: Mapping[str, Any]) -> st
 
 def count(found: Sequence[str]) -> dict[str, int]:
     """How many claims got each verdict."""
-    return {name: found.count(name) for name in ("yes", "no", "no difference that matters", "open", NOT_TESTABLE)}
+    names = ("yes", "no", "no difference that matters", "open", NOT_TESTABLE, NOT_RUN)
+    return {name: found.count(name) for name in names}
 
 
 def budgets(report: Mapping[str, Any]) -> str:
@@ -268,6 +299,22 @@ def few_steps(report: Mapping[str, Any]) -> str:
     return "; ".join(texts)
 
 
+def front(report: Mapping[str, Any] | None) -> str:
+    """What is best at equal cost."""
+    if report is None:
+        return "The study of equal cost, `front`, was not run yet."
+    parts = [
+        "At equal cost, counted in evaluations of the denoiser by all particles (`front`, "
+        f"[{report['photos']} photos](front/report.md); PSNR rewards blur):",
+        advice(report),
+        budgets(report),
+        cheaper(report),
+        "Whether few steps have more PSNR depends on the solver. One sample of " + few_steps(report) + ".",
+        "![Distortion against perception of all settings of the study front](front/front.png){ .figure }",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
 def commands(reports: Mapping[str, Any]) -> str:
     """How every report was made."""
     return "\n".join(dict.fromkeys(report["command"] for name, report in sorted(reports.items()) if name != "toy"))
@@ -294,12 +341,8 @@ def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str
             claims=table(["claim", "replicates", "number"], rows),
             cards="\n\n".join(card(claim, v, reports) for claim, v in zip(claims["claims"], found, strict=True)),
             questions="\n\n".join(question_card(one, reports) for one in claims["questions"]),
-            advice=advice(reports["front"]),
-            budgets=budgets(reports["front"]),
-            cheaper=cheaper(reports["front"]),
-            few_steps=few_steps(reports["front"]),
+            front=front(reports.get("front")),
             commands=commands(reports),
-            front=reports["front"]["photos"],
         )
     )
 

@@ -18,14 +18,17 @@ def test_the_page_is_that_of_the_reports() -> None:
     assert RENDER["page"](CLAIMS, REPORTS) == (FOLDER / "index.md").read_text(encoding="utf-8")
 
 
-def test_every_study_was_run_that_the_bundled_models_can_run() -> None:
+def test_the_studies_that_were_run_are_of_the_bundled_models_at_the_papers_settings() -> None:
     studies = pytest.importorskip("real.bench.studies", exc_type=ImportError).STUDIES
-    assert set(STUDIES) == set(studies) - {"table2"}  # photos that a camera took, twice
+    assert {"table1", "table3", "fig4", "attribution"} <= set(STUDIES) <= set(studies) - {"table2"}  # a camera's photos
     for name in STUDIES:
         report = REPORTS[name]
         assert (report["model"], report["crop"], report["left_out"]) == ("bundled", 128, {})
-        assert re.match(rf"python -m real bench ({name}|all) --photos BSD100 ", report["command"])
-        assert report["settings"]["strength"] == 0.3
+        named = re.match(r"python -m real bench ([a-z0-9 ]+?)(?: --seed 0)? --photos BSD100 ", report["command"])
+        assert named is not None
+        assert {name, "all"} & set(named[1].split())
+        used = [report["settings"][option] for option in ("strength", "bandwidth", "patch_size", "particles")]
+        assert used == [0.3, 0.3, 1, 10]
 
 
 def values_of(name: str) -> set[float]:
@@ -40,12 +43,12 @@ def values_of(name: str) -> set[float]:
 
     psnr: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
-        ensemble, _, seed = row.get("ensemble", row["run"]).partition(" seed=")
-        if row["photo"] not in photos or int(seed or 0) not in REPORTS[name]["grid"]["seed"]:
+        before, seed, after = re.fullmatch(r"(.*) seed=(\d+)(.*)", row["ensemble"]).groups()
+        if row["photo"] not in photos or int(seed) not in REPORTS[name]["grid"]["seed"]:
             continue
-        for n, endings in row.get("outcomes", row.get("scores", {})).items():
+        for n, endings in row["scores"].items():
             for ending, scores in endings.items():
-                psnr.setdefault((ensemble, n, ending), []).append(scores["psnr_rgb"])
+                psnr.setdefault((before + after, n, ending), []).append(scores["psnr_rgb"])
     return {round(sum(values) / len(values), 6) for values in psnr.values()}
 
 
@@ -66,6 +69,7 @@ def test_the_table_names_every_table_and_figure_of_the_paper_with_numbers() -> N
         assert re.search(rf"Figures? (\d+ and )?{number}\b", sources), number
 
 
+@pytest.mark.skipif("front" not in REPORTS, reason="the study front was not run yet")
 def test_what_the_page_says_of_the_front() -> None:
     """Three sentences, each of the lines that are best at a budget."""
     report = REPORTS["front"]
@@ -106,11 +110,53 @@ def test_advice_and_cheaper_forms_by_hand() -> None:
     assert RENDER["cheaper"]({**same, "pairs": []}) == ""
 
 
-@pytest.mark.parametrize(("study", "two"), [("table1", {"0", "4"}), ("table3", {"0", "8"})])
-def test_nearly_always_one_of_two_particles_is_chosen(study: str, two: set[str]) -> None:
-    rows = [json.loads(line) for line in (FOLDER / study / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    chosen = [str(row["picked"]["10"]["choice"]) for row in rows if row["picked"]]
-    assert sum(index in two for index in chosen) >= 0.95 * len(chosen) >= 38
+def test_no_two_particles_are_chosen_on_all_photos() -> None:
+    """Noise belongs to the photo, too: else the same particle would be nearest to the mean nearly always."""
+    lines = (FOLDER / "sr" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["ensemble"] == "plain ddim S=50 w=1 simple seed=0"]
+    chosen = [row["picked"]["10"]["choice"] for row in rows]
+    assert len(chosen) >= REPORTS["table1"]["photos"]
+    assert set(chosen) == set(range(10))
+    assert max(map(chosen.count, chosen)) < 0.25 * len(chosen)
+
+
+def test_what_was_not_run_is_said() -> None:
+    page = (FOLDER / "index.md").read_text(encoding="utf-8")
+    verdicts = RENDER["verdicts"](CLAIMS["claims"], REPORTS)
+    found = {claim["claim"]: verdict for claim, verdict in zip(CLAIMS["claims"], verdicts, strict=True)}
+    assert f"{list(found.values()).count('not run yet')} not run yet" in page
+    assert found["KDS improves distortion: more PSNR and SSIM than one sample"] != "not run yet"
+    without = {name: report for name, report in REPORTS.items() if name != "table1"}
+    assert RENDER["verdicts"](CLAIMS["claims"], without)[0] == "not run yet"
+    assert "Here:\n\n- not run yet" in RENDER["card"](CLAIMS["claims"][0], "not run yet", without)
+    (question, *_) = CLAIMS["questions"]
+    assert RENDER["question_card"](question, {}) == f"**{question['question']}** Not run yet."
+
+
+def test_what_the_page_says_of_the_attribution() -> None:
+    """The readings of its questions, and why some claims hold, in numbers."""
+
+    def change(a: str, b: str, metric: str = "psnr_rgb", end: str = "mean") -> float:
+        (pair,) = (pair for pair in REPORTS["attribution"]["pairs"] if (pair["a"], pair["b"]) == (a, b))
+        return float(pair["scores"][metric][end])
+
+    both = change("kds-0.3-choice", "plain")
+    assert both == pytest.approx(0.32, abs=0.05)  # the paper's, within a margin that matters
+    assert 0.75 < change("plain-choice", "plain") / both < 0.85
+    assert 0.34 < change("kds-0.3", "plain") / both < 0.45
+    assert 0.17 < change("kds-0.3-choice", "plain-choice") / both < 0.23
+    assert 1.7 < change("kds-0-choice", "plain") / both < 2.0
+    assert change("kds-0-choice", "plain-average", end="high") < -0.2
+    for other in ("plain-average", "few-steps", "hds", "dgs", "plain-halfway", "regression"):
+        assert change("kds-0.3-choice", other, end="high") < 0
+        assert change("kds-0.3-choice", other, "lpips_hed", "low") > 0
+    ends = [change("kds-0.3-choice", "fixed-noise", end=end) for end in ("low", "high")]
+    assert ends[0] < 0 < ends[1]
+    scores = {line["key"]: line["scores"] for line in REPORTS["attribution"]["lines"]}
+    assert min(scores, key=lambda key: scores[key]["lpips_hed"]["mean"]) == "real-esrgan"
+    assert max(scores, key=lambda key: scores[key]["psnr_rgb"]["mean"]) == "regression"
+    assert change("kds-0.3-choice-wavelet", "kds-0.3-choice") > change("kds-0.3-choice", "plain-choice")
+    assert 0 < change("kds-0.3-choice-adain", "kds-0.3-choice") < change("kds-0.3-choice", "plain-choice")
 
 
 def test_every_claim_says_why() -> None:
@@ -118,7 +164,8 @@ def test_every_claim_says_why() -> None:
         assert len(claim["why"]) > 20, claim["claim"]
         card = RENDER["card"](claim, "yes", REPORTS)
         assert claim["why"] in card
-        assert "The paper:" in card, claim["claim"]  # its numbers, or what it shows
+        if all(RENDER["was_run"](part, REPORTS) for part in claim.get("parts", ())):
+            assert "The paper:" in card, claim["claim"]  # its numbers, or what it shows
     for question in CLAIMS["questions"]:
         assert len(question["reading"]) > 20, question["question"]
 
@@ -141,6 +188,7 @@ def test_substitutes_change_no_verdict() -> None:
     assert RENDER["verdicts"](without, REPORTS) == RENDER["verdicts"](CLAIMS["claims"], REPORTS)
 
 
+@pytest.mark.skipif("front" not in REPORTS, reason="the study front was not run yet")
 def test_what_the_page_says_of_few_steps() -> None:
     """It names the PSNR of one sample for both solvers, by evaluations: few steps do not win with every one."""
     text = RENDER["few_steps"](REPORTS["front"])
