@@ -70,7 +70,7 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, metric in zip((left, right), _two_metrics(report), strict=True):
         for row, line in enumerate(lines):
-            colour = COLOURS[1] if line["key"].startswith(("kds", "patch")) else COLOURS[0]
+            colour = COLOURS[1] if line["key"].startswith(("kds", "patch", "funnel")) else COLOURS[0]
             change = line["change"][metric]
             axes.errorbar(_number(change["mean"]), row, xerr=_ends(change), fmt="o", color=colour, capsize=3)
         axes.axvline(0.0, color=GREY, linewidth=1)
