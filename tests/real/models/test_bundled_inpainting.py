@@ -162,10 +162,10 @@ def test_the_model_card_says_what_the_evaluations_say(report: dict[str, Any]) ->
     assert report["command"] in card
     assert inpainting_table(report["quality"]) in card
     assert not re.search(r"\[[A-Z]", card)  # of the template nothing is left
-    steered = json.loads((DOCS / "alternatives" / "kds" / "report.json").read_text())
+    steered = json.loads((DOCS / "replication" / "table3" / "report.json").read_text())
     assert (steered["model"], steered["study"]) == ("bundled", "table3")
     assert steered["command"] in card
-    lines = [line for line in (DOCS / "alternatives" / "kds" / "report.md").read_text().splitlines() if "[" in line]
+    lines = [line for line in (DOCS / "replication" / "table3" / "report.md").read_text().splitlines() if "[" in line]
     assert len([line for line in lines if line.startswith("| D")]) == 5
     assert all(line in card for line in lines if line.startswith("| D"))
 
