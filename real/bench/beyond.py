@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from real.bench.endings import FIXES
 from real.bench.lines import Lines, sampler_name
 from real.bench.opponents import DRAFT_STEPS
 from real.bench.plan import Grid, Line, LinePair
 from real.settings import Settings
 
 __all__ = ["FAMILIES", "FrontFamily", "attribution", "attribution_pairs", "front", "front_pairs"]
-
-FIXES = ("wavelet", "adain")  # of the result's colours, after those of the input
 
 
 def attribution(base: Settings, grid: Grid) -> list[Line]:

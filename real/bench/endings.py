@@ -13,8 +13,11 @@ import numpy as np
 
 from real.bench.ensembles import DrawnEnsemble, rounded
 from real.bench.plan import EnsemblePlan
+from real.images.colour import COLOUR_FIXES
 
-__all__ = ["ENDINGS", "Ending", "evaluations_of"]
+__all__ = ["ENDINGS", "FIXES", "Ending", "evaluations_of"]
+
+FIXES = tuple(fix for fix in COLOUR_FIXES if fix != "none")
 
 Picked = Callable[[DrawnEnsemble, int], int]
 Made = Callable[[DrawnEnsemble, int], np.ndarray]
@@ -52,6 +55,10 @@ def _makes(make: Made) -> Callable[[DrawnEnsemble, int], Result]:
     return apply
 
 
+def _recolours(fix: str) -> Callable[[DrawnEnsemble, int], Result]:
+    return _makes(lambda ensemble, n: ensemble.recoloured_choice(n, fix=fix))
+
+
 def _random(ensemble: DrawnEnsemble, n: int) -> Result:
     scores = ensemble.scores(range(n))
     return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}, ensemble.images([0])[0], None
@@ -78,11 +85,7 @@ ENDINGS = {
     ),
 }
 ENDINGS |= {
-    f"choice-{fix}": Ending(f"the chosen particle with the {fix} colour fix", _makes(make))
-    for fix, make in (
-        ("wavelet", lambda e, n: e.recoloured_choice(n, "wavelet")),
-        ("adain", lambda e, n: e.recoloured_choice(n, "adain")),
-    )
+    f"choice-{fix}": Ending(f"the chosen particle with the {fix} colour fix", _recolours(fix)) for fix in FIXES
 }
 # Shrinkage of the chosen particle towards the mean of the latents.
 ENDINGS |= {

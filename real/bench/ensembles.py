@@ -117,7 +117,7 @@ class DrawnEnsemble:
         mean, chosen = self.average(n), self.images([self.choice(n)])[0]
         return rounded(mean + gamma * (chosen - mean))
 
-    def recoloured_choice(self, n: int, fix: str) -> np.ndarray:
+    def recoloured_choice(self, n: int, *, fix: str) -> np.ndarray:
         """The chosen particle with the colours of the input, RGB uint8 (H, W, 3); see `real.images.colour`."""
         return fix_colours(self.images([self.choice(n)])[0], self.restorer.shown, fix)
 

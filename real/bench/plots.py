@@ -76,6 +76,8 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
         axes.axvline(0.0, color=GREY, linewidth=1)
         _label(axes, f"{REPORTED[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
+        axes.locator_params(axis="x", nbins=5)  # long numbers of small changes run into each other
+    left.set_ylim(-0.6, len(lines) - 0.4)
     left.set_yticks(range(len(lines)), [line["label"] for line in lines])
     left.invert_yaxis()
 

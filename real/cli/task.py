@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
-from real.bench.loading import check_crop
+from real.bench.loading import check_crop, load_truth
 from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
@@ -105,7 +105,13 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
     if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
         why = "a noise that is picked on the photos of `photos` proves nothing; give others"
         raise UserError(why, argument="noise_photos")
-    return tuple(find_photos(options.noise_photos)[:NOISE_PHOTOS])
+    photos = find_photos(options.noise_photos)[:NOISE_PHOTOS]
+    for photo in photos:  # now, not after hours, when the noise is picked
+        try:
+            load_truth(photo, crop=options.crop)
+        except UserError as error:
+            raise UserError(error.message, argument="noise_photos") from error
+    return tuple(photos)
 
 
 def _text(options: argparse.Namespace, recipe: Recipe | None) -> dict[str, str]:

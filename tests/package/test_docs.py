@@ -37,6 +37,7 @@ COMMAND_LINES = (  # what only the commands use: --help says it
     "toy.files",
     "toy.posterior.command",
     "toy.posterior.figures",
+    "toy.posterior.plane_figures",
     "toy.posterior.report",
     "toy.report",
 )

@@ -67,8 +67,9 @@ def add_parsers(commands: Any) -> None:
 def run_study(arguments: argparse.Namespace) -> None:
     """Run `python -m toy posterior`."""
     from toy.files import prepare_folder, say, write_files
-    from toy.posterior.figures import draw_plane, draw_rest
+    from toy.posterior.figures import draw_rest
     from toy.posterior.journal import Journal
+    from toy.posterior.plane_figures import draw_plane
     from toy.posterior.prior import load_prior
     from toy.posterior.report import collect, format_table
     from toy.posterior.study import FIRST_PART, StudySettings, as_settings, list_tasks

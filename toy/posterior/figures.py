@@ -1,4 +1,4 @@
-"""The figures of the study: the plane, wrong models, photos, and the plane of distortion and perception."""
+"""The figures of the study on photos, and the plane of distortion and perception."""
 
 from __future__ import annotations
 
@@ -6,32 +6,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from toy.figure import GREEN, INK, MASSES, PURPLE, QUIET, SHADES, contour_levels
-from toy.mixture import GaussianMixture
+from toy.figure import GREEN, INK, PURPLE
 from toy.posterior.bound import GAMMAS
-from toy.posterior.plane import posteriors
+from toy.posterior.plane_figures import BLUE, ORANGE, blank_figure, draw_errors
 from toy.posterior.theory import best_error
 
-ORANGE, BLUE = "#c4561a", "#2a6fb0"
-DPI = 110
-GRID_POINTS = 121
-PLANE_COLUMNS = {
-    "plain": "plain",
-    "h=0.3 to 0.3": "KDS, h = 0.3, to t/T = 0.3",
-    "h=0.3 to 0": "KDS, h = 0.3, to the end",
-    "h=3 to 0": "KDS, h = 3, to the end",
-}
-LINES = {
-    "plain": (PURPLE, "-"),
-    "h=0.3 to 0.3": (GREEN, ":"),
-    "h=0.3 to 0": (GREEN, "-"),
-    "h=1 to 0.3": (BLUE, ":"),
-    "h=1 to 0": (BLUE, "-"),
-    "h=3 to 0": (ORANGE, "-"),
-}
+__all__ = ["draw_bound", "draw_photos", "draw_rest"]
+
 ANSWERS = {"random": "o", "chosen": "s", "chosen_by_patch": "D", "average": "X", "halfway": "P"}
 BOUND_ANSWERS = {"random": "o", "chosen": "s", "average": "X"}
 COLOURS = {
@@ -47,39 +30,6 @@ COLOURS = {
 }
 
 
-def draw_plane(found: dict[str, dict[str, Any]]) -> Figure:
-    """Draw the posteriors of the plane with particles and averages of some ensembles.
-
-    Args:
-        found: part -> posterior -> method -> what `plane.measure_case` found.
-    """
-    (cases,) = found.values()
-    figure = _figure(11, 11)
-    axes = figure.subplots(len(cases), len(PLANE_COLUMNS), squeeze=False)
-
-    for row, (name, lines) in zip(axes, cases.items(), strict=True):
-        for ax, (line, title) in zip(row, PLANE_COLUMNS.items(), strict=True):
-            _contours(ax, posteriors()[name])
-
-            particles = np.array(lines[line]["shown"])
-            x, average = particles.reshape(-1, 2), particles.mean(1)
-            ax.scatter(*x.T, s=9, c=PURPLE if line == "plain" else GREEN, linewidths=0, zorder=3)
-            ax.scatter(*average.T, s=34, c=INK, marker="x", linewidths=1.4, zorder=4)
-
-            error, density = (lines[line]["answers"]["random"][s]["mean"] for s in ("error_over_least", "log_density"))
-            ax.set_xlabel(f"error {error:.2f}, log p {density:.2f}", fontsize=9)
-            if ax.get_subplotspec().is_first_row():
-                ax.set_title(title, fontsize=11, color=INK)
-        row[0].set_ylabel(name, fontsize=12, color=INK)
-
-    figure.suptitle(
-        "Exact posteriors. Dots: particles of 16 ensembles of ten; crosses: their averages.\n"
-        "Below: expected squared error of a particle over the least possible, and its mean log density",
-        fontsize=12, color=INK,
-    )  # fmt: skip
-    return figure
-
-
 def draw_rest(results: dict[str, Any]) -> dict[str, Figure]:
     """Return the figures that need the whole study, by file name."""
     return {
@@ -89,38 +39,10 @@ def draw_rest(results: dict[str, Any]) -> dict[str, Figure]:
     }
 
 
-def draw_errors(results: dict[str, Any]) -> Figure:
-    """Draw what is left in a spurious mode, by its weight and by the number of particles."""
-    spurious = results["plane, spurious"]
-    figure = _figure(11, 4.2)
-    left, middle, right = figure.subplots(1, 3)
-    weights = {float(name.split()[1]): lines for name, lines in spurious.items() if name.startswith("weight")}
-    for answer, ax in (("random", left), ("chosen", middle)):
-        for line, (colour, style) in LINES.items():
-            shares = [lines[line]["answers"][answer]["shares"][-1]["mean"] for lines in weights.values()]
-            ax.plot(list(weights), shares, style, color=colour, marker="o", markersize=4, label=_line_label(line))
-        ax.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
-        ax.set(xlabel="weight of the spurious mode in the model", ylim=(-0.01, 0.42), xlim=(0, 0.42))
-    left.set_title("share of particles in the spurious mode", fontsize=11)
-    middle.set_title("share of chosen particles", fontsize=11)
-    left.legend(fontsize=8)
-
-    counts = {10: spurious["weight 0.2"]} | {int(n.split()[1]): v for n, v in spurious.items() if n.startswith("N ")}
-    for line in ("plain", "h=0.3 to 0.3", "h=0.3 to 0", "h=1 to 0"):
-        colour, style = LINES[line]
-        shares = [counts[n][line]["answers"]["random"]["shares"][-1]["mean"] for n in sorted(counts)]
-        right.plot(sorted(counts), shares, style, color=colour, marker="o", markersize=4)
-    right.set(xlabel="particles N", ylim=(0, 0.25), xscale="log")
-    right.set_xticks(sorted(counts), labels=[str(n) for n in sorted(counts)])
-    right.minorticks_off()
-    right.set_title("weight 0.2: share of particles", fontsize=11)
-    return figure
-
-
 def draw_photos(results: dict[str, Any]) -> Figure:
     """Draw error against density, steps, and what choosing is worth, for 4x averaging of photos."""
     average = results["average"]
-    figure = _figure(11, 8.4)
+    figure = blank_figure(11, 8.4)
     (plane, steps), (counts, choosing) = figure.subplots(2, 2)
     for name, colour in COLOURS.items():
         for answer, marker in ANSWERS.items():
@@ -157,7 +79,7 @@ def draw_photos(results: dict[str, Any]) -> Figure:
 
 def draw_bound(results: dict[str, Any]) -> Figure:
     """Draw the plane of distortion and perception, for a Gaussian posterior and for the mixture's."""
-    figure = _figure(11, 5)
+    figure = blank_figure(11, 5)
     titles = {
         "bound, Gaussian": "one Gaussian as prior: exact distance",
         "bound, mixture": "the mixture: sliced distance",
@@ -238,24 +160,3 @@ def _counts(ax: Axes, average: dict[str, Any]) -> None:
     ax.set_ylim(low - 0.4 * (high - low), high)  # room for the legend
     ax.legend(fontsize=8, loc="lower right", ncols=2)
     ax.set_title("by the number of particles", fontsize=10)
-
-
-def _line_label(line: str) -> str:
-    if line == "plain":
-        return "plain"
-    bandwidth, end = line.removeprefix("h=").split(" to ")
-    return f"KDS h={bandwidth}, " + ("to the end" if end == "0" else f"to {end}")
-
-
-def _contours(ax: Axes, mixture: GaussianMixture) -> None:
-    ticks = np.linspace(-2.6, 2.6, GRID_POINTS)
-    density = mixture.density(np.stack(np.meshgrid(ticks, ticks), axis=-1))
-    levels = [*contour_levels(density), float(density.max()) * 1.001]
-    ax.contourf(ticks, ticks, density, levels=levels, colors=SHADES[: len(MASSES)])
-    ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xticks=[], yticks=[], aspect="equal")
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

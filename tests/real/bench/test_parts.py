@@ -367,6 +367,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["all", "--photos", "{photos}", "--degradation", "simple"], "--degradation: `bench all`"),
         (["all", "--pairs", "{photos}"], "--pairs: `bench all`"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{photos}"], "--noise-photos"),
+        (["attribution", "--photos", "{photos}", "--noise-photos", "{small}", "--crop", "64"], "--noise-photos: b.png"),
         (["table1", "--photos", "{photos}", "--seed", "0", "1"], "--seed must have one value"),
     ],
 )
@@ -375,7 +376,8 @@ def test_mistakes_are_one_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     save(tmp_path / "photos" / "a.png", sample_photo()[:64, :64])
-    places = {name: str(tmp_path / name) for name in ("photos", "empty", "nowhere")}
+    save(tmp_path / "small" / "b.png", sample_photo()[:48, :64])
+    places = {name: str(tmp_path / name) for name in ("photos", "small", "empty", "nowhere")}
     filled = [a.format(**places) for a in arguments]
     assert run(*filled, "--output", tmp_path / "out", "--model", tiny_folder) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
-from toy.posterior.figures import PLANE_COLUMNS, draw_plane
 from toy.posterior.plane import posteriors
+from toy.posterior.plane_figures import PLANE_COLUMNS, draw_plane
 
 
 def test_the_plane_names_its_columns_and_rows() -> None:

@@ -161,7 +161,7 @@ def short_study(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     plane_measure = plane.measure_case
     monkeypatch.setattr("toy.posterior.study.list_tasks", few)
     monkeypatch.setattr("toy.posterior.plane.measure_case", measure)
-    monkeypatch.setattr("toy.posterior.figures.draw_plane", lambda found: Figure())
+    monkeypatch.setattr("toy.posterior.plane_figures.draw_plane", lambda found: Figure())
     monkeypatch.setattr("toy.posterior.figures.draw_rest", lambda results: {})
     return done
 
