@@ -155,15 +155,7 @@ def train_autoencoder(
     assert isinstance(averaged, NormalisedVQModel)
     vqvae = averaged.folded()
     vqvae.save_pretrained(folder / "vqvae")
-    write_record(
-        folder,
-        command=command,
-        settings=plain,
-        run_settings=run_settings,
-        data=data,
-        seconds=run.seconds,
-        started_from=earlier,
-    )
+    write_record(run, command=command, settings=plain, data=data, started_from=earlier)
     return vqvae
 
 

@@ -120,13 +120,5 @@ def train_decoder(
     run.train(loss_of_batch)
     averaged: VQModel = run.ema
     averaged.save_pretrained(folder / "vqvae")
-    write_record(
-        folder,
-        command=command,
-        settings=plain,
-        run_settings=run_settings,
-        data=data,
-        seconds=run.seconds,
-        started_from=earlier,
-    )
+    write_record(run, command=command, settings=plain, data=data, started_from=earlier)
     return averaged

@@ -13,7 +13,7 @@ import torch
 from real.errors import UserError
 from real.images.files import read_json, write_json
 from real.models.latent import SECOND
-from real.train.loop import RunSettings
+from real.train.loop import TrainingRun
 
 __all__ = ["denoiser_of", "read_record", "short", "write_record"]
 
@@ -23,32 +23,30 @@ EXPORTED = {"vqvae": "autoencoder", "unet": "unet", SECOND: SECOND}  # folders o
 
 
 def write_record(
-    folder: Path,
+    run: TrainingRun,
     *,
     command: str,
     settings: dict[str, Any],
-    run_settings: RunSettings,
     data: dict[str, int],
-    seconds: float,
     started_from: dict[str, Any] | None = None,
 ) -> None:
     """Write `record.json`: the command, every setting, the data and the curve of a finished run.
 
     `started_from` is the record of the run whose networks this one started from, if there was one.
     """
-    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (run.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
     record = {
         "command": command,
         "settings": settings,
-        "run": asdict(run_settings),
+        "run": asdict(run.settings),
         "photos": data,
-        "seconds": round(seconds),
+        "seconds": round(run.seconds),
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         "curve": rows[:: max(1, len(rows) // 100)],
     }
     if started_from is not None:
         record["started_from"] = started_from
-    write_json(folder / "record.json", record)
+    write_json(run.folder / "record.json", record)
 
 
 def read_record(folder: Path, part: str) -> dict[str, Any]:

@@ -73,12 +73,5 @@ def train_regression(
     averaged = run.ema
     assert isinstance(averaged, RegressionNetwork)
     save_regression(averaged, folder / "regression")
-    write_record(
-        folder,
-        command=command,
-        settings=plain,
-        run_settings=run_settings,
-        data=data,
-        seconds=run.seconds,
-    )
+    write_record(run, command=command, settings=plain, data=data)
     return averaged

@@ -151,15 +151,7 @@ def train_unet(
 
     ema: UNet2DModel = run.ema
     ema.save_pretrained(folder / "unet")
-    write_record(
-        folder,
-        command=command,
-        settings=plain,
-        run_settings=run_settings,
-        data=data,
-        seconds=run.seconds,
-        started_from=earlier,
-    )
+    write_record(run, command=command, settings=plain, data=data, started_from=earlier)
     return ema
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
@@ -120,6 +121,14 @@ def photo() -> np.ndarray:
     y, x = np.mgrid[:64, :80]
     checker = 60 * ((x // 8 + y // 8) % 2)
     return np.stack([3 * x + 0 * y, 2 * y + checker, 255 - 2 * x + 0 * y], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
+    """`photo` as a PNG."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

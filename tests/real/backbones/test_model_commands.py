@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from real.__main__ import main  # noqa: E402
+from commands import pixels, run  # noqa: E402
+
 from real.api import open_model, super_resolve  # noqa: E402
 from real.backbones.hints import HintPlaces, Hints, read_image_tokens  # noqa: E402
 from real.backbones.recipes import RECIPES  # noqa: E402
@@ -23,18 +24,6 @@ from real.settings import Settings  # noqa: E402
 QUICK = ["--steps", "2", "--particles", "2"]
 FILES = ["comparison.png", "restored.png", "result.json", "spread.png"]
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-
-
-def run(*arguments: object) -> int:
-    try:
-        return main([str(a) for a in arguments])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 @pytest.fixture(scope="module")

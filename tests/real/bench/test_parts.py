@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
+import commands  # noqa: E402
+
 from real.__main__ import main  # noqa: E402
 from real.bench.draws import DRAWS  # noqa: E402
 from real.bench.endings import ENDINGS, evaluations_of  # noqa: E402
@@ -326,11 +329,7 @@ def test_peak_memory_is_that_of_the_block() -> None:
     assert after < during - 0.15
 
 
-def run(*arguments: object) -> int:
-    try:
-        return main(["bench", *(str(a) for a in arguments)])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
+run = partial(commands.run, "bench")
 
 
 def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:

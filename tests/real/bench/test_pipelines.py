@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
-from real.__main__ import main  # noqa: E402
+import commands  # noqa: E402
+
 from real.api import (  # noqa: E402
     inpaint,
     inpainting_restorer,
@@ -392,11 +394,7 @@ def test_a_photo_that_the_safety_checker_blacks_out_is_left_out(
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def run(*arguments: object) -> int:
-    try:
-        return main(["bench", *(str(a) for a in arguments)])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
+run = partial(commands.run, "bench")
 
 
 def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp_path: Path, capsys: Any) -> None:

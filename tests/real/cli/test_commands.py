@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch")
+from commands import pixels, run
+
 from real import open_model
-from real.__main__ import main
 from real.bench.reconstruction import reconstruct
 from real.degradations.real_esrgan import PRESETS
 from real.degradations.simple import Degradation
@@ -24,25 +25,6 @@ from real.models.regression import load_regression, regress
 from real.restorers.compare import bicubic
 
 QUICK = ["--steps", "2", "--particles", "2"]
-
-
-def run(*arguments: object) -> int:
-    try:
-        return main([str(a) for a in arguments])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-@pytest.fixture
-def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
 
 
 def test_restore(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-from real.__main__ import main  # noqa: E402
+from commands import pixels, run  # noqa: E402
+
 from real.alternatives.holes import biharmonic  # noqa: E402
 from real.alternatives.upscaling import INSTALL, lanczos  # noqa: E402
 from real.api import super_resolution_restorer  # noqa: E402
@@ -29,27 +30,8 @@ QUICK = ["--steps", "2", "--particles", "3"]
 SETTINGS = Settings(steps=2, particles=3)
 
 
-def run(*arguments: object) -> int:
-    try:
-        return main([str(a) for a in arguments])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
 def result_of(folder: Path) -> Any:
     return json.loads((folder / "result.json").read_text())
-
-
-@pytest.fixture
-def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
 
 
 def test_the_map_is_that_of_the_steered_particles(

@@ -12,7 +12,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from real.__main__ import main  # noqa: E402
+from commands import pixels, run  # noqa: E402
+
 from real.api import inpaint, super_resolve  # noqa: E402
 from real.cli.run import run_command  # noqa: E402
 from real.images.masks import center_box  # noqa: E402
@@ -24,30 +25,11 @@ SETTINGS = Settings(steps=3, particles=2)
 FILES = ["comparison.png", "restored.png", "result.json"]
 
 
-def run(*arguments: object) -> int:
-    try:
-        return main([str(a) for a in arguments])
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
 def result_of(folder: Path) -> Any:
     result = json.loads((folder / "result.json").read_text())
     spread = [] if result["settings"]["early_choice"] else ["spread.png"]  # one particle has none
     assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, *spread])
     return result
-
-
-@pytest.fixture
-def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
 
 
 @pytest.fixture

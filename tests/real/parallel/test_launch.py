@@ -27,13 +27,6 @@ QUICK = ["--steps", "4", "--particles", "4", "--cutoff", "0", "--bandwidth", "20
 ERROR = re.compile(r"^kds-restore: error: (.*)$", re.MULTILINE)
 
 
-@pytest.fixture
-def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return path
-
-
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image).astype(float)
