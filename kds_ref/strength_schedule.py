@@ -49,7 +49,13 @@ def steering_strength(
     """
     total = check_integer("num_train_timesteps", num_train_timesteps, low=1)
     strength = check_number("strength", strength, low=0.0, high=1.0)
-    threshold = check_number("cutoff", cutoff, low=0.0, high=1.0) * total
+    cutoff = check_number("cutoff", cutoff, low=0.0, high=1.0)
+    return _strength(t, total, strength, cutoff)
+
+
+def _strength(t: float | Array, total: int, strength: float, cutoff: float) -> float | Array:
+    """Eq. 10 for options that were checked."""
+    threshold = cutoff * total
     # 0.07 * 100 is 7.000000000000001: snap to the integer meant, so that t/T == cutoff steers for every T.
     if abs(threshold - round(threshold)) < 1e-9 * total:
         threshold = float(round(threshold))
@@ -155,7 +161,7 @@ class KernelDensitySteering:
         """delta_t at timestep t and noise level alpha_bar in [0, 1], which only `cutoff_nsr` needs."""
         if self.cutoff_nsr is None:
             cutoff = 0.3 if self.cutoff is None else self.cutoff
-            return float(steering_strength(t, self.num_train_timesteps, strength=self.strength, cutoff=cutoff))
+            return float(_strength(t, self.num_train_timesteps, self.strength, cutoff))
         if alpha_bar is None:
             raise ValueError("alpha_bar must be given with cutoff_nsr, got None; the samplers of kds_ref pass it")
         level = check_number("alpha_bar", alpha_bar, low=0.0, high=1.0)
