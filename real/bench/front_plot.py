@@ -1,6 +1,7 @@
 """The plot of `front`: distortion against perception, one panel a budget, every point with its name.
 
 A point is on the Pareto front if no other point of its panel is at least as good in both; the front is drawn as steps.
+What takes no evaluation of the model hides which way to use the model is best, so what samples has a front of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["draw_front", "pareto"]
 
 INK, GREY, LEADER, FAINT = "#22262b", "#8a949e", "#c3cad1", "#e4e8ec"
 COLOURS = ("#6a2c91", "#2c7fb8", "#009e9e", "#e07b00", "#2fae48", "#d1495b", "#7f5539", "#5b6770", "#22262b")
+OF_ALL: Mapping[str, Any] = {"color": GREY, "linewidth": 1.2}  # the two fronts
+OF_SAMPLES: Mapping[str, Any] = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (2, 2))}
 AROUND = 24  # directions in which a name may stand
 DOT = 7  # pixels from a dot to a name, at least
 FAR = (7, 11, 16, 22, 30, 40, 52, 66)  # points from the dot
@@ -59,8 +62,9 @@ def draw_front(figure: Figure, report: Mapping[str, Any], perception: str) -> No
 
     for group, colour in colours.items():
         panels[0].plot([], [], "o", color=colour, label=group)
-    panels[0].plot([], [], color=GREY, linewidth=1.2, label="Pareto front")
-    columns = min(len(groups) + 1, 3 * min(3, len(panels)))  # as many as the figure is wide enough for
+    panels[0].plot([], [], label="Pareto front", **OF_ALL)
+    panels[0].plot([], [], label="of what samples the model", **OF_SAMPLES)
+    columns = min(-(-(len(groups) + 2) // 2), 2 * min(3, len(panels)))  # two rows where the figure is wide enough
     figure.legend(loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
     figure.draw_without_rendering()  # places everything, so that names can be moved off each other
@@ -87,17 +91,25 @@ def _draw_points(
     axes: Axes, lines: Sequence[Mapping[str, Any]], perception: str, colours: Mapping[str, str]
 ) -> None:
     points = [_point(line, perception) for line in lines]
-    front = pareto(points)
-    x, y = np.array([points[i] for i in front]).reshape(-1, 2).T
-    axes.step(x, y, where="post", color=GREY, linewidth=1.2, zorder=1)
+    fronts = _fronts(lines, points)
+    for front, style in zip(fronts, (OF_ALL, OF_SAMPLES), strict=True):
+        x, y = np.array([points[i] for i in front]).reshape(-1, 2).T
+        axes.step(x, y, where="post", zorder=1, **style)
+    on_front = {i for front in fronts for i in front}
     for i, (line, point) in enumerate(zip(lines, points, strict=True)):
-        size = 42 if i in front else 20
+        size = 42 if i in on_front else 20
         axes.scatter(*point, s=size, color=colours[line["group"]], edgecolors="white", linewidths=0.6, zorder=3)
 
     axes.margins(0.16)
     axes.grid(color=FAINT)
     axes.tick_params(labelsize=7, colors=GREY)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _fronts(lines: Sequence[Mapping[str, Any]], points: Sequence[tuple[float, float]]) -> tuple[list[int], list[int]]:
+    """Indices on the front of all lines, and on that of the lines which evaluate the model."""
+    sampled = [i for i, line in enumerate(lines) if round(line["at"])]
+    return pareto(points), [sampled[j] for j in pareto([points[i] for i in sampled])]
 
 
 def place_names(
@@ -107,12 +119,12 @@ def place_names(
     if not lines:
         return []
     points = [_point(line, perception) for line in lines]
-    front, dots = pareto(points), axes.transData.transform(points)
+    on_front, dots = {i for front in _fronts(lines, points) for i in front}, axes.transData.transform(points)
     taken: list[Bbox] = []
     names = []
     for i in np.argsort(dots[:, 1]):  # from below, so that crowded places fill up in one direction
         label = lines[i]["label"].split(" (")[0]
-        name = _name(axes, label, points[i], colour=colours[lines[i]["group"]], bold=i in front)
+        name = _name(axes, label, points[i], colour=colours[lines[i]["group"]], bold=i in on_front)
         names.append(name)
         taken.append(_move(name, axes, dots, taken))
     return names

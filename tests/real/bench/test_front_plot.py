@@ -69,6 +69,20 @@ def test_names_cover_neither_points_nor_each_other() -> None:
         assert all(axes.bbox.contains(*corner) for box in boxes for corner in ((box.x0, box.y0), (box.x1, box.y1)))
 
 
+def test_what_samples_has_a_front_of_its_own() -> None:
+    figure = Figure(layout="constrained")
+    FigureCanvasAgg(figure)
+    lines = lines_of((10,))
+    for line in lines:
+        if not line["at"]:  # better in both than anything that samples
+            line["scores"] = {"lpips_hed": {"mean": 0.1}, "psnr_rgb": {"mean": 30.0}}
+    draw_front(figure, {"lines": lines, "budgets": [{"evaluations": 10}]}, "lpips_hed")
+    of_all, of_samples = (line.get_xydata().tolist() for line in figure.axes[0].lines[:2])
+    assert of_all == [[0.1, 30.0]]
+    points = [(line["scores"]["lpips_hed"]["mean"], line["scores"]["psnr_rgb"]["mean"]) for line in lines if line["at"]]
+    assert [tuple(point) for point in of_samples] == [points[i] for i in pareto(points)]
+
+
 def test_each_perceptual_metric_has_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     monkeypatch.setattr(plots, "draw_front", lambda figure, report, metric: drawn.append(metric))
