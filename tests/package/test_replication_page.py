@@ -98,7 +98,8 @@ def front_of(best: tuple[str, str]) -> dict[str, object]:
 def test_advice_and_cheaper_forms_by_hand() -> None:
     same, two = front_of(("early-50", "early-50")), front_of(("KDS-500", "early-50"))
     assert RENDER["advice"](same).startswith(
-        "With 50 evaluations a photo take *line early-50*: no line has more PSNR (21.00 dB) or less LPIPS-HED. "
+        "With 50 evaluations a photo take *line early-50*: "
+        "no way of sampling has more PSNR (21.00 dB) or less LPIPS-HED. "
     )
     assert RENDER["advice"](two).endswith(
         "With 500 evaluations a photo take *line KDS-500* for PSNR (21.00 dB) and *line early-50* for LPIPS-HED "
@@ -108,6 +109,19 @@ def test_advice_and_cheaper_forms_by_hand() -> None:
     assert text.startswith("At 50 evaluations, minus KDS at 500:")
     assert text.endswith("| line early-50 | -0.12 [-0.20, -0.05] dB | -0.123 |")
     assert RENDER["cheaper"]({**same, "pairs": []}) == ""
+
+
+def test_what_does_not_sample_is_praised_where_it_is_better_than_all_that_does() -> None:
+    def line(label: str, evaluations: int, psnr: float, distance: float) -> dict[str, object]:
+        scores = {"psnr_rgb": {"mean": psnr}, "lpips_hed": {"mean": distance}}
+        return {"label": label, "evaluations": evaluations, "scores": scores}
+
+    sampled = [line("KDS", 500, 21.0, 0.25), line("average", 10, 22.0, 0.30)]
+    text = RENDER["without_sampling"]({"lines": [*sampled, line("the guess", 0, 22.5, 0.26)]})
+    assert text == "*The guess* has more PSNR (22.50 dB) than any of these."
+    text = RENDER["without_sampling"]({"lines": [*sampled, line("a GAN", 0, 21.5, 0.2), line("bicubic", 0, 20.0, 0.4)]})
+    assert text == "*A GAN* has less LPIPS-HED (0.200) than any of these."
+    assert RENDER["without_sampling"]({"lines": [*sampled, line("bicubic", 0, 22.0, 0.25)]}) == ""
 
 
 def test_no_two_particles_are_chosen_on_all_photos() -> None:
