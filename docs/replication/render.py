@@ -290,7 +290,15 @@ def cheaper(report: Mapping[str, Any]) -> str:
         for pair in pairs
     ]
     head = ["line", "PSNR", "LPIPS-HED (less is better)"]
-    return f"At {most // 10} evaluations, minus KDS at {most}:\n\n{table(head, rows)}"
+    both = [pair for pair in pairs if _above(pair["scores"]["psnr_rgb"], 1) and _above(pair["scores"]["lpips_hed"], -1)]
+    found = f"{len(both)} of {len(pairs)} are better by both scores, with intervals that leave out 0."
+    return f"At {most // 10} evaluations, minus KDS at {most}; {found}\n\n{table(head, rows)}"
+
+
+def _above(number: Mapping[str, Any], sign: int) -> bool:
+    """Whether the interval of a difference lies on the side of this sign."""
+    ends = number["low"], number["high"]
+    return None not in ends and min(sign * end for end in ends) > 0
 
 
 def change(number: Mapping[str, Any], metric: str) -> str:

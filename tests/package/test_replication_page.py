@@ -106,8 +106,14 @@ def test_advice_and_cheaper_forms_by_hand() -> None:
         "(0.250)."
     )
     text = RENDER["cheaper"](same)
-    assert text.startswith("At 50 evaluations, minus KDS at 500:")
+    assert text.startswith("At 50 evaluations, minus KDS at 500; 0 of 1 are better by both scores, ")
     assert text.endswith("| line early-50 | -0.12 [-0.20, -0.05] dB | -0.123 |")
+    gain = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    level = {**gain, "low": -0.1}
+    loss = {"mean": -0.2, "low": -0.3, "high": -0.1}
+    for psnr, distance, count in ((gain, loss, 1), (gain, gain, 0), (level, loss, 0), (loss, loss, 0)):
+        pair = {**same["pairs"][0], "scores": {"psnr_rgb": psnr, "lpips_hed": distance}}
+        assert f"500; {count} of 1 are better" in RENDER["cheaper"]({**same, "pairs": [pair]})
     assert RENDER["cheaper"]({**same, "pairs": []}) == ""
 
 
