@@ -48,7 +48,6 @@ def super_resolve(
     noise_level: int | None = None,
     hints: Hints | None = None,
     colour_fix: str | None = None,
-    first_stage: str | None = None,
     progress: Progress | None = None,
 ) -> Restoration:
     """Restore a low-resolution photo four times as large with KDS: Algorithm 2 (v1), then the choice of Eq. 9.
@@ -64,8 +63,6 @@ def super_resolve(
         hints: What else is known of the photo (DiffBIR and SeeSR).
         colour_fix: How the result takes the colours of the photo: "none", "wavelet" (its low frequencies) or "adain"
             (its mean and standard deviation); None: as the authors do (DiffBIR wavelet, SeeSR adain, the others none).
-        first_stage: What the denoiser is shown (LDM-SR's shape): the photo as it is, "none", or cleaned by the bundled
-            regression network, "regression"; None: as it is.
         progress: Called after every step of the N particles, then after every step of the plain first one.
 
     Returns:
@@ -90,7 +87,6 @@ def super_resolve(
         noise_level=noise_level,
         hints=hints,
         colour_fix=colour_fix,
-        first_stage=first_stage,
     )
     return restore(restorer, settings or default_settings(opened), progress=progress)
 
@@ -145,7 +141,6 @@ def super_resolution_restorer(
     noise_level: int | None = None,
     hints: Hints | None = None,
     colour_fix: str | None = None,
-    first_stage: str | None = None,
     ranks: Ranks | None = None,
 ) -> Restorer:
     """The restorer of a low-resolution photo, RGB uint8 (h, w, 3), by the family of the model; see `super_resolve`.
@@ -156,7 +151,7 @@ def super_resolution_restorer(
         UserError: The model inpaints, or takes no text, noise or hints; or hints are missing.
     """
     options = {"prompt": prompt, "negative_prompt": negative_prompt, "noise_level": noise_level, "hints": hints}
-    more = {"colour_fix": colour_fix, "first_stage": first_stage, "ranks": ranks}
+    more = {"colour_fix": colour_fix, "ranks": ranks}
     return _restorer((low,), model, task="sr", options={**options, **more})
 
 

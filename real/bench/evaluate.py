@@ -6,7 +6,7 @@ once, and each steered variant starts from the same noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ def evaluate_folder(
     metrics: Sequence[str] = (),
     quality: bool = False,
     colour_fix: str = "none",
-    first_stage: str = "none",
     command: str,
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
@@ -74,7 +73,6 @@ def evaluate_folder(
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
         quality: Judge the plain samples as well (`real.bench.quality`).
         colour_fix: How results take the colours of the input (`real.images.colour`).
-        first_stage: What the denoiser is shown (`real.models.regression.first_stage`).
         command: For the record.
 
     Raises:
@@ -88,8 +86,7 @@ def evaluate_folder(
     # What rows depend on. Each variant has rows of its own, and more variants can be added later.
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
     identity |= {"degradation": asdict(degradation)}
-    ends: dict[str, Any] = {"colour_fix": colour_fix, "first_stage": first_stage}  # before the sampler and after it
-    identity |= {"metrics": sorted(metrics), "quality": quality, **ends}
+    identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
 
@@ -98,8 +95,8 @@ def evaluate_folder(
     judge = None
     if quality:
         features = SetFeatures(["fid-lite0"], device=str(model.device))
-        judge = QualityRun(model, settings, score, regression, features, ends)
-    run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "ends": ends}
+        judge = QualityRun(model, settings, score, regression, features, colour_fix)
+    run: dict[str, Any] = {"crop": crop, "score": score, "judge": judge, "colour_fix": colour_fix}
     run["regression"] = regression if degradation == Degradation() else None
 
     with locked(folder):
@@ -110,7 +107,7 @@ def evaluate_folder(
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
     report = {**describe(settings, model, command), "photos": len(names), "crop": crop, "left_out": left_out}
-    report |= {"degradation": asdict(degradation), **ends, "methods": METHODS, "variants": summaries}
+    report |= {"degradation": asdict(degradation), "colour_fix": colour_fix, "methods": METHODS, "variants": summaries}
     tables = [table(s) for s in summaries]
 
     if judge is not None:
@@ -148,7 +145,7 @@ def _measure(
     crop: int | None,
     score: Score,
     judge: QualityRun | None,
-    ends: Mapping[str, Any],
+    colour_fix: str,
     regression: RegressionNetwork | None,
 ) -> dict[str, str]:
     """Add the rows that are missing; return the photos that cannot be used, and why."""
@@ -168,7 +165,7 @@ def _measure(
 
         known = {"photo": photo.name, "digest": digest_of([photo.truth])}
         low = degradation(truth, degradation_rng(settings.seed, truth))
-        restorer = LatentSuperResolution(low, model, **ends)
+        restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
 
         # One plain ensemble serves the judgement of quality and all variants.
         drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None

@@ -7,7 +7,7 @@ model can be judged before anybody asks what KDS gains with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +42,7 @@ class QualityRun:
         score: Of an image against the truth.
         regression: The network that guesses the photo at once.
         features: Of sets of images.
-        ends: What comes before the sampler and after it: `first_stage` and `colour_fix` of the restorer.
+        colour_fix: How samples take the colours of the input (`real.images.colour`).
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class QualityRun:
         score: Score,
         regression: RegressionNetwork,
         features: SetFeatures,
-        ends: Mapping[str, Any],
+        colour_fix: str = "none",
     ) -> None:
         self.model, self.settings, self.score = model, settings, score
-        self.regression, self.features, self.ends = regression, features, ends
+        self.regression, self.features, self.colour_fix = regression, features, colour_fix
 
     def row(self, look: str, truth: np.ndarray, low: np.ndarray, drawn: Drawn | None = None) -> dict[str, Any]:
         """What one of `LOOKS` finds on a photo.
@@ -75,7 +75,7 @@ class QualityRun:
         return self._grey(truth)
 
     def _restorer(self, low: np.ndarray) -> LatentSuperResolution:
-        return LatentSuperResolution(low, self.model, **self.ends)
+        return LatentSuperResolution(low, self.model, colour_fix=self.colour_fix)
 
     def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
         spacing = self.settings.spacing if sampler == "ddim" else None

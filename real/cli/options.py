@@ -12,7 +12,6 @@ from real.settings import SPACINGS
 __all__ = [
     "add_colour_fix",
     "add_degradation",
-    "add_first_stage",
     "add_memory",
     "add_method",
     "add_model",
@@ -135,16 +134,6 @@ def add_colour_fix(parser: argparse.ArgumentParser) -> None:
         choices=("none", "wavelet", "adain"),
         help="how results take the colours of the low-resolution photo: its low frequencies (wavelet), its mean and "
         "spread (adain), or not (none); default: as the authors do, diffbir wavelet, seesr adain, others none",
-    )
-
-
-def add_first_stage(parser: argparse.ArgumentParser) -> None:
-    """--first-stage."""
-    parser.add_argument(
-        "--first-stage",
-        choices=("none", "regression"),
-        help="what the denoiser is shown, for models in LDM-SR's shape: the photo as it is (none, the default), or "
-        "cleaned by the bundled regression network",
     )
 
 

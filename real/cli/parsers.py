@@ -12,7 +12,6 @@ from real.cli.descriptions import BENCH, EVALUATE, GPU_CHECK, INPAINT, SR
 from real.cli.options import (
     add_colour_fix,
     add_degradation,
-    add_first_stage,
     add_memory,
     add_method,
     add_model,
@@ -41,7 +40,6 @@ def add_sr(commands: Any) -> None:
     add_degradation(parser)
     _add_compare(parser, UPSCALERS)
     add_colour_fix(parser)
-    add_first_stage(parser)
     add_method(parser, seed_of="noise and degradation")
     add_memory(
         add_model(
@@ -120,7 +118,6 @@ def add_evaluate(commands: Any) -> None:
     _add_metrics(parser)
     add_degradation(parser)
     add_colour_fix(parser)
-    add_first_stage(parser)
     add_method(parser, seed_of="noise and degradation")
     add_model(parser, what=LDM_SR + "; for --task inpaint one in LDM's inpainting shape")
 

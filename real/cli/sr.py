@@ -95,13 +95,7 @@ def _restore(options: argparse.Namespace, arguments: list[str], ranks: Ranks | N
     others = run_alternatives({name: partial(enlarge, low) for name, enlarge in alternatives.items()})
     with common.StepBar(2 * settings.steps) as bar:
         restorer = super_resolution_restorer(
-            low,
-            model,
-            **text,
-            hints=hints,
-            colour_fix=options.colour_fix,
-            first_stage=options.first_stage,
-            ranks=ranks,
+            low, model, **text, hints=hints, colour_fix=options.colour_fix, ranks=ranks
         )
         result: Restoration | Comparison
         if truth is None:

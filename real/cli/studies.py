@@ -53,7 +53,6 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         bandwidths=options.bandwidths,
         quality=options.quality,
         colour_fix=options.colour_fix or "none",
-        first_stage=options.first_stage or "none",
         **shared,
     )
     say(summary)
@@ -97,7 +96,7 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
             if getattr(options, name):
                 raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
     if options.task == "inpaint":
-        for name in ("cutoffs", "bandwidths", "degradation", "colour_fix", "first_stage"):
+        for name in ("cutoffs", "bandwidths", "degradation", "colour_fix"):
             if getattr(options, name):
                 raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:

@@ -16,26 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
-from real.errors import UserError
 from real.images.files import write_json
 from real.models.devices import usual_defaults
 
-__all__ = [
-    "BUNDLED_REGRESSION",
-    "FIRST_STAGES",
-    "RegressionNetwork",
-    "first_stage",
-    "load_regression",
-    "regress",
-    "save_regression",
-]
+__all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
 
 BUNDLED_REGRESSION = Path(__file__).parents[1] / "weights" / "regression"
-FIRST_STAGES = ("none", "regression")
 
 
 class RegressionNetwork(torch.nn.Module):
@@ -111,26 +100,3 @@ def regress(model: RegressionNetwork, low: np.ndarray) -> np.ndarray:
     x = torch.from_numpy(low.copy()).permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
     pixels = (model(x)[0].permute(1, 2, 0) + 1) * 127.5
     return pixels.round().clamp(0, 255).byte().cpu().numpy()
-
-
-def first_stage(name: str, low: np.ndarray, *, device: str | torch.device = "cpu") -> np.ndarray:
-    """What a sampler is shown in place of the low-resolution photo, as DiffBIR's cleaner does.
-
-    Args:
-        name: "none", the photo as it is; or "regression", the bundled network's guess at the photo, reduced again by
-            four (bicubic), which has less noise and fewer traces of JPEG.
-        low: RGB uint8 (h, w, 3).
-        device: Where the network runs.
-
-    Returns:
-        RGB uint8 (h, w, 3).
-
-    Raises:
-        UserError: There is no such stage.
-    """
-    if name not in FIRST_STAGES:
-        raise UserError(f"must be one of {', '.join(FIRST_STAGES)}, got {name!r}", argument="first_stage")
-    if name == "none":
-        return low
-    guess = Image.fromarray(regress(load_regression(device=device), low))
-    return np.asarray(guess.resize((low.shape[1], low.shape[0]), Image.Resampling.BICUBIC))

@@ -14,7 +14,6 @@ import torch
 
 from real.images.colour import check_colour_fix, fix_colours
 from real.images.seeds import photo_seed
-from real.models import regression
 from real.models.base import ModelFamily
 from real.models.codec import decode, padded_condition
 from real.models.latent import LatentModel, load_latent
@@ -79,28 +78,19 @@ class LatentSuperResolution(LatentRestorer):
         low: RGB uint8 (h, w, 3); the result is four times as large.
         model: The model.
         colour_fix: How the result takes the colours of the input: "none", "wavelet" or "adain" (`real.images.colour`).
-        first_stage: What the denoiser is shown: the photo as it is, "none", or cleaned by the bundled regression
-            network, "regression"; see `real.models.regression.first_stage`. The noise stays the photo's own.
         ranks: Processes that share the particles, see `LatentRestorer`.
 
     Raises:
-        UserError: There is no such fix or stage.
+        UserError: There is no such fix.
     """
 
     def __init__(
-        self,
-        low: np.ndarray,
-        model: LatentModel,
-        *,
-        colour_fix: str = "none",
-        first_stage: str = "none",
-        ranks: Ranks | None = None,
+        self, low: np.ndarray, model: LatentModel, *, colour_fix: str = "none", ranks: Ranks | None = None
     ) -> None:
         check_colour_fix(colour_fix)
-        self.colour_fix, self.first_stage = colour_fix, first_stage
-        condition = padded_condition(regression.first_stage(first_stage, low, device=model.device), model)
+        self.colour_fix = colour_fix
         height, width = 4 * low.shape[0], 4 * low.shape[1]
-        super().__init__(model, condition, height=height, width=width, shown=low, ranks=ranks)
+        super().__init__(model, padded_condition(low, model), height=height, width=width, shown=low, ranks=ranks)
 
     def decode(self, latents: torch.Tensor) -> list[np.ndarray]:
         """See `Restorer.decode`."""
@@ -108,8 +98,7 @@ class LatentSuperResolution(LatentRestorer):
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         """See `Restorer.describe`."""
-        own = {"colour_fix": self.colour_fix, "first_stage": self.first_stage}
-        return {**super().describe(settings), **own}
+        return {**super().describe(settings), "colour_fix": self.colour_fix}
 
 
 def _is_ldm_sr(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
@@ -121,7 +110,7 @@ LDM_SR = ModelFamily(
     task="sr",
     what="LDM-SR (a VQModel of 3 latent channels, a UNet2DModel of 6 to 3)",
     restorer=LatentSuperResolution,
-    options={"ranks": None, "colour_fix": "none", "first_stage": "none"},
+    options={"ranks": None, "colour_fix": "none"},
     latent=True,
     load=load_latent,
     pipeline="LDMSuperResolutionPipeline",

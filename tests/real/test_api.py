@@ -15,13 +15,7 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 import real  # noqa: E402
-from real.api import (  # noqa: E402
-    inpaint,
-    inpainting_restorer,
-    open_model,
-    super_resolution_restorer,
-    super_resolve,
-)
+from real.api import inpaint, inpainting_restorer, open_model, super_resolve  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.colour import fix_colours  # noqa: E402
@@ -29,7 +23,6 @@ from real.images.masks import center_box, grow_to_cells  # noqa: E402
 from real.images.seeds import photo_seed  # noqa: E402
 from real.models import pipeline as pipelines  # noqa: E402
 from real.models.base import LoadOptions  # noqa: E402
-from real.models.regression import first_stage, load_regression, regress  # noqa: E402
 from real.opening import FAMILIES  # noqa: E402
 from real.plugin import particle_generators, repeat_for_particles, steer_scheduler  # noqa: E402
 from real.restorers.base import Restoration, restore  # noqa: E402
@@ -168,30 +161,6 @@ def test_every_family_of_super_resolution_takes_the_inputs_colours(upscaler: Any
         assert not np.array_equal(fixed.image, plain.image)
     takes = {family.name for family in FAMILIES.values() if "colour_fix" in family.options}
     assert takes == {family.name for family in FAMILIES.values() if family.task == "sr"}
-
-
-def test_the_first_stage_changes_what_the_denoiser_sees_and_nothing_else(tiny: Any, low: np.ndarray) -> None:
-    network = load_regression()
-    cleaned = first_stage("regression", low)
-    assert (cleaned.shape, cleaned.dtype) == (low.shape, np.uint8)
-    guess = Image.fromarray(regress(network, low))
-    assert np.array_equal(cleaned, np.asarray(guess.resize((low.shape[1], low.shape[0]), Image.Resampling.BICUBIC)))
-    assert first_stage("none", low) is low
-
-    restorer = super_resolution_restorer(low, tiny, first_stage="regression")
-    as_it_is = super_resolution_restorer(low, tiny)
-    assert isinstance(restorer, LatentSuperResolution)
-    assert isinstance(as_it_is, LatentSuperResolution)
-    torch.testing.assert_close(restorer.condition, super_resolution_restorer(cleaned, tiny).condition)
-    assert not torch.equal(restorer.condition, as_it_is.condition)
-    assert np.array_equal(restorer.shown, low)  # so noise and colours are those of the photo
-
-
-def test_a_first_stage_that_there_is_not_or_that_a_model_does_not_take(tiny: Any, upscaler: Any, low: Any) -> None:
-    with pytest.raises(UserError, match=r"^first_stage must be one of none, regression, got 'cnn'"):
-        super_resolve(low, model=tiny, first_stage="cnn")
-    with pytest.raises(UserError, match="first_stage"):
-        super_resolve(low, model=upscaler, first_stage="regression")
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])

@@ -81,20 +81,6 @@ def test_the_result_takes_the_colours_of_the_input(
     assert not np.array_equal(fixed, plain)
 
 
-def test_the_denoiser_is_shown_the_photo_cleaned(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
-    options = ["--model", tiny_folder, *QUICK]
-    for stage in ("none", "regression"):
-        assert run("sr", photo_file, "--output", tmp_path / stage, "--first-stage", stage, *options) == 0
-        assert json.loads((tmp_path / stage / "result.json").read_text())["first_stage"] == stage
-        judged = ["--photos", photo_file.parent, "--crop", 64, "--first-stage", stage, *options]
-        assert run("evaluate", *judged, "--output", tmp_path / stage / "judged") == 0
-        assert json.loads((tmp_path / stage / "judged" / "evaluation.json").read_text())["first_stage"] == stage
-    plain, cleaned = (pixels(tmp_path / stage / "restored.png") for stage in ("none", "regression"))
-    assert not np.array_equal(cleaned, plain)
-    rows = [(tmp_path / stage / "judged" / "rows.jsonl").read_text() for stage in ("none", "regression")]
-    assert rows[0] != rows[1]
-
-
 def test_evaluate_judges_results_with_their_colours_fixed(tmp_path: Path, photo_file: Path, tiny_folder: Path) -> None:
     means = {}
     for fix in ("none", "adain"):
