@@ -95,6 +95,35 @@ def front_of(best: tuple[str, str]) -> dict[str, object]:
     return {"lines": lines, "pairs": pairs, "budgets": [{**found, "evaluations": 50}, found]}
 
 
+@pytest.mark.skipif("front" not in REPORTS, reason="the study front was not run yet")
+def test_what_the_page_on_alternatives_says_of_little_time() -> None:
+    """Two samples of five steps, averaged, against KDS as in the paper."""
+    lines = {line["key"]: line for line in REPORTS["front"]["lines"]}
+    little, much = lines["average-10"], lines["KDS-500"]
+    assert little["label"] == "average (N = 2, S = 5)"
+    assert (little["evaluations"], much["evaluations"]) == (10, 500)
+    assert little["scores"]["psnr_rgb"]["mean"] > much["scores"]["psnr_rgb"]["mean"]
+    assert little["scores"]["lpips_hed"]["mean"] < much["scores"]["lpips_hed"]["mean"]
+
+
+def test_whether_fewer_steps_have_more_psnr_is_read_off_the_lines() -> None:
+    def report(two_s: list[float]) -> dict[str, object]:
+        values = {"DDIM": [22.0, 21.0, 20.5], "2S": two_s, "average": [1.0, 2.0, 3.0]}
+        return {
+            "lines": [
+                {"key": f"{name}-{cost}", "evaluations": cost, "scores": {"psnr_rgb": {"mean": psnr}}}
+                for name, found in values.items()
+                for cost, psnr in zip((10, 50, 500), found, strict=True)
+            ]
+        }
+
+    assert "with both solvers" in RENDER["fewer_steps"](report([21.9, 20.9, 20.4]))
+    assert "depends on the solver" in RENDER["fewer_steps"](report([21.9, 21.95, 20.4]))
+    assert RENDER["few_steps"](report([21.9, 20.9, 20.4])).endswith(
+        "; DPM-Solver++ 2S has 21.90 dB with 10, 20.90 dB with 50, 20.40 dB with 500"
+    )
+
+
 def test_advice_and_cheaper_forms_by_hand() -> None:
     same, two = front_of(("early-50", "early-50")), front_of(("KDS-500", "early-50"))
     assert RENDER["advice"](same).startswith(
