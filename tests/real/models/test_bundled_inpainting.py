@@ -166,10 +166,21 @@ def test_the_model_card_says_what_the_evaluations_say(report: dict[str, Any]) ->
     assert (steered["model"], steered["study"]) == ("bundled", "table3")
     assert steered["command"] in card
     lines = [line for line in (DOCS / "replication" / "table3" / "report.md").read_text().splitlines() if "[" in line]
-    assert len([line for line in lines if line.startswith("| D")]) == 8
+    assert len([line for line in lines if line.startswith("| D")]) == 16  # two samplers
     assert all(line in card for line in lines if line.startswith("|"))
-    (against,) = (pair for pair in steered["pairs"] if pair["b"] == "fast-marching-center-box")
-    assert against["scores"]["psnr_rgb"]["high"] < 0 < against["scores"]["lpips_hed"]["low"]  # as the card says
+    for name in ("fast-marching", "navier-stokes"):  # as the card says
+        against = [pair for pair in steered["pairs"] if pair["b"] == f"{name}-center-box"]
+        assert len(against) == 2
+        for metric, sign in (("psnr_rgb", -1), ("ssim_rgb", -1), ("lpips_hed", 1)):
+            ends = [sign * pair["scores"][metric][end] for pair in against for end in ("low", "high")]
+            assert min(ends) > 0, (name, metric)
+    for sampler in ("ddim", "dpmpp-2s"):
+        (adds,) = (
+            pair["scores"]["lpips_hed"]
+            for pair in steered["pairs"]
+            if (pair["a"], pair["b"]) == (f"kds-center-box-{sampler}", f"choice-center-box-{sampler}")
+        )
+        assert adds["low"] < 0 < adds["high"]
 
 
 def test_its_samples_are_those_of_a_posterior(report: dict[str, Any]) -> None:
