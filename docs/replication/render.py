@@ -344,14 +344,15 @@ def front(report: Mapping[str, Any] | None) -> str:
     if report is None:
         return "The study of equal cost, `front`, was not run yet."
     parts = [
-        "At equal cost, counted in evaluations of the denoiser by all particles (`front`, "
-        f"[{report['photos']} photos](front/report.md); PSNR rewards blur):",
+        "**What is best at a cost?** Cost is counted in evaluations of the denoiser by all particles (`front`, "
+        f"[{report['photos']} photos](front/report.md)); PSNR rewards blur.",
         f"{advice(report)} {without_sampling(report)}",
         budgets(report),
         cheaper(report),
         f"{fewer_steps(report)} One sample of {few_steps(report)}.",
         "![Distortion against perception of all settings of the study front](front/front.png){ .figure loading=lazy }",
-        "*PSNR against LPIPS-HED; [the same with FID-Lite0](front/front-fid-lite0.png).*",
+        "*PSNR against LPIPS-HED: [in full size](front/front.png), and "
+        "[the same with FID-Lite0](front/front-fid-lite0.png).*",
     ]
     return "\n\n".join(part for part in parts if part)
 
