@@ -305,6 +305,11 @@ def test_what_the_page_says_of_few_steps() -> None:
         cost = [int(found) for found in re.findall(r"dB with (\d+)", part)]
         assert len(cost) >= 4
         assert cost == sorted(set(cost))
+    for name in ("DDIM", "2S"):  # since they blur
+        lines = [line for line in REPORTS["front"]["lines"] if re.fullmatch(rf"{name}-\d+", line["key"])]
+        lines.sort(key=lambda line: line["evaluations"])
+        blur = [line["scores"]["blur_effect"]["mean"] for line in lines]
+        assert blur == sorted(blur, reverse=True)
 
 
 def difference(a: dict[str, str], b: dict[str, str], metric: str) -> float:
