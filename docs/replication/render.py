@@ -345,7 +345,8 @@ def front(report: Mapping[str, Any] | None) -> str:
         return "The study of equal cost, `front`, was not run yet."
     parts = [
         "**What is best at a cost?** Cost is counted in evaluations of the denoiser by all particles (`front`, "
-        f"[{report['photos']} photos](front/report.md)); PSNR rewards blur.",
+        f"[{report['photos']} photos](front/report.md)); PSNR rewards blur. "
+        "The winners are picked among many lines on the same photos, so hundredths of a decibel between them mean nothing.",
         f"{advice(report)} {without_sampling(report)}",
         budgets(report),
         cheaper(report),
