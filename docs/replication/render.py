@@ -346,7 +346,8 @@ def front(report: Mapping[str, Any] | None) -> str:
     parts = [
         "**What is best at a cost?** Cost is counted in evaluations of the denoiser by all particles (`front`, "
         f"[{report['photos']} photos](front/report.md)); PSNR rewards blur. "
-        "The winners are picked among many lines on the same photos, so hundredths of a decibel between them mean nothing.",
+        "The winners are picked among many lines on the same photos, so hundredths of a decibel between them mean "
+        "nothing.",
         f"{advice(report)} {without_sampling(report)}",
         budgets(report),
         cheaper(report),
