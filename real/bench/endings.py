@@ -14,6 +14,7 @@ import numpy as np
 from real.bench.ensembles import DrawnEnsemble, rounded
 from real.bench.plan import EnsemblePlan
 from real.images.colour import COLOUR_FIXES
+from real.metrics.score import NO_REFERENCE
 
 __all__ = ["ENDINGS", "FIXES", "Ending", "evaluations_of"]
 
@@ -32,11 +33,13 @@ class Ending:
         what: In words.
         apply: (ensemble, n) -> scores, an image, and the index of the particle where one is picked; of the first n.
         cost: Pieces of work that it needs, as `real.bench.measure` times them.
+        judge: Name of the metric that picks, of `real.metrics.score.NO_REFERENCE`; empty where none does.
     """
 
     what: str
     apply: Callable[[DrawnEnsemble, int], Result]
     cost: tuple[str, ...] = ("sample", "decode_one")
+    judge: str = ""
 
 
 def _picks(pick: Picked) -> Callable[[DrawnEnsemble, int], Result]:
@@ -53,6 +56,10 @@ def _makes(make: Made) -> Callable[[DrawnEnsemble, int], Result]:
         return ensemble.score(image, ensemble.truth), image, None
 
     return apply
+
+
+def _best_by(judge: str) -> Picked:
+    return lambda ensemble, n: ensemble.best_by(judge, n)
 
 
 def _recolours(fix: str) -> Callable[[DrawnEnsemble, int], Result]:
@@ -78,14 +85,15 @@ ENDINGS = {
     "halfway-pixels": Ending(
         "halfway from the chosen particle to the pixel average", _makes(lambda e, n: e.between_pixels(n, 0.5)), ALL
     ),
-    "sharpest": Ending(
-        "best of N by the blur effect (Crete et al. 2007), which needs no truth",
-        _picks(DrawnEnsemble.sharpest),
-        (*ALL, "judge"),
-    ),
 }
 ENDINGS |= {
     f"choice-{fix}": Ending(f"the chosen particle with the {fix} colour fix", _recolours(fix)) for fix in FIXES
+}
+ENDINGS |= {
+    f"best-{name}": Ending(
+        f"best of N by {name}, which needs no truth", _picks(_best_by(name)), (*ALL, f"judge-{name}"), judge=name
+    )
+    for name in NO_REFERENCE
 }
 # Shrinkage of the chosen particle towards the mean of the latents.
 ENDINGS |= {

@@ -5,7 +5,7 @@ Decoding is lazy: an ending that needs one particle decodes one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +13,12 @@ import torch
 from skimage.measure import blur_effect
 
 from kds_ref import select_particle
+from real.bench.metrics import REPORTED
 from real.images.colour import fix_colours
-from real.metrics.score import Score, make_score
+from real.metrics.score import ImageMetric, Score, score_by
 from real.restorers.base import Restorer
 
-__all__ = ["DrawnEnsemble", "make_bench_score", "sharpness"]
+__all__ = ["DrawnEnsemble", "bench_score", "sharpness"]
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -31,9 +32,9 @@ def sharpness(image: np.ndarray) -> float:
     return float(blur_effect(image, channel_axis=-1))
 
 
-def make_bench_score(metrics: Sequence[str], *, device: str) -> Score:
-    """What `real.metrics.score.make_score` gives, and the blur effect."""
-    score = make_score(metrics, device=device)
+def bench_score(metrics: Mapping[str, ImageMetric]) -> Score:
+    """What `real.metrics.score.score_by` gives, and the blur effect."""
+    score = score_by(metrics)
     return lambda image, truth: {**score(image, truth), "blur_effect": sharpness(image)}
 
 
@@ -49,6 +50,7 @@ class DrawnEnsemble:
         evaluations: Model evaluations of all particles together.
         at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, C, h, w).
         until_cutoff: How many evaluations of a particle that took.
+        metrics: Those that a best of N is picked by, by the name of their number.
     """
 
     latents: torch.Tensor
@@ -58,6 +60,7 @@ class DrawnEnsemble:
     evaluations: int
     at_cutoff: torch.Tensor | None = None
     until_cutoff: int = 0
+    metrics: Mapping[str, ImageMetric] = field(default_factory=dict)
     _images: dict[int, np.ndarray] = field(default_factory=dict)
     _scores: dict[int, dict[str, float]] = field(default_factory=dict)
 
@@ -93,9 +96,12 @@ class DrawnEnsemble:
             raise ValueError("cutoff: no evaluation lies at or above it, so nothing can be chosen there; lower it")
         return int(select_particle(self.at_cutoff[:n]))
 
-    def sharpest(self, n: int) -> int:
-        """Of the first n particles the one with the smallest blur effect."""
-        return int(np.argmin([sharpness(image) for image in self.images(range(n))]))
+    def best_by(self, judge: str, n: int) -> int:
+        """Of the first n particles the best by a metric that needs no truth; one without a number counts as worst."""
+        key = judge.replace("-", "_")
+        scores = np.array([self.metrics[key](image, image) for image in self.images(range(n))])
+        sign = 1.0 if REPORTED[key].best == "high" else -1.0
+        return int(np.argmax(np.nan_to_num(sign * scores, nan=-np.inf)))
 
     def worst(self, n: int) -> int:
         """Of the first n particles the one of lowest PSNR; needs the truth."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from real.bench.ensembles import DrawnEnsemble
 from real.bench.memory import PeakMemory
 from real.bench.plan import Endings, EnsemblePlan
 from real.bench.unsampled import UNSAMPLED
-from real.metrics.score import Score
+from real.metrics.score import ImageMetric, Score
 from real.restorers.base import Restorer
 
 __all__ = ["Meter", "measure"]
 
 Images = Mapping[tuple[int, str], np.ndarray]
+NO_METRICS: Mapping[str, ImageMetric] = MappingProxyType({})
 
 
 def measure(
@@ -31,6 +33,7 @@ def measure(
     restorer: Restorer,
     score: Score,
     *,
+    metrics: Mapping[str, ImageMetric] = NO_METRICS,
     noise_seed: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Images]:
@@ -42,6 +45,7 @@ def measure(
         truth: RGB uint8 (H, W, 3).
         restorer: What is known of it, and the model.
         score: Of an image against the truth.
+        metrics: Those that a best of N is picked by; see `real.metrics.score.load_metrics`.
         noise_seed: For the kind "fixed-noise".
         progress: Called after every model evaluation of the ensemble, where that is known.
 
@@ -58,6 +62,7 @@ def measure(
     meter = Meter(restorer.model.device)
     with meter.part("sample"):
         ensemble = draw_ensemble(plan, truth, restorer, score, noise_seed=noise_seed, progress=progress)
+    ensemble.metrics = metrics
     if plan.timed:
         _decode_metered(ensemble, plan, wanted, meter)
     results = {(n, ending): ENDINGS[ending].apply(ensemble, n) for n, ends in wanted.items() for ending in ends}
@@ -107,9 +112,9 @@ def _decode_metered(ensemble: DrawnEnsemble, plan: EnsemblePlan, wanted: Endings
         ensemble.forget_images()
         with meter.part("decode_all"):
             ensemble.images(range(n))
-    if "judge" in parts:
-        with meter.part("judge"):
-            ensemble.sharpest(n)
+    for judge in {ENDINGS[ending].judge for ends in wanted.values() for ending in ends} - {""}:
+        with meter.part(f"judge-{judge}"):
+            ensemble.best_by(judge, n)
 
 
 def _nested(flat: Mapping[tuple[int, str], Any]) -> dict[str, dict[str, Any]]:

@@ -37,6 +37,7 @@ REPORTED = {
     "maniqa": Metric("MANIQA (KonIQ)", 3, "high", "maniqa"),
     "maniqa_pipal": Metric("MANIQA (PIPAL)", 3, "high", "maniqa"),
     "clipiqa": Metric("CLIPIQA", 3, "high", "clipiqa"),
+    "brisque": Metric("BRISQUE", 1, "low"),
     "liqe": Metric("LIQE", 3, "high", "liqe"),
     "fid_lite0": Metric("FID-Lite0", 2, "low"),
     "fid": Metric("FID", 2, "low", "fid"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from real.backbones.hints import HintPlaces
 from real.bench.adapter import takes_opponents
+from real.bench.endings import ENDINGS
 from real.bench.photos import Photo, describe_degradations, digest_of
 from real.bench.plan import OF_MODELS_BANDWIDTH, Grid, Line, Study
 from real.errors import UserError
@@ -101,7 +102,11 @@ def _number_of(bandwidth: float | str, model: Model) -> float | str:
 
 
 def lines_of(request: StudyRequest, model: Model) -> list[Line]:
-    """The lines of a study that a model can draw: pipelines run their own sampler, which no opponent enters."""
+    """The lines of a study that can be drawn.
+
+    Pipelines run their own sampler, which no opponent enters; the fixed noise is picked on other photos; and a best of
+    N is picked by a metric that is asked for.
+    """
     lines = request.study.lines(request.settings, request.grid)
     if request.study.timed:
         lines = [replace(line, ensemble=replace(line.ensemble, timed=True)) for line in lines]
@@ -110,6 +115,7 @@ def lines_of(request: StudyRequest, model: Model) -> list[Line]:
         for line in lines
         if takes_opponents(model, [line.ensemble.kind])
         and (line.ensemble.kind != "fixed-noise" or request.noise_photos)
+        and ENDINGS[line.ending].judge in ("", *request.metrics)
     ]
 
 

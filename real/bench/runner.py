@@ -18,7 +18,7 @@ from tqdm import tqdm
 from real.bench import fixed_noise
 from real.bench.adapter import hole_filler, super_resolver
 from real.bench.draws import DRAWS
-from real.bench.ensembles import make_bench_score
+from real.bench.ensembles import bench_score
 from real.bench.loading import LoadedPhoto, load
 from real.bench.measure import Images, measure
 from real.bench.photos import Photo
@@ -29,6 +29,7 @@ from real.bench.store import EnsembleStore
 from real.bench.writing import write_report
 from real.errors import UserError
 from real.images.photos import save_png
+from real.metrics.score import load_metrics
 from real.models.base import Model
 from real.records.journal import locked
 from real.restorers.base import Restorer
@@ -101,7 +102,8 @@ class StudyRunner:
     def __post_init__(self) -> None:
         """Load the networks that judge, and lay out the lines."""
         device, metrics = str(self.model.device), self.requests[0].metrics
-        self._score = make_bench_score([m for m in metrics if m not in SETS], device=device)
+        self._metrics = load_metrics([m for m in metrics if m not in SETS], device=device)
+        self._score = bench_score(self._metrics)
         self._features = SetFeatures([m for m in metrics if m in SETS], device=device)
         self._lines = {request.name: lines_of(request, self.model) for request in self.requests}
         self._seeded = {
@@ -198,6 +200,7 @@ class StudyRunner:
             loaded.truth,
             restorer,
             self._score,
+            metrics=self._metrics,
             noise_seed=noise_seed,
             progress=lambda state: bar.update(len(state.x_t)),
         )

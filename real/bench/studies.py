@@ -40,8 +40,8 @@ STUDIES: dict[str, Study] = {
     ),
     "table4": Study(
         title="best of N by a score without truth against KDS, with time and memory (Table 4)",
-        about="The paper's score is LIQE, a network; here it is the blur effect of Crete et al. 2007, which asks for "
-        "sharpness alone. So the lines 'best of N' are not the paper's method, and its claim cannot be tested by them.",
+        about="The paper's score is LIQE, a network. A line 'best of N' picks by a score that --metrics names: liqe or "
+        "another that needs no truth; brisque needs no network, either.",
         lines=tables.table4,
         pairs=tables.table4_pairs,
         grid=Grid(particles=(5, 10)),

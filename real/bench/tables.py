@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import cast
 
 from real.bench.lines import NONE, Lines, name_of, sampler_name
+from real.bench.metrics import REPORTED
 from real.bench.plan import Grid, Line, LinePair
+from real.metrics.score import NO_REFERENCE
 from real.settings import Settings
 
 __all__ = [
@@ -80,15 +82,18 @@ def table3_pairs(lines: Sequence[Line]) -> list[LinePair]:
 
 
 def table4(base: Settings, grid: Grid) -> list[Line]:
-    """Best of N by a score that needs no truth, against KDS, at each N."""
+    """Best of N by each metric that needs no truth, against KDS, at each N; the paper's metric is LIQE."""
     make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)
     lines = [make.plain("plain", f"{name}, one particle", replace(base, particles=1), "one", paper={"method": "none"})]
     for n in grid.particles:
         settings = replace(base, particles=n)
         beside = {"n_particles": str(n)} if n in (5, 10) else {}
         best, kds = (({"method": m} | beside) if beside else NONE for m in ("best-of-n-liqe", "kds"))
+        for judge in NO_REFERENCE:
+            label = f"best of {n} by {REPORTED[judge.replace('-', '_')].label}"
+            paper = best if judge == "liqe" else NONE
+            lines.append(make.plain(f"best-{n}-{judge}", label, settings, f"best-{judge}", paper=paper))
         lines += [
-            make.plain(f"best-{n}", f"best of {n} by the blur effect", settings, "sharpest", paper=best),
             make.plain(f"choice-{n}", f"nearest to the mean of {n}", settings, "choice"),
             make.kds(f"kds-{n}", f"KDS, N = {n}", settings, paper=kds),
         ]
@@ -100,7 +105,11 @@ def table4_pairs(lines: Sequence[Line]) -> list[LinePair]:
     pairs = []
     for n in (line.ensemble.settings.particles for line in lines if line.ensemble.kind == "kds"):
         pairs += [
-            LinePair(f"kds-{n}", f"best-{n}", f"KDS against the best of {n}"),
+            *(
+                LinePair(f"kds-{n}", line.key, f"KDS against the {line.label}")
+                for line in lines
+                if line.key.startswith(f"best-{n}-")
+            ),
             LinePair(f"kds-{n}", f"choice-{n}", f"KDS against choosing without steering, N = {n}"),
             LinePair(f"kds-{n}", "plain", f"KDS with N = {n} against one particle"),
         ]

@@ -217,8 +217,8 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="M",
-        help="perceptual metrics to score by too: lpips-hed, which needs no network, or lpips, dists, nima, maniqa, "
-        "maniqa-pipal, clipiqa, liqe, whose networks are fetched from the web; for bench also fid-lite0 and fid",
+        help="perceptual metrics to score by too: lpips-hed or brisque, which need no network, or lpips, dists, nima, "
+        "maniqa, maniqa-pipal, clipiqa, liqe, whose networks are fetched from the web; for bench also fid-lite0, fid",
     )
 
 

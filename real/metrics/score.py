@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from real.errors import UserError
+from real.metrics.brisque import Brisque
 from real.metrics.distortion import distortion
 from real.metrics.lpips_hed import LpipsHed
 from real.metrics.published import PUBLISHED, PublishedMetric
 
-__all__ = ["METRICS", "Score", "make_score"]
+__all__ = ["METRICS", "NO_REFERENCE", "ImageMetric", "Score", "load_metrics", "make_score", "score_by"]
 
 Score: TypeAlias = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of image and truth, uint8 (H, W, 3)
-METRICS = ("lpips-hed", *PUBLISHED)
+ImageMetric: TypeAlias = Callable[[np.ndarray, np.ndarray], float]  # likewise
+METRICS = ("lpips-hed", "brisque", *PUBLISHED)
+NO_REFERENCE = ("brisque", *(name for name, (_, needs_truth) in PUBLISHED.items() if not needs_truth))
 
 
 def make_score(metrics: Sequence[str] = (), *, device: str = "cpu") -> Score:
-    """PSNR and SSIM, and the perceptual metrics of the given names; the networks are loaded here.
+    """PSNR and SSIM, and the perceptual metrics of the given names; see `load_metrics` and `score_by`."""
+    return score_by(load_metrics(metrics, device=device))
+
+
+def load_metrics(names: Sequence[str], *, device: str = "cpu") -> dict[str, ImageMetric]:
+    """The perceptual metrics of the given names; the networks are loaded here.
 
     Args:
-        metrics: "lpips-hed" (see `real.metrics.lpips_hed`), or those of `real.metrics.published`.
+        names: "lpips-hed" (see `real.metrics.lpips_hed`), "brisque", or those of `real.metrics.published`.
         device: Where the networks run.
 
     Returns:
-        A function of an image and its truth, RGB uint8 (H, W, 3). It returns the numbers by name: `psnr_rgb`,
-        `ssim_rgb`, `psnr_y`, `ssim_y`, and the others with _ for -.
+        Functions of an image and its truth, RGB uint8 (H, W, 3), by the name of their number: with _ for -. Those in
+        `NO_REFERENCE` do not look at the truth.
 
     Raises:
         UserError: There is no such metric, or its packages or weights are missing; the message says what to do.
     """
-    if unknown := [name for name in metrics if name not in METRICS]:
+    if unknown := [name for name in names if name not in METRICS]:
         raise UserError(
             f"must be of {', '.join(METRICS)} (of sets, for bench: fid-lite0, fid), got {unknown[0]!r}",
             argument="metrics",
         )
-    more: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
-    for name in metrics:
-        metric = LpipsHed(device=device) if name == "lpips-hed" else PublishedMetric(name, device=device)
-        more[name.replace("-", "_")] = metric
+    own: dict[str, Callable[..., ImageMetric]] = {"lpips-hed": LpipsHed, "brisque": Brisque}
+    return {
+        name.replace("-", "_"): own[name](device=device) if name in own else PublishedMetric(name, device=device)
+        for name in names
+    }
+
+
+def score_by(metrics: Mapping[str, ImageMetric]) -> Score:
+    """PSNR, SSIM and the given metrics, as a function of an image and its truth, RGB uint8 (H, W, 3).
+
+    It returns the numbers by name: `psnr_rgb`, `ssim_rgb`, `psnr_y`, `ssim_y`, and those of `load_metrics`.
+    """
     return lambda image, truth: {
         **distortion(image, truth),
-        **{key: metric(image, truth) for key, metric in more.items()},
+        **{key: metric(image, truth) for key, metric in metrics.items()},
     }

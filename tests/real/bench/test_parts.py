@@ -115,7 +115,7 @@ def test_the_papers_values_stand_where_they_belong() -> None:
 
     assert beside("table3", "plain-center-box-dpmpp-2s") == 19.94
     assert beside("table3", "kds-center-box-ddim") == 21.35
-    assert beside("table4", "best-10") == 23.77
+    assert beside("table4", "best-10-liqe") == 23.77
     assert beside("table4", "kds-5") == 24.17
     assert beside("table5", "patch-16-n-10") == 22.17
     assert beside("table5", "patch-4-n-40") == 22.70
@@ -144,6 +144,23 @@ def test_a_timed_study_shares_no_ensemble(tiny: LatentModel) -> None:
         ["plainN=1", "plainN=5", "plainN=10", "kdspatch=1", "kdspatch=1"]
     )
     assert all(key.endswith(" timed") for key in wanted)
+
+
+def test_the_best_is_picked_by_what_is_asked_for(tiny: LatentModel) -> None:
+    study = STUDIES["table4"]
+    photos = find_photos(Path(__file__).parents[3] / "docs" / "assets")
+    request = StudyRequest("table4", study, study.grid, Settings(), photos).for_model(tiny)
+
+    def best(*metrics: str) -> list[str]:
+        lines = lines_of(replace(request, metrics=metrics), tiny)
+        pairs = [pair.b for pair in study.pairs(lines)]
+        keys = [line.key for line in lines if line.key.startswith("best")]
+        assert set(keys) == {key for key in pairs if key.startswith("best")}  # each is compared with KDS
+        return keys
+
+    assert best() == best("lpips-hed") == []
+    assert best("lpips-hed", "brisque") == ["best-5-brisque", "best-10-brisque"]
+    assert best("liqe", "maniqa-pipal") == [f"best-{n}-{judge}" for n in (5, 10) for judge in ("maniqa-pipal", "liqe")]
 
 
 def test_all_studies_share_their_ensembles() -> None:
@@ -211,7 +228,14 @@ def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
     images = [image.astype(float) for image in ensemble.images(range(4))]
     assert np.array_equal(ensemble.average(2), (images[0] + images[1]) / 2)
     assert ensemble.worst(3) == int(np.argmax([image.mean() for image in images[:3]]))
-    assert ensemble.sharpest(4) == int(np.argmin([sharpness(image.astype(np.uint8)) for image in images]))
+    ensemble.metrics = {"liqe": lambda image, truth: image.mean(), "brisque": lambda image, truth: image.mean()}
+    brightness = [image.mean() for image in images]
+    assert ensemble.best_by("liqe", 4) == int(np.argmax(brightness))  # more is better
+    assert ensemble.best_by("brisque", 4) == int(np.argmin(brightness))  # less is
+    assert ensemble.best_by("liqe", 2) == int(np.argmax(brightness[:2]))
+    without = iter([float("nan"), 1.0, 2.0])
+    ensemble.metrics = {"liqe": lambda image, truth: next(without)}
+    assert ensemble.best_by("liqe", 3) == 2  # one without a number is never the best
 
 
 def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel) -> None:

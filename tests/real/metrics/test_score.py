@@ -119,7 +119,7 @@ def test_every_metric_is_written_by_the_reports() -> None:
 
 
 def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(UserError, match=r"metrics must be of lpips-hed, lpips, .*, got 'psnr'"):
+    with pytest.raises(UserError, match=r"metrics must be of lpips-hed, brisque, lpips, .*, got 'psnr'"):
         make_score(["psnr"])
     with pytest.raises(ValueError, match=r"name must be one of lpips, .*, got 'fid'"):
         PublishedMetric("fid")
@@ -185,5 +185,5 @@ def test_the_commands_say_it_in_one_line(tmp_path, capsys: pytest.CaptureFixture
         Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
         assert main([*command, *options, "--metrics", "sharpness"]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
-        assert "--metrics must be of lpips-hed, lpips" in last
+        assert "--metrics must be of lpips-hed, brisque, lpips" in last
         assert "got 'sharpness'" in last
