@@ -9,7 +9,7 @@ import pytest
 
 import kds_ref
 
-ALLOWED_SUFFIXES = {"kds_ref": {".py"}, "toy": {".py"}, "real": {".py"}}
+ALLOWED_SUFFIXES = {"kds_ref": {".py"}, "toy": {".py"}, "real": {".py", ".pyi"}}
 WEIGHT_SUFFIXES = {".safetensors", ".json", ".md"}
 DATA = {PurePosixPath("real/bench/paper_tables.csv"), PurePosixPath("toy/posterior/patch_prior.npz")}
 
