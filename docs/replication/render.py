@@ -201,10 +201,12 @@ def card(claim: Mapping[str, Any], verdict: str, reports: Mapping[str, Any]) -> 
 
 
 def sample_of(study: str, reports: Mapping[str, Any]) -> str:
-    """How many photos, with a link to the report."""
+    """How many photos and seeds, with a link to the report."""
     if study == "toy":
         return f"{reports['toy']['settings']['n_seeds']} seeds, [toy](../toy.md)"
-    return f"{reports[study]['photos']} photos, [{study}]({study}/report.md)"
+    seeds = len(reports[study]["grid"]["seed"])
+    crossed = f", {seeds} seeds each" if seeds > 1 else ""
+    return f"{reports[study]['photos']} photos{crossed}, [{study}]({study}/report.md)"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
