@@ -161,7 +161,7 @@ class Study:
         lines: (settings, grid) -> lines, with the grid's first values in the settings.
         pairs: lines -> what is compared.
         grid: Default values.
-        sweeps: Options that may have several values.
+        sweeps: Options that may have several values, besides the seed, which may in every study.
         plot: Name of a plot in `real.bench.plots.PLOTS`.
         paper: Columns and values that select the paper's rows; empty if the paper prints no numbers.
         timed: Measure time and memory, so every line draws its own ensemble.
@@ -199,7 +199,7 @@ def fill_grid(study: Study, given: Mapping[str, Sequence[Any] | None]) -> Grid:
         values = given.get(name)
         if values is None:
             continue
-        if len(values) > 1 and name not in study.sweeps:
+        if len(values) > 1 and name not in (*study.sweeps, "seed"):  # over seeds a photo's scores are averaged
             raise UserError(f"must have one value in this study, got {len(values)}", argument=name)
         if len(set(values)) < len(values):
             raise UserError(f"must have each value once, got {', '.join(map(str, values))}", argument=name)

@@ -104,7 +104,7 @@ STUDIES: dict[str, Study] = {
         lines=beyond.attribution,
         pairs=beyond.attribution_pairs,
         grid=Grid(cutoff=(0.3, 0.0), seed=(0, 1, 2)),
-        sweeps=frozenset({"cutoff", "seed"}),
+        sweeps=frozenset({"cutoff"}),
         photos=100,
     ),
     "front": Study(

@@ -45,7 +45,7 @@ Written to the output folder (of several: into a folder for each study, beside s
   NAME.png      the plot
   rows.jsonl    one row per photo and ensemble
 
-Options that a study goes through take several values there; all others take one.
+Options that a study goes through take several values there, --seed in every study; all others take one.
 """
 GPU_CHECK = """\
 Measure what KDS costs on a GPU, and check that its results are those of the CPU. Networks have random weights, so

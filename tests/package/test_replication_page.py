@@ -42,10 +42,11 @@ def test_the_studies_that_were_run_are_of_the_bundled_models_at_the_papers_setti
 def values_of(name: str) -> set[float]:
     """The mean PSNR of every ensemble, N and ending over the photos and seeds of a study, from the rows.
 
-    Rows lie beside the report, or in the store of all studies of its task, where other studies have more photos.
+    Rows lie beside the report, or in the store of all studies of super-resolution, where others have more photos.
     """
-    places = [FOLDER / folder / "rows.jsonl" for folder in (name, "sr", "inpaint")]
-    rows = [json.loads(line) for path in places if path.exists() for line in path.read_text("utf-8").splitlines()]
+    own = FOLDER / name / "rows.jsonl"
+    path = own if own.exists() else FOLDER / "sr" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     photos = sorted({row["photo"] for row in rows})[: REPORTS[name]["photos"]]
     assert len(photos) == REPORTS[name]["photos"]
 

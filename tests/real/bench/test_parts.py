@@ -241,6 +241,7 @@ def test_what_is_picked_from_the_first_particles(tiny: LatentModel) -> None:
 def test_several_values_only_where_the_study_goes_through_them(tiny: LatentModel) -> None:
     assert fill_grid(STUDIES["fig6"], {"particles": [2, 3]}).particles == (2, 3)
     assert fill_grid(STUDIES["table1"], {"particles": [2]}).particles == (2,)
+    assert all(fill_grid(study, {"seed": [0, 1, 2]}).seed == (0, 1, 2) for study in STUDIES.values())
     with pytest.raises(UserError, match="particles must have one value in this study, got 2"):
         fill_grid(STUDIES["table1"], {"particles": [2, 3]})
     with pytest.raises(UserError, match="guidance must have each value once, got 1, 1"):
@@ -391,7 +392,7 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["all", "--pairs", "{photos}"], "--pairs: `bench all`"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{photos}"], "--noise-photos"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{small}", "--crop", "64"], "--noise-photos: b.png"),
-        (["table1", "--photos", "{photos}", "--seed", "0", "1"], "--seed must have one value"),
+        (["table1", "--photos", "{photos}", "--steps", "5", "10"], "--steps must have one value"),
     ],
 )
 def test_mistakes_are_one_line(
