@@ -24,7 +24,7 @@ from real.sampling import sample  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 N = 4
-SETTINGS = Settings(particles=N, steps=7, bandwidth=20.0)
+SETTINGS = Settings(particles=N, steps=7, bandwidth=2.0)
 
 
 @pytest.fixture

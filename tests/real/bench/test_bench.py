@@ -43,8 +43,8 @@ SMALL: dict[str, dict[str, list[Any]]] = {
     "table5": {"particles": [2, 3], "patch_size": [1, 4, 16]},
     "attribution": {"seed": [0, 3], "steps": [4]},  # t = 999, 749, 499 and 249: one below the cut-off
     "front": {"budget": [10]},
-    "fig6": {"particles": [1, 2, 3], "bandwidth": [1.0, 20.0]},
-    "fig7": {"bandwidth": [1.0, 20.0]},
+    "fig6": {"particles": [1, 2, 3], "bandwidth": [1.0, 30.0]},
+    "fig7": {"bandwidth": [1.0, 30.0]},
     "table13": {"bandwidth": ["model", "median"]},
     "table6": {"guidance": [1, 2]},
 }
@@ -63,7 +63,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request_of(name: str, photos: Path, **changes: list[Any]) -> StudyRequest:
     study = STUDIES[name]
-    small = {"steps": [2], "bandwidth": [20.0], "particles": [3]} | SMALL.get(name, {}) | changes
+    small = {"steps": [2], "bandwidth": [30.0], "particles": [3]} | SMALL.get(name, {}) | changes
     grid = fill_grid(study, small)
     return StudyRequest(name, study, grid, Settings(), find_photos(photos), crop=64, command=f"bench {name}")
 
@@ -273,7 +273,7 @@ def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, ti
     """The numbers of the attribution of one photo and one seed, computed here from the latents."""
     loaded = load(find_photos(photos)[1], crop=64, seed=3)
     truth, low = loaded.truth, loaded.low("simple")
-    base = Settings(particles=3, steps=4, bandwidth=20.0, seed=photo_seed(3, low))
+    base = Settings(particles=3, steps=4, bandwidth=30.0, seed=photo_seed(3, low))
     expected = {}
     for name, settings, steered in (
         ("plain", base, False),
@@ -357,7 +357,7 @@ def test_a_hole_is_scored_with_the_known_pixels_pasted(
     with Image.open(photos / "0.png") as image:
         truth = np.ascontiguousarray(np.asarray(image)[:, 4:68])
     hole = center_box(64, 64, 0.3)
-    settings = Settings(particles=3, steps=2, bandwidth=20.0)
+    settings = Settings(particles=3, steps=2, bandwidth=30.0)
     rows = {row["run"]: row for row in rows_of(finished("table3")) if row["photo"] == "0.png"}
     for sampler, (steered, outcome) in itertools.product(("ddim", "dpmpp-2s"), ((True, "choice"), (False, "choice"))):
         strength = 0.3 if steered else 0.0
@@ -469,7 +469,7 @@ def test_an_early_choice_is_the_particle_nearest_at_the_cutoff(
 ) -> None:
     predicted = []
     low = load(find_photos(photos)[0], crop=64, seed=0).low("simple")
-    settings = Settings(particles=3, steps=4, bandwidth=20.0, seed=photo_seed(0, low))
+    settings = Settings(particles=3, steps=4, bandwidth=30.0, seed=photo_seed(0, low))
     sample(
         tiny,
         padded_condition(low, tiny),

@@ -43,7 +43,7 @@ def requests(photos: Path) -> list[StudyRequest]:
     made = []
     for name in NAMES:
         study = replace(STUDIES[name], photos=3 if name == "table1" else 2)
-        grid = fill_grid(study, {"steps": [4], "bandwidth": [20.0], "particles": [2]})
+        grid = fill_grid(study, {"steps": [4], "bandwidth": [2.0], "particles": [2]})
         grid = replace(grid, seed=(0, 1) if name == "attribution" else (0,), sampler=("ddim",))
         found = find_photos(photos)
         request = StudyRequest(name, study, grid, Settings(), found[:3], crop=64, noise_photos=tuple(found[3:]))
@@ -156,7 +156,7 @@ def test_several_names_are_as_many_studies_as_far_as_each_is_planned(photos: Pat
 
 def test_the_command(photos: Path, tiny_folder: Path, tmp_path: Path, capsys: Any) -> None:
     """With a model that was named: of all studies those of super-resolution."""
-    options = ["--photos", photos, "--crop", 64, "--limit", 1, "--steps", 4, "--particles", 2, "--bandwidth", 20]
+    options = ["--photos", photos, "--crop", 64, "--limit", 1, "--steps", 4, "--particles", 2, "--bandwidth", 2]
     options += ["--model", tiny_folder, "--guidance", 1, "--patch-size", 1, "--budget", 25, "--seed", 0]
     assert main(["bench", "all", *map(str, options), "--output", str(tmp_path / "out")]) == 0
     assert "names the reports of 12 studies" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from real.sampling import initial_noise  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 N, STEPS = 4, 5  # t = 999, 799, 599, 399 and 199: four evaluations at or above the cut-off
-SETTINGS = Settings(particles=N, steps=STEPS, bandwidth=20.0)
+SETTINGS = Settings(particles=N, steps=STEPS, bandwidth=2.0)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from real.parallel.launch import device_of_process, launched, launcher  # noqa: 
 
 LOST = Path(__file__).parent / "workers" / "lost_process.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-QUICK = ["--steps", "4", "--particles", "4", "--cutoff", "0", "--bandwidth", "20", "--device", "cpu"]
+QUICK = ["--steps", "4", "--particles", "4", "--cutoff", "0", "--bandwidth", "30", "--device", "cpu"]
 ERROR = re.compile(r"^kds-restore: error: (.*)$", re.MULTILINE)
 
 

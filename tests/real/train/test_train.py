@@ -79,9 +79,9 @@ def test_both_stages_learn_and_export_one_folder(photos: list[np.ndarray], tmp_p
             export_model(tmp_path / "a", tmp_path / "u", tmp_path / "other", bandwidth=wrong)
     assert not (tmp_path / "other").exists()
     export = ["export", "--autoencoder", tmp_path / "a", "--unet", tmp_path / "u", "--output", tmp_path / "other"]
-    assert main([*map(str, export), "--bandwidth", "3"]) == 0
+    assert main([*map(str, export), "--bandwidth", "0.5"]) == 0
     models = [open_model(str(tmp_path / name), device="cpu", dtype="float32") for name in ("model", "other")]
-    assert [model.bandwidth for model in models] == [0.3, 3.0]
+    assert [model.bandwidth for model in models] == [0.3, 0.5]
 
 
 def test_folding_changes_nothing(photos: list[np.ndarray]) -> None:

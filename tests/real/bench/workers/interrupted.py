@@ -19,7 +19,7 @@ from real.cli import studies  # noqa: F401  what the command imports late
 
 ROUNDS = 6
 STUDIES = ("fig4", "table8", "table12", "fig6", "table6")
-QUICK = ["--crop", "64", "--steps", "6", "--particles", "3", "--bandwidth", "20", "--device", "cpu"]
+QUICK = ["--crop", "64", "--steps", "6", "--particles", "3", "--bandwidth", "2", "--device", "cpu"]
 
 
 def start(study: str, model: str, photos: str, folder: Path) -> int:

@@ -39,7 +39,7 @@ from real.settings import Settings
 
 N, STEPS, SIZE = 4, 4, 2
 OPTIONS: dict[str, Any] = {"num_particles": N, "bandwidth": "median", "cutoff": 0.3}
-SETTINGS = Settings(particles=N, steps=STEPS, bandwidth=20.0)
+SETTINGS = Settings(particles=N, steps=STEPS, bandwidth=2.0)
 LAYOUTS = [(layout, images) for layout in ("grouped", "tiled") for images in (1, 2)]
 
 
