@@ -231,8 +231,8 @@ def question_card(question: Mapping[str, Any], reports: Mapping[str, Any]) -> st
 
 def count(found: Sequence[str]) -> dict[str, int]:
     """How many claims got each verdict."""
-    names = ("yes", "no", "no difference that matters", "open", NOT_TESTABLE, NOT_RUN)
-    return {name: found.count(name) for name in names}
+    names = ("yes", "no", "no difference that matters", "open", NOT_TESTABLE)
+    return {name: found.count(name) for name in [*names, *([NOT_RUN] if NOT_RUN in found else [])]}
 
 
 def budgets(report: Mapping[str, Any]) -> str:
@@ -383,6 +383,7 @@ def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str
         .read_text(encoding="utf-8")
         .format(
             counts=counts,
+            not_run="\n- **not run yet**: the study waits for machine time." if NOT_RUN in found else "",
             comparisons=sum(one.decides for one in compared),
             claims=table(["claim", "replicates", "number"], rows),
             cards="\n\n".join(card(claim, v, reports) for claim, v in zip(claims["claims"], found, strict=True)),
