@@ -222,7 +222,7 @@ def inpainter_folder(tmp_path_factory: pytest.TempPathFactory, sd_parts: Any, ma
     folder = tmp_path_factory.mktemp("inpainter")
     parts = {**sd_parts, "vae": make_vae(), "unet": make_unet(9), "requires_safety_checker": False}
     StableDiffusionInpaintPipeline(**parts).save_pretrained(folder)
-    (folder / "kds.json").write_text(json.dumps({"bandwidth": 0.5}))
+    (folder / "kds.json").write_text(json.dumps({"bandwidth": 5.0}))
     return folder
 
 
@@ -245,5 +245,5 @@ def upscaler_folder(tmp_path_factory: pytest.TempPathFactory, sd_parts: Any, mak
     ).eval()
     parts = {**sd_parts, "vae": vae, "unet": make_unet(7, num_class_embeds=1000), "low_res_scheduler": DDPMScheduler()}
     StableDiffusionUpscalePipeline(**parts).save_pretrained(folder)
-    (folder / "kds.json").write_text(json.dumps({"bandwidth": 0.5}))
+    (folder / "kds.json").write_text(json.dumps({"bandwidth": 5.0}))
     return folder

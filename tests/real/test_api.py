@@ -31,7 +31,7 @@ from real.restorers.steered import SOLVER, steered_scheduler  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 N, STEPS = 3, 4
-BANDWIDTH = {"ddim": None, "dpmpp-2s": "median"}  # None: the 0.5 of the model's kds.json
+BANDWIDTH = {"ddim": None, "dpmpp-2s": "median"}  # None: the 5.0 of the model's kds.json
 SETTINGS = Settings(particles=N, steps=STEPS)
 # diffusers' and transformers' own talk while the oracle below loads and runs
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -138,7 +138,7 @@ def test_the_x4_upscaler_is_diffusers_pipeline_steered(
     image = torch.from_numpy(low).permute(2, 0, 1)[None] / 255
     kind = "StableDiffusionUpscalePipeline"
     rows = {"guidance_scale": 3.0, "noise_level": 50}
-    for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 0.5}), (1, None)):
+    for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 5.0}), (1, None)):
         texts = {name: [text] * count for name, text in guided.items()}
         inputs = {**texts, **rows, "image": repeat_for_particles(image, count)}
         images, state = of_diffusers(kind, upscaler_folder, sampler, steered, count, low, **inputs)
@@ -181,7 +181,7 @@ def test_inpainting_is_diffusers_pipeline_steered(
     }
     kind = "StableDiffusionInpaintPipeline"
     shown = np.where(mask[..., None], np.uint8(128), photo)
-    for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 0.5}), (1, None)):
+    for count, steered in ((N, {"bandwidth": BANDWIDTH[sampler] or 5.0}), (1, None)):
         images, state = of_diffusers(
             kind, inpainter_folder, sampler, steered, count, shown, **inputs, num_images_per_prompt=count
         )
@@ -293,7 +293,7 @@ def test_pickles_need_their_option(inpainter_folder: Path, tmp_path: Path, photo
 
 
 def test_a_model_may_name_its_bandwidth(upscaler_folder: Path, upscaler: Any, tmp_path: Path) -> None:
-    assert upscaler.bandwidth == 0.5
+    assert upscaler.bandwidth == 5.0
     folder = tmp_path / "model"
     shutil.copytree(upscaler_folder, folder)
     (folder / "kds.json").unlink()

@@ -155,7 +155,7 @@ def sd_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callabl
         DDIMScheduler(**ddim_options()).save_pretrained(folder / "scheduler")
         if unet is not None:
             unet.save_pretrained(folder / "unet")
-        (folder / "kds.json").write_text(json.dumps({"bandwidth": 0.5}))
+        (folder / "kds.json").write_text(json.dumps({"bandwidth": 5.0}))
         return folder
 
     return make

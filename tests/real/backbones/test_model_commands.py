@@ -65,7 +65,7 @@ def test_diffbir_restores(photos: Path, parts: Any, known: Any, recipes: Any, tm
     expected = super_resolve(low, model=model, settings=settings, hints=hints)
     assert np.array_equal(pixels(out / "restored.png"), expected.image)
     result = json.loads((out / "result.json").read_text())
-    assert (result["family"], result["settings"]["guidance"], result["settings"]["bandwidth"]) == ("diffbir", 4.0, 0.5)
+    assert (result["family"], result["settings"]["guidance"], result["settings"]["bandwidth"]) == ("diffbir", 4.0, 5.0)
     assert result["prompt"] == ""
     assert result["negative_prompt"] == "low quality, blurry, low-resolution, noisy, unsharp, weird textures"
     assert result["timesteps"] == [501, 1]

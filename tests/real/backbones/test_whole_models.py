@@ -245,7 +245,7 @@ def test_half_precision_is_near_single_precision(name: str, models: Any, recipes
 def test_defaults_are_the_authors(models: Any) -> None:
     assert default_settings(models["diffbir"]) == Settings(guidance=4.0)
     assert default_settings(models["seesr"]) == Settings(guidance=5.5)
-    assert models["seesr"].bandwidth == 0.5  # of the base's kds.json
+    assert models["seesr"].bandwidth == 5.0  # of the base's kds.json
 
 
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:

@@ -140,7 +140,7 @@ def test_pictures_are_bit_for_bit_those_that_the_pipeline_decodes(kind: str, dty
 @pytest.mark.parametrize("kind", KINDS)
 def test_progress_says_what_the_cores_samplers_say(kind: str, sampler: str, make: Make) -> None:
     restorer = make(kind)
-    settings = replace(SETTINGS, sampler=sampler, bandwidth=10.0)
+    settings = replace(SETTINGS, sampler=sampler, bandwidth=30.0)
     outputs: list[Any] = []
     hook = restorer.model.unet.register_forward_hook(lambda module, args, output: outputs.append(output[0]))
     for steered in (False, True):
@@ -190,7 +190,7 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
 ) -> None:
     restorer, chosen = make(kind), set()
     for seed in range(4):
-        settings = replace(SETTINGS, sampler=sampler, bandwidth=10.0, cutoff=0.6, seed=seed)
+        settings = replace(SETTINGS, sampler=sampler, bandwidth=30.0, cutoff=0.6, seed=seed)
         steered, alone = (EnsemblePlan(kind, settings, "simple") for kind in ("kds", "plain"))
         whole = draw_ensemble(steered, photo, restorer, distortion)
         early = restorer.sample(replace(settings, early_choice=True))
@@ -206,7 +206,7 @@ def test_the_early_choice_of_the_studies_is_that_of_the_pipeline(
 
 def test_without_steering_the_state_at_the_cutoff_is_the_plain_prediction(make: Make, photo: np.ndarray) -> None:
     restorer, states = make("inpainter"), []
-    settings = replace(SETTINGS, bandwidth=10.0)
+    settings = replace(SETTINGS, bandwidth=30.0)
     restorer.sample(settings, steered=False, progress=states.append)
     ensemble = draw_ensemble(EnsemblePlan("plain", settings, "simple"), photo, restorer, distortion)
     last = [state for state in states if state.t >= 300][-1]
@@ -228,7 +228,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def task_of(name: str, photos: Path, **changes: Any) -> StudyRequest:
-    small = {"steps": [2], "bandwidth": [10.0], "particles": [2]}
+    small = {"steps": [2], "bandwidth": [30.0], "particles": [2]}
     small |= {
         "table4": {"particles": [1, 2]},
         "front": {"budget": [10]},
@@ -262,7 +262,7 @@ def test_table3_scores_what_inpaint_paints(models: Callable[..., Any], photos: P
     rows = {row["run"]: row for row in drawn_of(tmp_path) if row["photo"] == "1.png"}
     assert len(rows) == 4
     for key, row in rows.items():
-        how = Settings(particles=2, steps=2, bandwidth=10.0, sampler=key.split()[1])
+        how = Settings(particles=2, steps=2, bandwidth=30.0, sampler=key.split()[1])
         how = how if key.startswith("kds") else replace(how, strength=0.0)
         painted = inpaint(truth, hole, model=model, settings=how, prompt="a cat")
         expected = distortion(painted.image, truth)
@@ -287,7 +287,7 @@ def test_super_resolution_studies_run_with_the_upscaler(
     lines = {name: {line["key"]: line for line in report["lines"]} for name, report in reports.items()}
     truth = truth_of(photos, "0.png")
     low = Degradation()(truth, degradation_rng(0, truth))
-    settings = Settings(particles=2, steps=2, bandwidth=10.0)
+    settings = Settings(particles=2, steps=2, bandwidth=30.0)
     expected = distortion(super_resolve(low, model=model, settings=settings).image, truth)["psnr_rgb"]
     assert lines["table1"]["kds"]["scores"]["psnr_rgb"]["mean"] == pytest.approx(expected, abs=1e-5)
     assert all(line["scores"]["seconds"]["mean"] > 0 for line in lines["table4"].values())
@@ -398,7 +398,7 @@ run = partial(commands.run, "bench")
 
 
 def test_the_command_takes_pipelines(folders: dict[str, Path], photos: Path, tmp_path: Path, capsys: Any) -> None:
-    quick = ["--photos", photos, "--crop", 64, "--limit", 1, "--particles", 2, "--steps", 1, "--bandwidth", 10]
+    quick = ["--photos", photos, "--crop", 64, "--limit", 1, "--particles", 2, "--steps", 1, "--bandwidth", 30]
     out = tmp_path / "out"
     options = ["--model", folders["inpainter"], "--guidance", 2, "--prompt", "a cat", "--max-batch", 2, "--vae-tiling"]
     assert run("table3", *quick, *options, "--output", out) == 0

@@ -47,7 +47,7 @@ def test_the_upscaler_restores(tmp_path: Path, photo_file: Path, photo: np.ndarr
     assert np.array_equal(pixels(output / "restored.png"), expected.image)
     result = result_of(output)
     assert (result["family"], result["prompt"], result["noise_level"]) == ("x4-upscaler", "a cat", 20)
-    assert (result["settings"]["bandwidth"], result["settings"]["early_choice"]) == (0.5, False)
+    assert (result["settings"]["bandwidth"], result["settings"]["early_choice"]) == (5.0, False)
     assert (result["chosen"], result["evaluations"], result["commit"]) == (expected.chosen, 6, None)
     assert result["trace"] == expected.trace
     assert "transformers" in result["versions"]
