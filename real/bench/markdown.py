@@ -28,6 +28,8 @@ def render(report: Mapping[str, Any]) -> str:
 
     parts.append(f"```text\n{report['command']}\n```")
 
+    if "threads" in report:
+        parts.append(f"Number of CPU threads where time was measured: {report['threads']}.")
     if report["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {name}: {why}" for name, why in report["left_out"].items()))
     if report.get("not_finite"):

@@ -76,14 +76,15 @@ class EnsemblePlan:
         settings: Of the sampler and the steering.
         degradation: How the photo is made low-resolution, or what of it is hidden; "pairs" where the low-resolution
             photo is given.
-        timed: Whether time and memory are measured, so that it is shared with no other study.
+        timed: Number of CPU threads with which time and memory are measured, so that it is shared with no other study;
+            0: they are not.
         depends: Of what takes no sampling (`real.bench.unsampled`): what else its picture depends on; None for others.
     """
 
     kind: str
     settings: Settings
     degradation: str
-    timed: bool = False
+    timed: int = 0
     depends: str | None = None
 
     @functools.cached_property
@@ -103,7 +104,7 @@ class EnsemblePlan:
         elif self.kind != "plain":
             h = s.bandwidth if isinstance(s.bandwidth, str) else f"{s.bandwidth:g}"
             words += [s.kernel, f"h={h}", f"delta={s.strength:g}", f"cutoff={s.cutoff:g}", f"patch={s.patch_size}"]
-        return " ".join([*words, "timed"] if self.timed else words)
+        return " ".join([*words, f"timed threads={self.timed}"] if self.timed else words)
 
 
 @dataclass(frozen=True)

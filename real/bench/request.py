@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from real.backbones.hints import HintPlaces
 from real.bench.adapter import takes_opponents
 from real.bench.endings import ENDINGS
 from real.bench.photos import Photo, describe_degradations, digest_of
 from real.bench.plan import OF_MODELS_BANDWIDTH, Grid, Line, Study
 from real.errors import UserError
+from real.metrics.score import versions_of
 from real.models.base import Model
 from real.opening import FAMILIES
 from real.records.provenance import describe, weights_digest
@@ -109,7 +112,7 @@ def lines_of(request: StudyRequest, model: Model) -> list[Line]:
     """
     lines = request.study.lines(request.settings, request.grid)
     if request.study.timed:
-        lines = [replace(line, ensemble=replace(line.ensemble, timed=True)) for line in lines]
+        lines = [replace(line, ensemble=replace(line.ensemble, timed=torch.get_num_threads())) for line in lines]
     return [
         line
         for line in lines
@@ -172,6 +175,7 @@ def identity_of(request: StudyRequest, model: Model) -> dict[str, Any]:
     identity = {**describe(request.settings, model, ""), "weights": weights_digest(model), **text_of(request, model)}
     del identity["settings"], identity["command"]  # rows name their ensemble, which has the settings
     identity["versions"] |= {name: version(name) for name in ("scipy", "scikit-image")}
+    identity["versions"] |= versions_of(request.metrics)
     if request.hints is not None:
         identity["hints"] = request.hints.describe()
     if request.noise_photos:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from real.bench.markdown import render
 from real.bench.photos import Photo, used
 from real.bench.plan import Line, describe_grid
@@ -77,4 +79,5 @@ def _provenance(request: StudyRequest, model: Model) -> dict[str, Any]:
         "crop": request.crop,
         "degradation": {name: ranges[name] for name in request.grid.degradation if name in ranges},
         **text_of(request, model),
+        **({"threads": torch.get_num_threads()} if request.study.timed else {}),
     }

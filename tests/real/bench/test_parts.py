@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,13 +31,14 @@ from real.bench.metrics import REPORTED  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
 from real.bench.photos import find_pairs, find_photos  # noqa: E402
 from real.bench.plan import EnsemblePlan, Line, fill_grid, wanted_by  # noqa: E402
-from real.bench.request import StudyRequest, lines_of  # noqa: E402
+from real.bench.request import StudyRequest, identity_of, lines_of  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
 from real.degradations.real_esrgan import PRESETS  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import sample_photo  # noqa: E402
 from real.images.seeds import degradation_rng  # noqa: E402
+from real.metrics import score  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
 from real.records.journal import Rows  # noqa: E402
@@ -140,10 +142,34 @@ def test_a_timed_study_shares_no_ensemble(tiny: LatentModel) -> None:
     photos = find_photos(Path(__file__).parents[3] / "docs" / "assets")
     request = StudyRequest("table4", study, study.grid, Settings(), photos).for_model(tiny)
     wanted = wanted_by(lines_of(request, tiny))
-    assert sorted(key.split(" ")[0] + key.split(" ")[-2] for key in wanted) == sorted(
+    assert sorted(key.split(" ")[0] + key.split(" ")[-3] for key in wanted) == sorted(
         ["plainN=1", "plainN=5", "plainN=10", "kdspatch=1", "kdspatch=1"]
     )
-    assert all(key.endswith(" timed") for key in wanted)
+    assert all(key.endswith(f" timed threads={torch.get_num_threads()}") for key in wanted)
+
+
+def test_rows_depend_on_the_versions_of_the_packages_that_judge(
+    tiny: LatentModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version is another store, and a metric that is not asked for is none of its business."""
+    installed = {"brisque": "0.2.0", "libsvm-official": "3.37.0", "lpips": "0.1.4", "pyiqa": "0.1.15"}
+
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr(score, "version", version)
+    asked = StudyRequest("table4", STUDIES["table4"], STUDIES["table4"].grid, Settings(), [])
+
+    def added(*metrics: str) -> dict[str, str]:
+        versions = identity_of(replace(asked, metrics=metrics), tiny)["versions"]
+        return {package: number for package, number in versions.items() if package in installed}
+
+    assert added() == {}
+    assert added("lpips-hed", "brisque") == {"brisque": "0.2.0", "libsvm-official": "3.37.0", "lpips": "0.1.4"}
+    assert added("nima", "fid-lite0") == {"pyiqa": "0.1.15"}
+    assert added("no-such-metric") == {}  # is refused where metrics are loaded, by its name
 
 
 def test_the_best_is_picked_by_what_is_asked_for(tiny: LatentModel) -> None:
@@ -176,7 +202,8 @@ def test_different_ensembles_have_different_names() -> None:
     others = [
         EnsemblePlan("plain", Settings(bandwidth=0.3), "simple"),
         EnsemblePlan("kds", Settings(bandwidth=0.3), "stable-sr"),
-        EnsemblePlan("kds", Settings(bandwidth=0.3), "simple", timed=True),
+        EnsemblePlan("kds", Settings(bandwidth=0.3), "simple", timed=1),
+        EnsemblePlan("kds", Settings(bandwidth=0.3), "simple", timed=2),
         *(EnsemblePlan(kind, Settings(bandwidth=0.3), "simple") for kind in ("funnel", "renoise", "hds", "drafts")),
         *(
             EnsemblePlan("kds", Settings(**{"bandwidth": 0.3, **change}), "simple")

@@ -20,6 +20,15 @@ def test_a_folder_without_rows_takes_other_settings(tmp_path: Path) -> None:
         Rows(tmp_path, {"seed": 3})
 
 
+def test_of_what_differs_an_option_is_named_before_a_version(tmp_path: Path) -> None:
+    """A metric that is added brings the version of its package with it, which nobody gave."""
+    Rows(tmp_path, {"versions": {"torch": "2.13.0"}, "metrics": []}).add(ROW)
+    with pytest.raises(UserError, match=r"metrics was \[\] and is \['brisque'\] and 1 more"):
+        Rows(tmp_path, {"versions": {"torch": "2.13.0", "brisque": "0.2.0"}, "metrics": ["brisque"]})
+    with pytest.raises(UserError, match=r"versions\.torch was '2\.13\.0' and is '2\.14\.0'; "):
+        Rows(tmp_path, {"versions": {"torch": "2.14.0"}, "metrics": []})
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", b"[1]"])
 def test_damaged_settings_are_named(tmp_path: Path, content: bytes) -> None:
     Rows(tmp_path, {"seed": 1}).add(ROW)
