@@ -61,7 +61,7 @@ def test_a_hole_belongs_to_seed_photo_and_kind() -> None:
     assert not np.array_equal(judged_hole("strokes", 0, TRUTH), judged_hole("scratches", 0, TRUTH))
 
 
-@pytest.mark.parametrize(("kind", "area"), [("box-8", 0.08), ("box-30", 0.3)])
+@pytest.mark.parametrize(("kind", "area"), [("box-4", 0.04), ("box-8", 0.08), ("box-30", 0.3)])
 def test_a_box_has_its_share_of_the_area_anywhere_in_the_photo(kind: str, area: float) -> None:
     places = set()
     for seed in range(40):
