@@ -180,7 +180,8 @@ assert abs(apart[1] / apart[0] - 1) < 0.01
 
 # %%
 # They are narrower. Their distance stays the same to within a hundredth: at \(h = 0.4\)
-# a particle of one group hardly sees the other, which is six bandwidths away.
+# a particle of one group hardly sees the other, which is more than five bandwidths
+# away.
 #
 # `info` says how much the particles saw of each other. `effective_particles` is
 # \(1/\sum_k w_k^2\): 1 if a particle sees only itself, \(N\) if all weights are equal.

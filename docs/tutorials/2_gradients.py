@@ -187,10 +187,10 @@ assert np.allclose(cosine, 1.0)  # the same direction, everywhere
 # %%
 # ## What goes wrong in practice
 #
-# There is no official code of KDS. People who wrote their own made eleven mistakes that
+# There is no official code of KDS. People who wrote their own made twelve mistakes that
 # we know of; the [method page](../../explanation/method.md#easy-to-get-wrong) lists
 # them, and shows some of them in public code. We made some of them, too. Five of the
-# eleven break the formula of this page. Each runs without an error and draws plausible
+# twelve break the formula of this page. Each runs without an error and draws plausible
 # pictures, and each fails a check that takes a few lines.
 #
 # ### Mistake 1: the bandwidth is squared twice
@@ -377,13 +377,14 @@ assert np.allclose(
 )
 
 # %%
-# ## The other six
+# ## The other seven
 #
 # They concern other parts of the method. Each is shown to fail on the page about its
 # part:
 #
 # | Mistake | Shown to fail |
 # |---|---|
+# | the old \(\epsilon\) beside the steered \(\hat z_0\) | [page 4](4_steering.md) |
 # | choosing by each particle's own pixel mean | [page 4](4_steering.md) |
 # | steering late instead of early; \(t/T > 0.3\) instead of \(\ge\) | [page 4](4_steering.md) |
 # | overlapping patches added up without dividing | [page 5](5_patches.md) |
@@ -415,8 +416,9 @@ assert np.allclose(
 # **2.** Which of the four checks would have found which of the five mistakes?
 #
 # ??? success "Solution"
-#     Check 1 finds the first, check 2 the second, check 4 the fifth. The fourth fails
-#     check 4 as well: with a huge \(h\) it does not lead to the mean of the ensemble.
+#     Check 1 finds the first, and the second unless it compares directions only; check 2
+#     finds the second, check 4 the fifth. With a tiny \(h\) check 4 finds the first two
+#     as well. The fourth fails check 4, too: with a huge \(h\) it does not lead to the mean of the ensemble.
 #     The third passes all four, since with a single image in the batch it is right. It
 #     needs a check of its own.
 #

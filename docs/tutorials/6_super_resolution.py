@@ -146,6 +146,7 @@ figure.colorbar(drawn, ax=axes, shrink=0.8, label="in units of the latent")
 
 print({t: round(float(values.mean()), 2) for t, values in spread.items()})
 assert spread[659].mean() < spread[319].mean()
+assert round(float(model.schedule.noise_to_signal(999))) == 39
 
 # %%
 # At edges and in texture; smooth places are settled early. From the middle on it gets
@@ -251,10 +252,9 @@ assert left["KDS to the end"] < left["KDS"] < 1.0
 
 # %%
 # When steering stops, the noise is still as large as the picture. Most of the detail is
-# decided after that, by each particle on its own, and the spread comes back. Steering
-# to the end leaves much less of it. Which of the two is better depends on how much
-# agreement you want: [what the latents' scale does to a
-# cut-off](../../explanation/latent-scale.md) has numbers for both.
+# decided after that, by each particle on its own, and most of the spread arises there.
+# Steering to the end leaves less of it. Which of the two is better depends on how much
+# agreement you want: [what replicates](../../replication/index.md) has numbers for both.
 #
 # ## Choosing
 #

@@ -1,8 +1,8 @@
 r"""
 # 9. Write your own kernel, bandwidth rule or sampler
 
-The parts of this project meet in three places, and each is a plain Python
-callable. A kernel is a function of the squared distance. A bandwidth is a number
+The parts of this project meet in three places, and at each you can put something
+of your own. A kernel is a function of the squared distance. A bandwidth is a number
 or an array, however you came by it. A sampler calls a denoiser and a steering
 function. So a new idea is a function of yours, and no line of `kds_ref` has to
 change. This page writes one of each, and the test that each needs.
