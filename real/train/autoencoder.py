@@ -46,6 +46,7 @@ from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
+from real.train.saved import fingerprint
 
 __all__ = ["train_autoencoder"]
 
@@ -78,17 +79,19 @@ def train_autoencoder(
         The trained model.
 
     Raises:
-        FileNotFoundError: `start_from` holds no finished run.
+        UserError: `start_from` holds no finished run.
     """
     torch.manual_seed(run_settings.seed)
     model = NormalisedVQModel(settings).to(run_settings.device)
-    earlier = None
+    earlier, start = None, None
     if start_from is not None:
         earlier = read_record(start_from, "vqvae")
-        model.start_from(VQModel.from_pretrained(start_from / "vqvae"))
+        former = VQModel.from_pretrained(start_from / "vqvae")
+        model.start_from(former)
+        start = fingerprint(former)
 
     plain = _plain(settings, degradation)
-    identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data}
+    identity = {"stage": "autoencoder", **plain, "steps": run_settings.steps, "data": data, "start_from": start}
     run = TrainingRun(model, folder, run_settings, identity)
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 

@@ -18,9 +18,8 @@ from diffusers import VQModel
 from tqdm import tqdm
 
 from real.degradations.simple import SCALE
-from real.images.files import write_atomically
 from real.train.loop import RunSettings, autocast
-from real.train.saved import load_saved
+from real.train.saved import digest_of, fingerprint, keep, load_kept
 
 __all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 
@@ -57,10 +56,8 @@ class Task(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the trained network depends on, for the record and for refusing to resume with other settings."""
 
-    def prepare(
-        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
-    ) -> None:
-        """Compute what can be computed once, for crops of `size` latent pixels; may be kept in `folder`."""
+    def prepare(self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> None:
+        """Compute what can be computed once; may be kept in `folder`."""
 
     def draw(self, index: int, size: int, rng: np.random.Generator) -> Crop:
         """A random crop of the photo with that index in `pairs`."""
@@ -86,8 +83,8 @@ def encode_photos(
     They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
     """
     rng = np.random.default_rng([run_settings.seed, 1])
-    kept = folder / "latents.pt"
-    known = load_saved(kept) if kept.exists() else None
+    kept, made_of = folder / "latents.pt", digest_of(photos, run_settings.seed, fingerprint(vqvae))
+    known = load_kept(kept, made_of)
     pairs = []
 
     for index, photo in enumerate(tqdm(photos, desc="encoding photos", unit="photo")):
@@ -103,7 +100,7 @@ def encode_photos(
         pairs.append(EncodedPhoto(turned, encode(x, vqvae, run_settings)))
 
     if known is None:
-        write_atomically(kept, lambda path: torch.save([torch.from_numpy(p.latents) for p in pairs], path))
+        keep(kept, made_of, [torch.from_numpy(pair.latents) for pair in pairs])
     return pairs
 
 

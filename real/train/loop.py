@@ -63,7 +63,7 @@ class TrainingRun:
 
     def __init__(self, model: torch.nn.Module, folder: Path, settings: RunSettings, identity: dict[str, Any]) -> None:
         self.model, self.settings, self.folder = model, settings, folder
-        self.identity = identity
+        self.identity = {**identity, "seed": settings.seed}
         self.ema = copy.deepcopy(model).requires_grad_(False)
 
         # Both generators are in the checkpoint: a run that was killed draws what it would have drawn.
@@ -172,6 +172,7 @@ class TrainingRun:
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
+            self._trim_curve()  # of a run that was killed before its first checkpoint
             return
 
         state = load_saved(path, device=self.settings.device)

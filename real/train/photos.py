@@ -37,8 +37,7 @@ def load_photos(
         The photos, in the order of their sorted paths, and a count of the files used, unreadable and too small.
 
     Raises:
-        FileNotFoundError: A folder does not exist.
-        ValueError: No usable photo was found.
+        UserError: A folder does not exist, or no usable photo was found.
     """
     paths: list[Path] = []
     for folder in folders:

@@ -42,7 +42,7 @@ def write_record(
         "photos": data,
         "seconds": round(run.seconds),
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
-        "curve": rows[:: max(1, len(rows) // 100)],
+        "curve": [*rows[: -1 : max(1, len(rows) // 100)], rows[-1]],
     }
     if started_from is not None:
         record["started_from"] = started_from
@@ -53,8 +53,7 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
     """The record of a finished run, or of that part of an exported model, whose network lies in `folder/part`.
 
     Raises:
-        FileNotFoundError: There is none.
-        UserError: It is damaged.
+        UserError: There is none, or it is damaged.
     """
     record: dict[str, Any]
     if (folder / part).is_dir() and (folder / "record.json").is_file():

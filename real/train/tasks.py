@@ -19,12 +19,11 @@ from tqdm import tqdm
 
 from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
-from real.images.files import write_atomically
 from real.images.holes import HOLES, draw_hole
 from real.models.hole_condition import filled, hidden
 from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
-from real.train.saved import load_saved
+from real.train.saved import digest_of, keep, load_kept
 
 __all__ = ["TRAINED_HOLE", "InpaintingTask", "KnownPart", "SuperResolutionTask"]
 
@@ -49,9 +48,7 @@ class SuperResolutionTask:
         """The ranges of the degradation."""
         return asdict(self.degradation)
 
-    def prepare(
-        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
-    ) -> None:
+    def prepare(self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> None:
         """Nothing can be computed beforehand."""
         self._pairs = pairs
 
@@ -110,13 +107,12 @@ class InpaintingTask:
         """How holes are drawn."""
         return {"holes": self.holes, "kinds": list(HOLES)}
 
-    def prepare(
-        self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings, size: int
-    ) -> None:
+    def prepare(self, pairs: list[EncodedPhoto], vqvae: VQModel, folder: Path, run_settings: RunSettings) -> None:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"
-        stored = load_saved(kept) if kept.exists() else None
+        made_of = digest_of((pair.latents for pair in pairs), run_settings.seed, self.settings())
+        stored = load_kept(kept, made_of)
         encoded: list[list[torch.Tensor]] = []
         self._pairs, self._known = pairs, []
         for index, pair in enumerate(tqdm(pairs, desc="encoding photos with holes", unit="photo")):
@@ -126,7 +122,7 @@ class InpaintingTask:
             encoded.append(latents)
             self._known.append([_known_part(mask, z.numpy()) for mask, z in zip(masks, latents, strict=True)])
         if stored is None:
-            write_atomically(kept, lambda path: torch.save(encoded, path))
+            keep(kept, made_of, encoded)
 
     def _kinds(self, index: int) -> list[str]:
         """Kinds of a photo's holes: the first is a box, then come two of the other kinds, by turns over photos."""

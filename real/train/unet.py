@@ -10,7 +10,6 @@ Without the weight the error of the clean latents counts (1 - alpha_bar) / alpha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from real.errors import UserError
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import denoiser_of, read_record, write_record
+from real.train.saved import fingerprint
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
@@ -84,8 +84,8 @@ def train_unet(
         The trained model.
 
     Raises:
-        FileNotFoundError: `autoencoder` or `start_from` holds no finished run.
-        ValueError: No photo is large enough for a crop, or `start_from` has another architecture.
+        UserError: `autoencoder` or `start_from` holds no finished run, no photo is large enough for a crop, or
+            `start_from` has another architecture.
     """
     try:
         read_record(autoencoder, "vqvae")
@@ -107,15 +107,17 @@ def train_unet(
         attention_head_dim=min(32, settings.channels[-1]),
     ).to(run_settings.device)
 
-    earlier = None
+    earlier, start = None, None
     if start_from is not None:
         part = denoiser_of(start_from, task.stage)
         earlier = read_record(start_from, part)
-        _take_over(model, UNet2DModel.from_pretrained(start_from / part))
+        former = UNet2DModel.from_pretrained(start_from / part)
+        _take_over(model, former)
+        start = fingerprint(former)
 
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
-    identity |= {"autoencoder": _fingerprint(vqvae)}
+    identity |= {"autoencoder": fingerprint(vqvae), "start_from": start}
     run = TrainingRun(model, folder, run_settings, identity)
 
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
@@ -124,7 +126,7 @@ def train_unet(
 
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
-    task.prepare(pairs, vqvae, folder, run_settings, settings.crop)
+    task.prepare(pairs, vqvae, folder, run_settings)
     batches = Batches(
         pairs,
         task,
@@ -181,11 +183,3 @@ def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
         raise UserError(
             f"the network there has another architecture ({[*unexpected, *missing][:3]})", argument="start_from"
         )
-
-
-def _fingerprint(model: torch.nn.Module) -> str:
-    """SHA-256 of the weights, so that a run is not continued on another autoencoder's latents."""
-    digest = hashlib.sha256()
-    for value in model.state_dict().values():
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()

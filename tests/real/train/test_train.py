@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
+from diffusers import VQModel  # noqa: E402
+
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.filling import fill_smoothly  # noqa: E402
@@ -25,7 +27,7 @@ from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
 from real.train.photos import CropSampler, load_photos  # noqa: E402
-from real.train.record import denoiser_of, read_record, short  # noqa: E402
+from real.train.record import denoiser_of, read_record, short, write_record  # noqa: E402
 from real.train.regression import RegressionSettings, train_regression  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, _known_part  # noqa: E402
 from real.train.unet import UNetSettings, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
@@ -247,7 +249,7 @@ def test_the_denoiser_goes_on_from_a_finished_run_and_keeps_its_latents(
         return train_unet(photos, *folders, SMALL_UNET, SR_TASK, run, counts, start_from=start_from, command=name)
 
     first = train("u", None)
-    kept = torch.load(tmp_path / "u" / "latents.pt", weights_only=True)
+    kept = torch.load(tmp_path / "u" / "latents.pt", weights_only=True)["content"]
     assert sorted(z.numel() for z in kept) == sorted(p.size // 16 for p in photos)
     second = train("v", tmp_path / "u", seed=1)
     others = train("w", None, seed=1)
@@ -268,7 +270,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], t
         for attempt in range(2 if interrupted else 1):
             torch.manual_seed(0)
             model = torch.nn.Conv2d(3, 3, 3, padding=1)
-            run = TrainingRun(model, folder, settings(12), {"test": 1})
+            run = TrainingRun(model, folder, replace(settings(12), log_every=2), {"test": 1})
             sampler = CropSampler(photos, size=16, rng=run.rng)
 
             def loss(run=run, sampler=sampler, model=model, kill=interrupted and attempt == 0):
@@ -283,7 +285,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], t
             else:
                 run.train(loss)
         steps = [json.loads(line)["step"] for line in (folder / "curve.jsonl").read_text().splitlines()]
-        assert steps == [5, 10, 12]
+        assert steps == [2, 4, 6, 8, 10, 12]
         weights.append(model.weight.detach())
     assert torch.equal(*weights)
 
@@ -295,10 +297,47 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         TrainingRun(model, tmp_path, settings(12), {"channels": 16})
 
 
+def test_a_run_is_continued_with_its_own_seed_alone(tmp_path: Path) -> None:
+    model = torch.nn.Conv2d(3, 3, 3)
+    TrainingRun(model, tmp_path, settings(12), {}).save()
+    with pytest.raises(UserError, match=r"other settings \(seed\)"):
+        TrainingRun(model, tmp_path, settings(12, seed=1), {})
+
+
+def test_the_record_has_the_end_of_the_curve(tmp_path: Path) -> None:
+    run = TrainingRun(torch.nn.Conv2d(3, 3, 3), tmp_path, settings(300), {})
+    rows = [{"step": step} for step in range(1, 301)]
+    (tmp_path / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_record(run, command="c", settings={}, data={})
+    curve = json.loads((tmp_path / "record.json").read_text())["curve"]
+    assert (curve[0], curve[-1]) == ({"step": 1}, {"step": 300})
+    assert 100 <= len(curve) <= 102
+
+
+def test_latents_are_computed_again_when_what_they_are_made_of_has_changed(
+    photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    """A run that is killed before its first checkpoint may be started again with anything else."""
+    torch.manual_seed(0)
+    first, second = (NormalisedVQModel(SMALL).vq.eval() for _ in range(2))
+
+    def prepared(photos: list[np.ndarray], vqvae: VQModel, seed: int, folder: Path) -> list[np.ndarray]:
+        folder.mkdir(exist_ok=True)
+        pairs = encode_photos(photos, vqvae, folder, settings(1, seed=seed))
+        task = InpaintingTask()
+        task.prepare(pairs, vqvae, folder, settings(1, seed=seed))
+        return [pair.latents for pair in pairs] + [known.latents for holes in task._known for known in holes]
+
+    for number, changed in enumerate(((photos, second, 0), (photos, first, 1), (photos[::-1], first, 0))):
+        prepared(photos, first, 0, tmp_path / "used")
+        pairs = zip(prepared(*changed, tmp_path / "used"), prepared(*changed, tmp_path / f"new{number}"), strict=True)
+        assert all(np.array_equal(again, anew) for again, anew in pairs)
+
+
 def test_a_batch_depends_on_its_step_alone(photos: list[np.ndarray]) -> None:
     pairs = [EncodedPhoto(p, np.zeros((3, p.shape[0] // 4, p.shape[1] // 4), np.float16)) for p in photos]
     task = SuperResolutionTask(Degradation())
-    task.prepare(pairs, None, Path(), settings(10), 8)
+    task.prepare(pairs, None, Path(), settings(10))
     batches, others = (Batches(pairs, task, crop=8, batch=4) for _ in range(2))
     first, second = batches(3), batches(4)
     assert all(torch.equal(a, b) for a, b in zip(second, others(4), strict=True))
@@ -325,7 +364,7 @@ def test_an_inpainting_crop_is_what_the_restorer_tells_and_knows_nothing_of_what
     vqvae = NormalisedVQModel(SMALL).vq.eval()
     pairs = encode_photos(photos, vqvae, tmp_path, settings(1))
     task = InpaintingTask()
-    task.prepare(pairs, vqvae, tmp_path, settings(1), 12)
+    task.prepare(pairs, vqvae, tmp_path, settings(1))
 
     # By hand: the third photo's first two masks from the generator, the photo filled and encoded as a whole.
     rng = np.random.default_rng([0, 3])
@@ -343,7 +382,7 @@ def test_an_inpainting_crop_is_what_the_restorer_tells_and_knows_nothing_of_what
         assert torch.equal(fill_smoothly(other, mask), fill_smoothly(x, mask))
 
     again = InpaintingTask()
-    again.prepare(pairs, None, tmp_path, settings(1), 12)  # from the folder: nothing is encoded again
+    again.prepare(pairs, None, tmp_path, settings(1))  # from the folder: nothing is encoded again
     pairs_of_parts = zip(again._known[3], task._known[3], strict=True)
     assert all(np.array_equal(a.latents, b.latents) and np.array_equal(a.mask, b.mask) for a, b in pairs_of_parts)
 
