@@ -27,6 +27,7 @@ from real.images.files import write_json
 from real.images.masks import center_box
 from real.images.seeds import degradation_rng
 from real.metrics.score import make_score
+from real.records.finite import finite_photos, not_finite
 from real.records.journal import Rows, locked
 from real.restorers.compare import bicubic
 
@@ -104,12 +105,23 @@ def _report(rows: Rows, photos: Sequence[Photo], tools: Iterable[str]) -> dict[s
     """Means with intervals, by task and name."""
     report: dict[str, Any] = {"photos": len(photos)}
     report["versions"] = {name: versions(name) for names in (UPSCALERS, FILLERS) for name in names}
+    values: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for run in tools:
         task, name = run.split("/")
         found = [rows[photo.name, run] for photo in photos]
         numbers = [{**row["scores"], "cpu_seconds": row["cpu_seconds"]} for row in found]
         columns = {key: np.asarray([row[key] for row in numbers], dtype=np.float64) for key in numbers[0]}
-        report.setdefault(task, {})[name] = {key: mean_with_interval(values) for key, values in columns.items()}
+        values.setdefault(task, {})[name] = columns
+
+    names = [photo.name for photo in photos]
+    for task, of_task in values.items():
+        kept = finite_photos(of_task)  # a flat photo is filled without an error, and its PSNR is infinite
+        report[task] = {
+            name: {key: mean_with_interval(column[kept[key]]) for key, column in columns.items()}
+            for name, columns in of_task.items()
+        }
+        if left_out := not_finite(of_task, names):
+            report.setdefault("not_finite", {})[task] = left_out
     return report
 
 

@@ -121,7 +121,7 @@ def _box_means(stack: np.ndarray, side: int, places: np.ndarray) -> np.ndarray:
 
 
 def rank_counts(ranks: Sequence[Mapping[str, Sequence[int]]], num_particles: int) -> dict[str, list[int]]:
-    """How often each rank from 0 to N came up over all photos, by side of the box."""
-    sides = list(ranks[0])
-    joined = {side: np.concatenate([np.asarray(row[side]) for row in ranks]) for side in sides}
+    """How often each rank from 0 to N came up over all photos, by side of the box; small photos lack large boxes."""
+    sides = sorted({side for row in ranks for side in row}, key=int)
+    joined = {side: np.concatenate([np.asarray(row[side]) for row in ranks if side in row]) for side in sides}
     return {side: np.bincount(values, minlength=num_particles + 1).tolist() for side, values in joined.items()}

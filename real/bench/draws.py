@@ -11,7 +11,7 @@ import torch
 from kds_ref import SamplerState
 from real.bench import opponents
 from real.bench.ensembles import DrawnEnsemble
-from real.bench.plan import EnsemblePlan
+from real.bench.plan import EnsemblePlan, evaluations_per_call
 from real.bench.unsampled import UNSAMPLED
 from real.early_choice import in_window
 from real.metrics.score import Score
@@ -59,7 +59,11 @@ DRAWS = {
         "the same of a steered ensemble", lambda r, s: opponents.renoise(r, s, steered=True), _until_cutoff
     ),
     "funnel": DrawKind("KDS with ever fewer particles", opponents.funnel, _until_cutoff),
-    "drafts": DrawKind("cheap drafts, the full run for one", opponents.drafts, lambda s: 5 * s.particles + s.steps),
+    "drafts": DrawKind(
+        "cheap drafts, the full run for one",
+        opponents.drafts,
+        lambda s: opponents.DRAFT_STEPS * s.particles + s.steps,
+    ),
     "fixed-noise": DrawKind("one good noise for all photos", None, lambda s: s.steps),
     **{name: DrawKind(way.label, None, lambda s: 0) for name, way in UNSAMPLED.items()},
 }
@@ -106,5 +110,5 @@ def draw_ensemble(
 
     drawn = restorer.sample(settings, steered=plan.kind == "kds", progress=watch)
     ensemble.latents = drawn.latents
-    ensemble.evaluations = drawn.evaluations * (1 if settings.guidance == 1.0 else 2)
+    ensemble.evaluations = drawn.evaluations * evaluations_per_call(settings)
     return ensemble

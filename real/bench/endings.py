@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from real.bench.ensembles import DrawnEnsemble, rounded
-from real.bench.plan import EnsemblePlan
+from real.bench.plan import EnsemblePlan, evaluations_per_call
 from real.images.colour import COLOUR_FIXES
 from real.metrics.score import NO_REFERENCE
 
@@ -117,6 +117,6 @@ def evaluations_of(plan: EnsemblePlan, ending: str, n: int, ensemble: DrawnEnsem
     if plan.kind == "plain" and ending in ("one", "random"):
         return of_one
     if ending == "early":
-        weight = of_one // plan.settings.steps  # 2 with guidance
-        return weight * (n * ensemble.until_cutoff + plan.settings.steps - ensemble.until_cutoff)
+        weight = evaluations_per_call(plan.settings)
+        return weight * (n * ensemble.until_cutoff + of_one // weight - ensemble.until_cutoff)
     return n * of_one

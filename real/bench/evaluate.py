@@ -46,7 +46,7 @@ def evaluate_folder(
     *,
     crop: int | None,
     limit: int | None,
-    cutoffs: Sequence[float],
+    cutoffs: Sequence[float] | None,
     bandwidths: Sequence[float | str] | None,
     metrics: Sequence[str] = (),
     quality: bool = False,
@@ -68,7 +68,7 @@ def evaluate_folder(
         degradation: Ranges of the degradation.
         crop: Side of the centre crop; None: the whole photo, to multiples of 4.
         limit: Only the first photos by name.
-        cutoffs: Variants.
+        cutoffs: Variants; None: that of the settings.
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
         quality: Judge the plain samples as well (`real.bench.quality`).
@@ -79,7 +79,9 @@ def evaluate_folder(
         UserError: No photo can be used, an option does not fit, or the folder holds something else.
     """
     check_crop(crop)
-    variants = variants_of(settings, cutoffs, bandwidths or [settings.bandwidth or model.bandwidth])
+    settings = settings.for_schedule(model.schedule.alphas_cumprod)
+    own = settings.bandwidth or model.bandwidth
+    variants = variants_of(settings, cutoffs or [settings.cutoff], bandwidths or [own])
     score = make_score(metrics, device=str(model.device))
     found = find_photos(photos)[:limit]
 
@@ -167,11 +169,14 @@ def _measure(
         low = degradation(truth, degradation_rng(settings.seed, truth))
         restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
 
-        # One plain ensemble serves the judgement of quality and all variants.
-        drawn = restorer.draw(settings, steered=False, which="all") if missing or "plain" in unseen else None
+        # One plain ensemble serves all variants, and the judgement of quality where it is DDIM's.
+        judged = settings.sampler == "ddim"
+        drawn = None
+        if missing or ("plain" in unseen and judged):
+            drawn = restorer.draw(settings, steered=False, which="all")
         for look in unseen:
             assert judge is not None
-            rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn)})
+            rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn if judged else None)})
         if not missing:
             continue
 

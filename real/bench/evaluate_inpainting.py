@@ -82,11 +82,13 @@ def _measure(
 ) -> dict[str, str]:
     """Add the rows that are missing; return the photos that cannot be used, and why."""
     left_out: dict[str, str] = {}
+    shown = 0  # photos that count so far, of which the first are on the sheets
     with tqdm(total=len(photos) * len(INPAINTING_RUNS), desc="holes", unit="hole") as bar:
-        for index, photo in enumerate(photos):
+        for photo in photos:
             missing = [run for run in INPAINTING_RUNS if (photo.name, " ".join(run)) not in rows]
             bar.update(len(INPAINTING_RUNS) - len(missing))
             if not missing:
+                shown += 1
                 continue
             try:
                 truth = load_truth(photo, crop=crop)
@@ -95,10 +97,11 @@ def _measure(
                 bar.update(len(missing))
                 continue
 
+            shown += 1
             known = {"photo": photo.name, "digest": digest_of([photo.truth])}
             for kind, sampler in missing:
                 quality, strip = judge.row(kind, sampler, truth)
-                if index < SHEET and sampler == "ddim":  # before the row, which says that all is done
+                if shown <= SHEET and sampler == "ddim":  # before the row, which says that all is done
                     save_picture(_strip(folder, kind, photo.name), strip)
                 rows.add({**known, "run": f"{kind} {sampler}", "quality": quality})
                 bar.update()

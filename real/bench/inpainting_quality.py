@@ -1,9 +1,9 @@
 """What an inpainting model is worth without any steering: the section `quality` of its evaluation.
 
 Every photo gets seven holes, drawn from (seed, photo, kind). Of each hole the plain ensemble of DDIM is judged, of the
-larger boxes that of DPM-Solver++ 2S as well (50 steps of DDIM lose variance): whether its samples are exchangeable with the
-truth in the hole, how near one sample and the average of all come to it beside biharmonic interpolation, and whether
-the border of the hole shows. Nothing here depends on KDS.
+larger boxes that of DPM-Solver++ 2S as well (50 steps of DDIM lose variance): whether its samples are exchangeable
+with the truth in the hole, how near one sample and the average of all come to it beside biharmonic interpolation, and
+whether the border of the hole shows. Nothing here depends on KDS.
 """
 
 from __future__ import annotations

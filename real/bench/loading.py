@@ -13,26 +13,27 @@ from real.errors import UserError
 from real.images.photos import center_crop, load_photo
 from real.images.seeds import degradation_rng
 
-__all__ = ["LoadedPhoto", "check_crop", "load", "load_truth"]
+__all__ = ["SMALLEST", "LoadedPhoto", "check_crop", "load", "load_truth"]
 
-SMALLEST = 64  # pixels of the truth; less tells nothing about restoration
+SMALLEST = 64  # pixels of the truth in a study; less tells nothing about restoration
+LEAST = 32  # in an evaluation; some metrics take no less
 
 
-def check_crop(crop: int | None) -> None:
-    """UserError unless a centre crop of the truth can be made four times smaller."""
-    if crop is not None and (crop < SCALE or crop % SCALE):
-        raise UserError(f"must be a multiple of {SCALE}, got {crop}", argument="crop")
+def check_crop(crop: int | None, *, least: int = LEAST) -> None:
+    """UserError unless a centre crop of the truth is large enough and can be made four times smaller."""
+    if crop is not None and (crop < least or crop % SCALE):
+        raise UserError(f"must be a multiple of {SCALE} and at least {least}, got {crop}", argument="crop")
 
 
 def load_truth(photo: Photo, *, crop: int | None) -> np.ndarray:
     """Read a truth, RGB uint8 (4h, 4w, 3): its centre crop, or the whole, to multiples of 4.
 
     Raises:
-        UserError: The file cannot be read, or is smaller than the crop.
+        UserError: The file cannot be read, or is smaller than the crop or than any metric takes.
     """
     whole = load_photo(photo.truth)
-    if crop is not None and min(whole.shape[:2]) < crop:
-        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {crop} on a side (`crop`)")
+    if min(whole.shape[:2]) < (least := crop or LEAST):
+        raise UserError(f"{photo.name}: {_size(whole)} pixels are fewer than {least} on a side")
     return np.ascontiguousarray(center_crop(whole, side=crop))
 
 

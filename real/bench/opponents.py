@@ -21,6 +21,7 @@ from kds_ref import (
     steering_strength,
 )
 from real.bench.adapter import LatentParts, parts_of
+from real.bench.plan import evaluations_per_call
 from real.restorers.base import Restorer
 from real.settings import Settings
 
@@ -48,18 +49,13 @@ Drawn = tuple[torch.Tensor, int]  # latents (1, C, h, w), evaluations of all par
 def _alone(parts: LatentParts, settings: Settings, denoiser: object, start: torch.Tensor) -> Drawn:
     """One particle from a start to its end."""
     result = parts.sample(denoiser, start, timesteps=parts.timesteps)
-    return result.x0, result.num_model_evaluations * _weight(settings)
-
-
-def _weight(settings: Settings) -> int:
-    """Model evaluations of a step: guidance needs two."""
-    return 1 if settings.guidance == 1.0 else 2
+    return result.x0, result.num_model_evaluations * evaluations_per_call(settings)
 
 
 def early(restorer: Restorer, settings: Settings) -> Drawn:
     """KDS whose choice is made at the cut-off, so that one particle goes on; any model can do it."""
     drawn = restorer.sample(replace(settings, early_choice=True))
-    return drawn.best[None], drawn.evaluations * _weight(settings)
+    return drawn.best[None], drawn.evaluations * evaluations_per_call(settings)
 
 
 def hds(restorer: Restorer, settings: Settings) -> Drawn:
@@ -90,7 +86,7 @@ def drafts(restorer: Restorer, settings: Settings) -> Drawn:
     winner = int(select_particle(drafted.x0))
 
     latents, cost = _alone(parts := parts_of(restorer, settings), settings, parts.denoiser, noise[winner : winner + 1])
-    return latents, cost + settings.particles * drafted.num_model_evaluations * _weight(settings)
+    return latents, cost + settings.particles * drafted.num_model_evaluations * evaluations_per_call(settings)
 
 
 def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) -> Drawn:
@@ -112,7 +108,7 @@ def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) ->
 
     # The result counts calls, of all particles at once: n of them up to the cut-off, one after it.
     early = sum(steering_strength(t, total, strength=1.0, cutoff=settings.cutoff) > 0 for t in parts.timesteps)
-    return result.x0, _weight(settings) * (n * early + result.num_model_evaluations - early)
+    return result.x0, evaluations_per_call(settings) * (n * early + result.num_model_evaluations - early)
 
 
 class _FewerGoOn(Exception):
@@ -141,7 +137,7 @@ def funnel(restorer: Restorer, settings: Settings) -> Drawn:
             x, grid = step.survivors(), grid[step.evaluations :]
             continue
         best = int(select_particle(result.x0))  # steered to the end there are several
-        return result.x0[best : best + 1], _weight(settings) * (cost + len(x) * step.evaluations)
+        return result.x0[best : best + 1], evaluations_per_call(settings) * (cost + len(x) * step.evaluations)
 
 
 class _Watch:

@@ -25,6 +25,7 @@ __all__ = [
     "Study",
     "Wanted",
     "describe_grid",
+    "evaluations_per_call",
     "fill_grid",
     "wanted_by",
 ]
@@ -65,6 +66,11 @@ class Grid:
     degradation: tuple[str, ...] = ("simple",)
     seed: tuple[int, ...] = (0,)
     budget: tuple[int, ...] = ()
+
+
+def evaluations_per_call(settings: Settings) -> int:
+    """Model evaluations of a call of the denoiser: guidance needs two."""
+    return 1 if settings.guidance == 1.0 else 2
 
 
 @dataclass(frozen=True)

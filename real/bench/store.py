@@ -7,6 +7,7 @@ with the rest. Features of images, for Frechet distances, are large and lie in a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ class EnsembleStore:
         try:
             with self._features.open("a", encoding="utf-8") as file:
                 file.write(to_json(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise no_room(self._features, error) from error
 

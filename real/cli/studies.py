@@ -49,7 +49,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
         model,
         settings,
         common.degradation_of(options),
-        cutoffs=options.cutoffs or [settings.cutoff],
+        cutoffs=options.cutoffs,
         bandwidths=options.bandwidths,
         quality=options.quality,
         colour_fix=options.colour_fix or "none",
@@ -101,3 +101,5 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
                 raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
     if options.bandwidths and options.bandwidth is not None:
         raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
+    if options.cutoffs and options.cutoff_nsr is not None:
+        raise UserError("`cutoffs` takes its place; leave one of them out", argument="cutoff_nsr")

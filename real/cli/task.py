@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
-from real.bench.loading import check_crop, load_truth
+from real.bench.loading import SMALLEST, check_crop, load
 from real.bench.paper import paper_rows
 from real.bench.photos import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
@@ -61,7 +61,7 @@ def request_of(options: argparse.Namespace, name: str, command: str) -> StudyReq
     study = _with_paper(STUDIES[name], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
         raise UserError("not given; name a folder, which is made if it is not there", argument="output")
-    check_crop(options.crop)
+    check_crop(options.crop, least=SMALLEST)
 
     grid = fill_grid(study, vars(options))
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
@@ -108,7 +108,7 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
     photos = find_photos(options.noise_photos)[:NOISE_PHOTOS]
     for photo in photos:  # now, not after hours, when the noise is picked
         try:
-            load_truth(photo, crop=options.crop)
+            load(photo, crop=options.crop, seed=0)
         except UserError as error:
             raise UserError(error.message, argument="noise_photos") from error
     return tuple(photos)

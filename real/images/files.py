@@ -39,6 +39,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         try:
             write(temporary)
             temporary.chmod(0o666 & ~_umask())
+            _to_disk(temporary)  # before the name: a machine that goes down must not leave an empty file under it
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -49,6 +50,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if any(words in str(error) for words in TORCH_CANNOT_WRITE):
             raise no_room(path, error) from error
         raise
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def no_room(path: Path, error: Exception) -> UserError:

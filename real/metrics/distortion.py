@@ -63,7 +63,8 @@ def _lumas(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
     for name, pixels in (("image", image), ("truth", truth)):
         if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or min(pixels.shape[:2]) < 11:
             got = f"{pixels.dtype} {pixels.shape}"
-            raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, with sides of at least 11, got {got}")
+            accepted = "uint8 (H, W, 3), shaped as the other, with sides of at least 11"
+            raise ValueError(f"{name} must be {accepted}, got {got}")
     return rgb2ycbcr(image)[..., 0], rgb2ycbcr(truth)[..., 0]
 
 

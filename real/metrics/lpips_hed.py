@@ -59,7 +59,8 @@ class LpipsHed:
         """
         for name, pixels in (("image", image), ("truth", truth)):
             if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, got {pixels.dtype} {pixels.shape}")
+                got = f"{pixels.dtype} {pixels.shape}"
+                raise ValueError(f"{name} must be uint8 (H, W, 3), shaped as the other, got {got}")
         if min(truth.shape[:2]) < 16:
             raise ValueError(f"truth must have at least 16 pixels a side, got {truth.shape[0]} x {truth.shape[1]}")
         distance = 0.0

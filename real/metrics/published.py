@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from real.errors import UserError
+from real.errors import UserError, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +74,14 @@ class PublishedMetric:
         """
         for name, pixels in (("image", image), ("truth", truth)):
             if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                raise ValueError(f"{name} must be uint8 (H, W, 3) as the other, got {pixels.dtype} {pixels.shape}")
+                got = f"{pixels.dtype} {pixels.shape}"
+                raise ValueError(f"{name} must be uint8 (H, W, 3), shaped as the other, got {got}")
         given = (image, truth) if self.needs_truth else (image,)
+        tensors = [_rows(pixels, self.device).float() / 255 for pixels in given]
+        if self.library != "pyiqa":
+            return float(self._metric(*tensors))
         with _explained(self.name, self.library):  # pyiqa fetches some of its networks here
-            return float(self._metric(*(_rows(pixels, self.device).float() / 255 for pixels in given)))
+            return float(self._metric(*tensors))
 
 
 def inception_features(*, device: str = "cpu") -> Callable[[Sequence[np.ndarray]], np.ndarray]:
@@ -117,6 +121,8 @@ def _explained(metric: str, library: str) -> Iterator[None]:
         missing = error.name or library
         raise UserError(f"{metric}: {missing} is not installed; {INSTALL}", argument="metrics") from error
     except (OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         text = str(error).strip().split("\n")[0][:150]
         raise UserError(
             f"the network of {metric} could not be loaded ({text}); {library} fetches it from the web once: check the "

@@ -36,7 +36,7 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
         scheduler: Scheduler of the pipeline, from `steer_scheduler`.
 
     Raises:
-        TypeError: If the scheduler is not steered or its timesteps have no end T.
+        TypeError: If the scheduler is not steered, or its timesteps do not count training steps.
         ValueError: If `cutoff_in` is not "timestep", the scheduler's runs jump back in time, or several processes share
             the ensemble. From the pipeline: if no step was steered before the window closed, or the network's rows are
             no multiple of the ensembles' rows.
@@ -71,13 +71,21 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
             "window would open again"
         )
 
-    if not scheduler.config.get("num_train_timesteps"):
+    config = scheduler.config
+    family = family_of(type(scheduler))
+    if not (config.get("num_train_timesteps") and family.counts_training_steps) or _is_continuous(config):
         raise TypeError(
-            f"scheduler must have num_train_timesteps, which say where the window ends, got {type(scheduler).__name__}"
+            "scheduler must have timesteps that count training steps, which say where the window ends, got "
+            f"{type(scheduler).__name__}"
         )
 
     remove(model, EARLY)
     register(model, _EarlyHook(scheduler), EARLY)
+
+
+def _is_continuous(config: Any) -> bool:
+    """Whether the timesteps are log(sigma) / 4, as `coefficients` has it."""
+    return config.get("timestep_type") == "continuous" and config.get("prediction_type") == "v_prediction"
 
 
 def unchoose_early(model: torch.nn.Module) -> None:
@@ -102,7 +110,7 @@ class _EarlyHook(ModelHook):
         timestep = options["timestep"] if "timestep" in options else args[1]
         call = Call(self.scheduler, {"timestep": timestep}, state.host)
         self._check_that_it_steps(state, call.t)
-        if window(state, min(max(call.time, 0.0), 1.0)) > 0.0:
+        if window(state, _next_time(call, state)) > 0.0:
             return forward(*args, **options)
 
         batch = batch_size((*args, *options.values())) or 0
@@ -130,6 +138,15 @@ class _EarlyHook(ModelHook):
         if self.places is None or self.places[0] != key:
             self.places = key, *_places(state, batch)
         return self.places[1:]
+
+
+def _next_time(call: Call, state: SteeringState) -> float:
+    """t/T of the step that comes next, by the scheduler's timesteps: Flux and others give the network t/1000."""
+    begin = getattr(call.scheduler, "begin_index", None) or 0
+    index = state.index + 1 if state.index >= 0 else begin
+    timesteps = call.table("timesteps")
+    t = float(timesteps[min(index, len(timesteps) - 1)])
+    return min(max(t / float(call.config.num_train_timesteps), 0.0), 1.0)
 
 
 def _places(state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:

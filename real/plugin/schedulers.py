@@ -53,6 +53,7 @@ class Family:
         axes: Axes of one sample by their number; see `Layout`.
         scale: What `cutoff_in="timestep"` means here, for the documentation: "t/T", or "steps" where the timesteps
             have no end T.
+        counts_training_steps: Whether the timesteps count training steps, from 0 to num_train_timesteps.
         jumps: Whether a run goes back to noisier timesteps in between, so that no step is known to be the last.
         grid: Name of the attribute with the number of predictions that follow each other in the channels of one
             model output, or None.
@@ -68,6 +69,7 @@ class Family:
     position: Callable[[Call], tuple[int, int]] = usual_position
     axes: Mapping[int, str] = field(default_factory=lambda: USUAL)
     scale: str = "t/T"
+    counts_training_steps: bool = True
     jumps: bool = False
     grid: str | None = None
 
@@ -109,7 +111,12 @@ SUPPORTED: dict[str, Family] = {
     "UnCLIPScheduler": _vp(bounded=True),
     "RePaintScheduler": _vp(bounded=True, jumps=True),
     "DDPMWuerstchenScheduler": Family(
-        CONTINUOUS, "eps: 1/α, -σ/α", c.wuerstchen, upcasts=True, position=position_before_the_end
+        CONTINUOUS,
+        "eps: 1/α, -σ/α",
+        c.wuerstchen,
+        upcasts=True,
+        position=position_before_the_end,
+        counts_training_steps=False,
     ),
     "DPMSolverMultistepScheduler": replace(_SOLVER, upcasts=True),
     "DPMSolverSinglestepScheduler": _SOLVER,
@@ -123,9 +130,9 @@ SUPPORTED: dict[str, Family] = {
     "KDPM2DiscreteScheduler": _ve(c.kdpm2),
     "KDPM2AncestralDiscreteScheduler": _ve(c.kdpm2_ancestral),
     "DPMSolverSDEScheduler": _ve(c.dpm_sde),
-    "EDMEulerScheduler": _edm(churns=True, upcasts=True, scale="steps"),
-    "EDMDPMSolverMultistepScheduler": _edm(bounded=True, scale="steps"),
-    "CosineDPMSolverMultistepScheduler": _edm(c.cosine, axes=CHANNELS_FIRST),
+    "EDMEulerScheduler": _edm(churns=True, upcasts=True, scale="steps", counts_training_steps=False),
+    "EDMDPMSolverMultistepScheduler": _edm(bounded=True, scale="steps", counts_training_steps=False),
+    "CosineDPMSolverMultistepScheduler": _edm(c.cosine, axes=CHANNELS_FIRST, counts_training_steps=False),
     "FlowMatchEulerDiscreteScheduler": _flow(upcasts=True),
     "FlowMatchHeunDiscreteScheduler": _flow(churns=True, upcasts=True),
     "FlowMatchLCMScheduler": _flow(upcasts=True),
@@ -138,10 +145,12 @@ SUPPORTED: dict[str, Family] = {
         c.helios_dmd, upcasts=True, start=no_start, position=given_position, axes=CHANNELS_FIRST
     ),
     "PiflowScheduler": _flow(start=start_for_timestep, upcasts=True, axes=CHANNELS_LAST, grid="n_grid"),
-    "SCMScheduler": Family("trigonometric", "cos t, -sin t", c.trig, position=position_before_the_end),
-    "IPNDMScheduler": Family("trigonometric", "α, -β", c.ipndm, axes=CHANNELS_FIRST),
+    "SCMScheduler": Family(
+        "trigonometric", "cos t, -sin t", c.trig, position=position_before_the_end, counts_training_steps=False
+    ),
+    "IPNDMScheduler": Family("trigonometric", "α, -β", c.ipndm, axes=CHANNELS_FIRST, counts_training_steps=False),
     "CMStochasticIterativeScheduler": Family(
-        "consistency", "c_skip, c_out", c.consistency, bounded=True, scale="steps"
+        "consistency", "c_skip, c_out", c.consistency, bounded=True, scale="steps", counts_training_steps=False
     ),
     "ConsistencyDecoderScheduler": Family("consistency", "c_skip, c_out", c.consistency_decoder),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from tqdm import tqdm
 
 from real.bench.photos import Photo, check_known, digest_of, find_photos
 from real.cli.options import folder as folder_named
+from real.cli.options import whole
 from real.cli.run import run_command, say
 from real.errors import UserError
 from real.images.photos import center_crop, load_photo
+from real.images.seeds import photo_seed
 from real.metrics.lpips_hed import LpipsHed
 from real.priors.ffdnet import FFDNet, load_ffdnet
 from real.priors.measurements import MEASUREMENTS
@@ -31,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=folder_named, default="out-priors", help="folder of the results (default: %(default)s)"
     )
-    parser.add_argument("--limit", type=int, help="only this many photos, the first by name")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only this many photos, the first by name")
     parser.add_argument(
         "--measurements", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="what is known of a photo"
     )
@@ -51,14 +54,18 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return run_command(lambda: _run(arguments), prog="real.priors")
-
-
-def _run(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
+    return run_command(lambda: _run(options, arguments), prog="real.priors", options=vars(options))
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     for name, least in (("particles", 2), ("steps", 1), ("crop", 16), ("seed", 0)):
         if getattr(options, name) < least:
             raise UserError(f"must be a whole number of at least {least}, got {getattr(options, name)}", argument=name)
+    widths = options.bandwidths
+    if len(set(widths)) < len(widths) or not all(0.0 < h < math.inf for h in widths):
+        shown = ", ".join(f"{h:g}" for h in widths)
+        raise UserError(f"must be different positive numbers, got {shown}", argument="bandwidths")
     if options.crop % 4:
         why = f"must be a multiple of 4, the scale of the small version, got {options.crop}"
         raise UserError(why, argument="crop")
@@ -87,14 +94,14 @@ def _measure(
     photos: list[Photo], network: FFDNet, settings: PriorSettings, bandwidths: dict[str, tuple[float, ...]], rows: Rows
 ) -> None:
     distance = LpipsHed()
-    for index, photo in enumerate(tqdm(photos, unit="photo")):
+    for photo in tqdm(photos, unit="photo"):
         pixels = center_crop(load_photo(photo.truth), side=settings.crop)
 
         new = rows_of(
             network,
             pixels,
             name=photo.name,
-            index=index,
+            number=photo_seed(settings.seed, pixels),
             settings=settings,
             bandwidths=bandwidths,
             distance=distance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from real.bench.statistics import mean_with_interval, paired
 from real.images.disagreement import draw_spread, spread_map
 from real.images.files import write_atomically, write_json, write_text
 from real.images.photos import sample_photo
+from real.images.seeds import photo_seed
 from real.priors.ffdnet import LARGEST_SIGMA, FFDNet
 from real.priors.measurements import MEASUREMENTS
 from real.priors.study import (
@@ -49,7 +51,9 @@ PICTURE_BANDWIDTH = 0.05
 
 
 def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Means over photos and differences from sampling without KDS, by measurement; unfinished photos are left out.
+    """Means over photos and differences from sampling without KDS, by measurement.
+
+    Photos that are not finished are left out, and those with an infinite PSNR, such as of a flat picture.
 
     Returns:
         For every measurement: `photos`, `estimate` (PSNR and LPIPS-HED), `ways` (columns by way to sample),
@@ -63,7 +67,10 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for kind in [kind for kind in MEASUREMENTS if f"{kind}/{PLAIN}" in by_run]:
         runs = {name.partition("/")[2]: photos for name, photos in by_run.items() if name.startswith(f"{kind}/")}
-        names = sorted(set.intersection(*(set(photos) for photos in runs.values())))
+        finished = sorted(set.intersection(*(set(photos) for photos in runs.values())))
+        names = [name for name in finished if all(_is_finite(photos[name]) for photos in runs.values())]
+        if not names:
+            continue
         estimate = runs.pop(ESTIMATE)
 
         columns = {way: _columns([photos[name] for name in names]) for way, photos in runs.items()}
@@ -83,6 +90,13 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
             "calibration": {way: _calibration([photos[name] for name in names]) for way, photos in runs.items()},
         }
     return result
+
+
+def _is_finite(row: dict[str, Any]) -> bool:
+    """Whether every PSNR is a number: without any error it is infinite, which JSON has not."""
+    values = [scores["psnr"] for scores in row.values() if isinstance(scores, dict)]
+    values.append(row.get("mean_particle_psnr", 0.0))
+    return all(value is not None and math.isfinite(value) for value in values)
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -175,11 +189,14 @@ def write_picture(network: FFDNet, path: Path, settings: PriorSettings) -> None:
     """Draw the photo that scikit-image carries: measured, estimated, sampled without and with KDS, and its truth."""
     import matplotlib.pyplot as plt
 
-    truth = photo_tensor(np.ascontiguousarray(sample_photo()[40:136, 48:144]))
+    photo = np.ascontiguousarray(sample_photo()[40:136, 48:144])
+    truth, number = photo_tensor(photo), photo_seed(settings.seed, photo)
     figure, axes = plt.subplots(len(MEASUREMENTS), 7, figsize=(14, 6.4), layout="constrained")
     for row, kind in zip(axes, MEASUREMENTS, strict=True):
-        known = measure(kind, truth, seed=settings.seed, index=0)
-        plain, steered = (sample(network, known, settings, index=0, bandwidth=h) for h in (None, PICTURE_BANDWIDTH))
+        known = measure(kind, truth, number=number)
+        plain, steered = (
+            sample(network, known, settings, number=number, bandwidth=h) for h in (None, PICTURE_BANDWIDTH)
+        )
         once = network(known.estimate[None], LARGEST_SIGMA)[0] if kind == "noise" else known.estimate
 
         pictures = {

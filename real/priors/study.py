@@ -62,19 +62,19 @@ def to_pixels(x: torch.Tensor) -> np.ndarray:
     return array
 
 
-def measure(name: str, truth: torch.Tensor, *, seed: int, index: int) -> Measurement:
-    """The measurement of a photo; the photo's number and the seed determine its noise or its missing pixels."""
+def measure(name: str, truth: torch.Tensor, *, number: int) -> Measurement:
+    """The measurement of a photo; its `photo_seed` determines the noise or the missing pixels."""
     kind = list(MEASUREMENTS).index(name)
-    return MEASUREMENTS[name](truth, np.random.default_rng([seed, index, kind]))
+    return MEASUREMENTS[name](truth, np.random.default_rng([number, kind]))
 
 
 def sample(
-    network: FFDNet, measurement: Measurement, settings: PriorSettings, *, index: int, bandwidth: float | None
+    network: FFDNet, measurement: Measurement, settings: PriorSettings, *, number: int, bandwidth: float | None
 ) -> torch.Tensor:
     """N samples of one photo, (N, 3, H, W); with a bandwidth they are steered at every step."""
     sigmas = noise_levels(settings.steps, largest=LARGEST_SIGMA)
     shape = tuple(measurement.estimate.shape)
-    noise = particle_noise(settings.particles, shape, seed=[settings.seed, index, 99], draws=settings.steps)
+    noise = particle_noise(settings.particles, shape, seed=[number, 99], draws=settings.steps)
     start = measurement.estimate + measurement.noise * sigmas[0] * noise[0]  # (N, 3, H, W)
     denoiser: FFDNet | SteeredDenoiser = network
     if bandwidth is not None:
@@ -87,7 +87,7 @@ def rows_of(
     photo: np.ndarray,
     *,
     name: str,
-    index: int,
+    number: int,
     settings: PriorSettings,
     bandwidths: dict[str, tuple[float, ...]],
     distance: Distance,
@@ -99,7 +99,7 @@ def rows_of(
         network: The denoiser.
         photo: RGB uint8 (H, W, 3), cropped.
         name: Of the photo, in the rows.
-        index: Of the photo; with the seed it determines all noise.
+        number: The photo's `photo_seed`, which determines all noise.
         settings: See there.
         bandwidths: Which to try, by measurement.
         distance: Perceptual distance of two photos.
@@ -107,7 +107,7 @@ def rows_of(
     """
     truth = photo_tensor(photo)
     for kind, widths in bandwidths.items():
-        measurement = measure(kind, truth, seed=settings.seed, index=index)
+        measurement = measure(kind, truth, number=number)
         if f"{kind}/{ESTIMATE}" not in done:
             estimate = measurement.estimate
             if kind == "noise":  # one evaluation of the network: the mean of the posterior
@@ -117,7 +117,7 @@ def rows_of(
 
         for run, bandwidth in runs(widths):
             if f"{kind}/{run}" not in done:
-                samples = sample(network, measurement, settings, index=index, bandwidth=bandwidth)
+                samples = sample(network, measurement, settings, number=number, bandwidth=bandwidth)
                 yield {"photo": name, "run": f"{kind}/{run}", **ensemble_scores(samples, photo, distance)}
 
 

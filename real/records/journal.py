@@ -139,7 +139,10 @@ def locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"another process is writing to {str(folder)!r}; wait for it", argument="output") from error
+        except OSError as error:  # such as on a network file system
+            why = f"{str(folder)!r} cannot be locked ({error.strerror}); give a folder on a local disk"
+            raise UserError(why, argument="output") from error
         remove_leftovers(folder)
         yield

@@ -61,8 +61,9 @@ def weights_digest(model: Model) -> str | None:
         return None
     digest = hashlib.sha256()
     owner = getattr(model, "pipe", model)  # of a pipeline of diffusers the networks are there
-    for name in ("unet", "controlnet", "vae", "vqvae", "text_encoder"):
+    for name in ("unet", "controlnet", "vae", "vqvae", "text_encoder", "cleaner"):
         network = getattr(owner, name, None)
+        network = getattr(network, "model", network) if name == "cleaner" else network  # spandrel's holds the network
         for key, value in network.state_dict().items() if isinstance(network, torch.nn.Module) else ():
             digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

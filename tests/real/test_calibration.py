@@ -56,6 +56,12 @@ def test_ranks_are_uniform_where_the_truth_is_one_of_them_and_like_a_u_where_sam
         assert counts[0] + counts[-1] > 2 * (counts[4] + counts[5])
 
 
+def test_photos_of_different_sizes_are_counted_where_they_have_the_box() -> None:
+    small, large = {"1": [0, 1]}, {"1": [2], "16": [1, 1]}
+    for rows in ([small, large], [large, small]):
+        assert rank_counts(rows, 2) == {"1": [1, 1, 1], "16": [0, 2, 0]}
+
+
 def test_boxes_that_do_not_fit_are_left_out() -> None:
     assert list(truth_ranks(np.zeros((2, 3, 8, 8)), np.ones((3, 8, 8)))) == ["1", "4"]
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 from real import open_model  # noqa: E402
+from real.bench import evaluate as module  # noqa: E402
 from real.bench.evaluate import evaluate_folder  # noqa: E402
 from real.bench.photos import find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
@@ -152,7 +154,8 @@ def test_photos_that_cannot_be_used_are_named_and_the_rest_is_done(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"crop": 63}, "crop must be a multiple of 4, got 63"),
+        ({"crop": 63}, "crop must be a multiple of 4 and at least 32, got 63"),
+        ({"crop": 28}, "at least 32, got 28"),
         ({"cutoffs": [0.3, 0.3]}, "cutoffs must be different values"),
         ({"bandwidths": [1.0, 1.0]}, "bandwidths must be different values"),
     ],
@@ -163,6 +166,55 @@ def test_options_are_checked_before_any_photo(
     with pytest.raises(UserError, match=named):
         evaluate(photos, tmp_path / "out", tiny, **changes)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_photo_too_small_for_a_metric_is_named_without_a_crop_too(
+    photos: Path, tiny: LatentModel, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 28)).save(photos / "small.png")
+    report = evaluate(photos, tmp_path / "out", tiny)
+    assert report["photos"] == 2
+    assert "40 x 28 pixels are fewer than 32" in report["left_out"]["small.png"]
+
+
+def test_a_cutoff_given_as_a_noise_to_signal_ratio_is_the_variant(
+    photos: Path, tiny: LatentModel, tmp_path: Path
+) -> None:
+    """And not a silent replacement of the cut-offs that the report names."""
+    out = tmp_path / "out"
+    out.mkdir()
+    settings = replace(SETTINGS, cutoff_nsr=3.0)
+    options: dict[str, Any] = {"crop": None, "limit": 1, "cutoffs": None, "bandwidths": None, "command": ""}
+    evaluate_folder(photos, out, tiny, settings, PLAIN, **options)
+    (variant,) = json.loads((out / "evaluation.json").read_text())["variants"]
+    assert variant["cutoff"] == settings.for_schedule(tiny.schedule.alphas_cumprod).cutoff
+    assert tiny.schedule.noise_to_signal(round(1000 * variant["cutoff"])) == pytest.approx(3.0, rel=0.01)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2s"])
+def test_plain_samples_are_judged_by_ddim_whichever_sampler_is_steered(
+    photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    """The report calls them so, and gives those of 2S beside them."""
+    seen: dict[str, Any] = {}
+
+    class Judge:
+        def __init__(self, *arguments: Any) -> None:
+            pass
+
+        def row(self, look: str, truth: Any, low: Any, drawn: Any) -> dict[str, Any]:
+            seen[look] = drawn
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "QualityRun", Judge)
+    monkeypatch.setattr(module, "SetFeatures", lambda *arguments, **options: None)
+    out = tmp_path / "out"
+    out.mkdir()
+    options: dict[str, Any] = {"crop": None, "limit": 1, "cutoffs": [0.3], "bandwidths": None, "command": ""}
+    settings = replace(SETTINGS, sampler=sampler, steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_folder(photos, out, tiny, settings, PLAIN, quality=True, **options)
+    assert (seen["plain"] is not None) == (sampler == "ddim")
 
 
 def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None:

@@ -185,6 +185,15 @@ def test_a_killed_evaluation_ends_like_a_whole_one(
     assert whole["text"].startswith(inpainting_table(whole["quality"]))
 
 
+def test_the_sheet_has_the_first_photos_that_can_be_used(
+    photos: Path, filler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHEET", 2)
+    (photos / "0-broken.png").write_bytes(b"no photo")
+    evaluate(photos, tmp_path / "out", filler)
+    assert len(list((tmp_path / "out" / "samples" / "box-8").iterdir())) == 2
+
+
 def test_another_hole_of_the_same_model_is_another_evaluation(photos: Path, filler: Any, tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -236,6 +236,9 @@ def test_evaluations_are_counted() -> None:
     guided = EnsemblePlan("kds", Settings(particles=4, steps=10, bandwidth=0.3, guidance=2.0), "simple")
     assert evaluations_of(guided, "choice", 4, drawn(80, 7)) == 80
     assert evaluations_of(guided, "early", 4, drawn(80, 7)) == 2 * (4 * 7 + 3)
+    # 19 calls in 10 steps of a second order, or in 19 of a grid that has more than were asked for
+    second_order = replace(guided, settings=replace(guided.settings, guidance=1.0))
+    assert evaluations_of(second_order, "early", 4, drawn(76, 13)) == 4 * 13 + 6
     plain = EnsemblePlan("plain", Settings(particles=8, steps=10), "simple")
     assert evaluations_of(plain, "random", 4, drawn(80, 7)) == 10
     assert evaluations_of(plain, "choice", 4, drawn(80, 7)) == 40

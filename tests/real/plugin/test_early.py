@@ -7,13 +7,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, RePaintScheduler  # noqa: E402
+from diffusers import (  # noqa: E402
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+    RePaintScheduler,
+)
+from diffusers.utils.import_utils import is_torchsde_available  # noqa: E402
 
 from kds_ref import select_particle  # noqa: E402
 from real.plugin import repeat_for_particles, steer_scheduler, unsteer_scheduler  # noqa: E402
 from real.plugin.batching import split_batches, unsplit_batches  # noqa: E402
 from real.plugin.call import timestep_on  # noqa: E402
 from real.plugin.early import choose_early, unchoose_early  # noqa: E402
+from real.plugin.schedulers import SUPPORTED  # noqa: E402
 
 N, STEPS = 3, 8
 
@@ -112,11 +120,43 @@ def test_what_cannot_be_done_is_refused() -> None:
     scheduler = steer_scheduler(plain, num_particles=N)
     choose_early(network, scheduler)
     scheduler.set_timesteps(STEPS)
-    scheduler.step(rows(N, "grouped"), scheduler.timesteps[0], rows(N, "grouped"))
+    for t in scheduler.timesteps[:-1]:
+        scheduler.step(rows(N, "grouped"), t, rows(N, "grouped"))
     with pytest.raises(ValueError, match="must be a multiple of the ensembles' 3, got 4"):
-        network(rows(N + 1, "grouped"), torch.tensor(1), condition=0.0)
+        network(rows(N + 1, "grouped"), scheduler.timesteps[-1], condition=0.0)
     with pytest.raises(ValueError, match="jump back in time"):
         choose_early(network, steer_scheduler(RePaintScheduler(clip_sample=False), num_particles=N))
+
+
+@pytest.mark.filterwarnings("ignore:.*clips predicted clean samples:UserWarning")
+@pytest.mark.parametrize("name", [name for name, family in SUPPORTED.items() if not family.counts_training_steps])
+def test_timesteps_that_count_no_training_steps_are_refused(name: str) -> None:
+    if name.startswith("Cosine") and not is_torchsde_available():
+        pytest.skip("needs torchsde")
+    scheduler = steer_scheduler(getattr(diffusers, name)(), num_particles=N)
+    with pytest.raises(TypeError, match=f"count training steps.*{name}"):
+        choose_early(Network(), scheduler)
+
+
+def test_the_scheduler_says_when_the_window_closes_not_the_number_that_the_network_is_given() -> None:
+    """The transformers of Flux and Qwen-Image are given t/1000."""
+
+    class Thousandth(Network):
+        def forward(self, sample: Any, timestep: Any, condition: Any = None) -> Any:
+            assert float(timestep) <= 1.0
+            return super().forward(sample, timestep, condition)
+
+    network = Thousandth()
+    scheduler = steer_scheduler(FlowMatchEulerDiscreteScheduler(), num_particles=N, bandwidth="median")
+    choose_early(network, scheduler)
+    scheduler.set_timesteps(STEPS)
+    x = rows(N, "grouped")
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            x = scheduler.step(network(x, t / 1000, condition=0.0)[0], t, x, return_dict=False)[0]
+    steered = [record.strength > 0 for record in scheduler.kds.trace]
+    assert network.seen == [N if now else 1 for now in steered]
+    assert 0 < sum(steered) < STEPS
 
 
 ONE: dict[str, Any] = {"images": 1, "layout": "grouped"}
@@ -227,5 +267,5 @@ def test_the_hook_waits_for_no_device(number_goes_along: bool) -> None:
         t = timestep_on("meta", int(table[index])) if number_goes_along else scheduler.timesteps[index].expand(N)
         network(rows(N, "grouped").to("meta"), t, condition=torch.zeros(N, 1, 1, 1, device="meta"))
         assert network.seen[-1] == seen
-        scheduler.kds.record(0, 0.0, 0.0, 0.0, None)
+        scheduler.kds.record(STEPS - 2, 0.0, 0.0, 0.0, None)
     assert scheduler.kds.early.shape == (1,)

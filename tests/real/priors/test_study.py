@@ -43,7 +43,7 @@ def test_pixels_come_back() -> None:
 
 
 def test_noise_is_75_of_255_and_no_constraint() -> None:
-    known = measure("noise", TRUTH, seed=0, index=0)
+    known = measure("noise", TRUTH, number=0)
     assert known.agree is None
     assert known.noise == 0.0
     assert float((known.estimate - TRUTH).std()) == pytest.approx(LARGEST_SIGMA, rel=0.05)
@@ -51,7 +51,7 @@ def test_noise_is_75_of_255_and_no_constraint() -> None:
 
 @pytest.mark.parametrize("kind", ["pixels", "small"])
 def test_agreeing_is_a_projection_that_keeps_the_truth(kind: str) -> None:
-    known = measure(kind, TRUTH, seed=0, index=0)
+    known = measure(kind, TRUTH, number=0)
     assert known.agree is not None
     x = torch.rand(2, *TRUTH.shape, generator=torch.Generator().manual_seed(0))
     once = known.agree(x)
@@ -61,7 +61,7 @@ def test_agreeing_is_a_projection_that_keeps_the_truth(kind: str) -> None:
 
 
 def test_what_is_known_stays() -> None:
-    pixels, small = (measure(kind, TRUTH, seed=0, index=0) for kind in ("pixels", "small"))
+    pixels, small = (measure(kind, TRUTH, number=0) for kind in ("pixels", "small"))
     assert pixels.agree is not None
     assert small.agree is not None
     kept = (pixels.agree(torch.zeros(1, *TRUTH.shape))[0] != 0).any(0).float().mean()
@@ -72,19 +72,19 @@ def test_what_is_known_stays() -> None:
 
 @pytest.mark.parametrize("kind", MEASUREMENTS)
 def test_a_photo_and_a_seed_determine_all(kind: str) -> None:
-    known = measure(kind, TRUTH, seed=0, index=4)
-    again = measure(kind, TRUTH, seed=0, index=4)
+    known = measure(kind, TRUTH, number=4)
+    again = measure(kind, TRUTH, number=4)
     assert torch.equal(known.estimate, again.estimate)
-    samples = sample(NETWORK, known, SETTINGS, index=4, bandwidth=0.1)
-    assert torch.equal(samples, sample(NETWORK, again, SETTINGS, index=4, bandwidth=0.1))
+    samples = sample(NETWORK, known, SETTINGS, number=4, bandwidth=0.1)
+    assert torch.equal(samples, sample(NETWORK, again, SETTINGS, number=4, bandwidth=0.1))
     if kind != "small":
-        assert not torch.equal(known.estimate, measure(kind, TRUTH, seed=0, index=5).estimate)
+        assert not torch.equal(known.estimate, measure(kind, TRUTH, number=5).estimate)
 
 
 def test_rows_say_what_was_sampled_and_only_what_is_missing() -> None:
     options: dict[str, Any] = {
         "name": "a.png",
-        "index": 0,
+        "number": 0,
         "settings": SETTINGS,
         "bandwidths": {"noise": (0.1,)},
         "distance": distance,
@@ -93,8 +93,8 @@ def test_rows_say_what_was_sampled_and_only_what_is_missing() -> None:
     assert list(rows) == ["noise/estimate", "noise/plain", "noise/kds-0.1"]
     rest = rows_of(NETWORK, PHOTO, done={"noise/estimate", "noise/plain"}, **options)
     assert [row["run"] for row in rest] == ["noise/kds-0.1"]
-    known = measure("noise", TRUTH, seed=0, index=0)
-    samples = sample(NETWORK, known, SETTINGS, index=0, bandwidth=None)
+    known = measure("noise", TRUTH, number=0)
+    samples = sample(NETWORK, known, SETTINGS, number=0, bandwidth=None)
     row = rows["noise/plain"]
     error = ((samples - TRUTH) ** 2).mean()
     assert row["squared_distance_to_truth"] == pytest.approx(float(error), rel=1e-5)
