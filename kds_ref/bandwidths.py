@@ -33,8 +33,8 @@ def median_bandwidth(particles: Array) -> Array:
         particles: The ensemble, (..., N, D), any real floating dtype. Leading axes are separate ensembles.
 
     Returns:
-        h, (...), in the units of the particles, of their dtype and device; at least 0, and 0 if N = 1 or half
-        of the pairs are equal.
+        h, (...), in the units of the particles, of their dtype and device; at least 0, and 0 if N = 1 or more
+        than half of the pairs are equal.
 
     Raises:
         TypeError: If particles is not a real floating array.

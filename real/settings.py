@@ -76,6 +76,8 @@ class Settings:
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.bandwidth is not None and not isinstance(self.bandwidth, str):
             object.__setattr__(self, "bandwidth", _number("bandwidth", self.bandwidth))
+        if self.cutoff_nsr is not None:
+            object.__setattr__(self, "cutoff_nsr", _number("cutoff_nsr", self.cutoff_nsr))
 
         if self.sampler not in SAMPLERS:
             _refuse("sampler", f"one of {', '.join(SAMPLERS)}", repr(self.sampler))

@@ -16,7 +16,7 @@ from real.api import inpainting_restorer, super_resolution_restorer
 from real.app.jobs import Job
 from real.degradations.simple import SCALE
 from real.errors import UserError
-from real.images.disagreement import draw_spread, spread_map
+from real.images.disagreement import average_picture, draw_spread, spread_map
 from real.metrics.distortion import distortion
 from real.metrics.score import Score
 from real.models.base import Model
@@ -130,7 +130,7 @@ class _Work:
         particles = restorer.sample(settings, progress=self._step)
         plain = restorer.draw(settings, steered=False, which="first", progress=self._step).images[0]
         images = [self._decode(restorer, latents) for latents in particles.latents]
-        average = np.rint(np.mean([image.astype(np.float64) for image in images], axis=0)).astype(np.uint8)
+        average = average_picture(images)
 
         assert self.moved is not None  # a run has steps
         moved, largest = draw_spread(self.moved.cpu().numpy(), scale=_cell(self.model))

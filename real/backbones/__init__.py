@@ -6,8 +6,8 @@ hints and model together, with `pictures` between pixels and latents.
 
 Below that, `diffbir` and `seesr` build and load the networks, `diffbir_keys` and `seesr_keys` know the names in the
 authors' files, `weights` reads those files. `control` is one evaluation of a UNet with its control net; `guidance`,
-`tiling`, `starts`, `grids` and `colour` are what the authors' samplers do around it, `denoiser` puts these together,
-`loop` runs it with any scheduler of diffusers, steered or not.
+`tiling`, `starts` and `grids` are what the authors' samplers do around it (colours: `real.images.colour`), `denoiser`
+puts these together, `loop` runs it with any scheduler of diffusers, steered or not.
 
 `python -m real.backbones` measures full-size networks with random weights (`real.bench.cost`). Nothing is imported
 here: the networks load large parts of diffusers.

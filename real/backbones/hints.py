@@ -138,7 +138,7 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: s
             raise UserError(f"{place!r} has no {found[0].stem}{'|'.join(suffixes)}", argument=argument)
         if twice := [file for file in there[1:] if file.stem == there[0].stem]:
             names_of_both = f"{there[0].name} and {twice[0].name}"
-            raise UserError(f"{names_of_both} in {place!r} have one name; leave one", argument=argument)
+            raise UserError(f"{names_of_both} in {place!r} share a name; keep one of them", argument=argument)
         return there[0]
     if not path.is_file():
         raise UserError(f"there is no file or folder {place!r}", argument=argument)

@@ -1,6 +1,6 @@
 """Seconds and memory of DiffBIR and SeeSR at full size, with random weights: the columns of the paper's Table 4.
 
-What a network costs does not hang on its weights, so nothing has to be downloaded. Everything but the weights and the
+What a network costs does not depend on its weights, so nothing has to be downloaded. Everything but the weights and the
 text is what `python -m real sr` runs.
 """
 

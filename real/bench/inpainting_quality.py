@@ -16,8 +16,8 @@ import numpy as np
 
 from real.alternatives.holes import biharmonic
 from real.bench.calibration import distances, exchangeability, hole_ranks, rank_counts
-from real.bench.quality import average_picture
 from real.bench.quality_summary import mean_scores, number_text, psnr_gain
+from real.images.disagreement import average_picture
 from real.images.holes import draw_box, draw_hole
 from real.images.masks import latent_mask
 from real.images.seeds import hole_rng

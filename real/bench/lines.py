@@ -88,6 +88,6 @@ def sampler_name(sampler: str) -> str:
     return {"ddim": "DDIM", "dpmpp-2s": "DPM-Solver++ 2S"}[sampler]
 
 
-def name_of(bandwidth: float | str | None) -> str:
+def name_of(bandwidth: float | str) -> str:
     """A bandwidth or the name of a rule, as keys and labels have it."""
     return bandwidth if isinstance(bandwidth, str) else f"{bandwidth:g}"

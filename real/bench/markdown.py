@@ -57,7 +57,7 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _backbone(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Where sampling starts and on which timesteps, which results hang on."""
+    """Where sampling starts and on which timesteps, which results depend on."""
     return (
         f"{recipe['paper']}: start {recipe['start']}, {recipe['time_grid']} time grid, last alpha "
         f"{recipe['last_alpha']}, guidance {settings['guidance']:g} unless a line says otherwise, colour fix "

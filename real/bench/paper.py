@@ -2,7 +2,7 @@
 
 `paper_tables.csv` holds every result table of Hu et al. 2025, "Kernel Density Steering: Inference-Time Scaling via Mode
 Seeking for Image Restoration": of the text arXiv 2507.05604v1 ("v1" in its column `text`) and of the NeurIPS 2025
-camera-ready ("CR"), typed off, not measured here. One number a line.
+camera-ready ("CR"), transcribed, not measured here. One number a line.
 """
 
 from __future__ import annotations

@@ -171,5 +171,5 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if (other := found.setdefault(_stem(path), path)) != path:
             both = f"{other.name} and {path.name}"
-            raise UserError(f"{both} in {str(path.parent)!r} have one name; leave one", argument="pairs")
+            raise UserError(f"{both} in {str(path.parent)!r} share a name; keep one of them", argument="pairs")
     return found

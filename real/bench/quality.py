@@ -7,7 +7,6 @@ model can be judged before anybody asks what KDS gains with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from real.bench.calibration import distances, truth_ranks
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
 from real.degradations.simple import SCALE
+from real.images.disagreement import average_picture
 from real.metrics.score import Score
 from real.models.codec import encode_photo
 from real.models.latent import LatentModel
@@ -27,7 +27,7 @@ from real.restorers.compare import bicubic
 from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
 
-__all__ = ["LOOKS", "QualityRun", "average_picture", "chroma", "colour_errors"]
+__all__ = ["LOOKS", "QualityRun", "chroma", "colour_errors"]
 
 LOOKS = ("plain", "dpmpp-2s", "clean", "grey")
 BOX = 4  # side of the boxes whose colours are compared, in pixels
@@ -132,12 +132,6 @@ class QualityRun:
         drawn = self._draw(low, "ddim")
         alone = reconstruct(self.model, np.asarray(grey.convert("RGB")))
         return {"chroma": {"one": chroma(drawn.images[0]), "autoencoder": chroma(alone)}}
-
-
-def average_picture(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean of pictures, RGB uint8 (H, W, 3)."""
-    mean: np.ndarray = np.mean([image.astype(np.float64) for image in images], axis=0)
-    return np.rint(mean).astype(np.uint8)
 
 
 def colour_errors(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -148,7 +148,7 @@ STUDIES: dict[str, Study] = {
     ),
 }
 
-# `bench all`: what most hangs on first, and without the study whose photos a camera took twice.
+# `bench all`: what most depends on first, and without the study whose photos a camera took twice.
 _FIRST = ("table1", "attribution", "front")
 ORDER = (*_FIRST, *(name for name in STUDIES if name not in (*_FIRST, "table2")))
 

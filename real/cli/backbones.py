@@ -22,7 +22,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
     """The recipe that the options ask for; None if the model is none of DiffBIR and SeeSR.
 
     Args:
-        options: Options of a command; those of `real.cli.options.add_backbones` may be missing.
+        options: Options of a command; those of `real.cli.backbone_options.add_backbones` may be missing.
 
     Raises:
         UserError: An option belongs to another model, or is out of range.

@@ -182,7 +182,7 @@ def bandwidth(text: str) -> float | str:
 
 
 def threads(text: str) -> int:
-    """A number of CPU threads; far more than there are processors, OpenMP ends the process."""
+    """A number of CPU threads; with far more than there are processors OpenMP ends the process."""
     value, most = whole(text), max(256, os.cpu_count() or 1)
     if value > most:
         raise argparse.ArgumentTypeError(f"must be at most {most}, got {value}; {os.cpu_count()} processors are here")

@@ -1,4 +1,4 @@
-"""Where an ensemble is unsure: the map of the spread of its particles, as numbers and as a picture."""
+"""What the pictures of an ensemble agree on, their average, and where they are unsure: a map of their spread."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import numpy as np
 
 from real.images.photos import save_png
 
-__all__ = ["draw_spread", "save_spread", "spread_map"]
+__all__ = ["average_picture", "draw_spread", "save_spread", "spread_map"]
 
 STRIP = 64  # rows
+
+
+def average_picture(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of pictures, RGB uint8 (H, W, 3)."""
+    mean: np.ndarray = np.mean([image.astype(np.float64) for image in images], axis=0)
+    return np.rint(mean).astype(np.uint8)
 
 
 def spread_map(particles: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
@@ -67,12 +73,12 @@ def draw_spread(spread: np.ndarray, *, largest: float | None = None, scale: int 
     return np.kron(colours, np.ones((scale, scale, 1), dtype=np.uint8)), top
 
 
-def save_spread(path: Path, spread: np.ndarray, *, largest: float | None = None, scale: int = 1) -> dict[str, float]:
+def save_spread(path: Path, spread: np.ndarray) -> dict[str, float]:
     """Write a map as PNG; what a record of the run should say of it is returned.
 
     Returns:
         `largest`, what the lightest colour means, and `mean`, the root of the mean variance, in the map's units.
     """
-    picture, top = draw_spread(spread, largest=largest, scale=scale)
+    picture, top = draw_spread(spread)
     save_png(path, picture)
     return {"largest": top, "mean": float(np.sqrt(np.square(spread).mean()))}

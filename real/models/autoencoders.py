@@ -1,4 +1,4 @@
-"""The autoencoders that diffusers' pipelines come with: in what encoding returns, and where the latents' scale is kept.
+"""The autoencoders that diffusers' pipelines come with: what encoding returns, and where the latents' scale is kept.
 
 `AutoencoderKL` is Stable Diffusion's, whose encoder gives a distribution; `AutoencoderTiny` (TAESD, TAEF2 and others of
 that shape) is a small network that was trained to stand in for it, and gives the latents themselves.

@@ -82,9 +82,9 @@ class Layout:
 
 def check_axes(axes: str) -> None:
     """ValueError unless every letter is known, occurs once, and the axes make a sample."""
-    letters = set(axes) if isinstance(axes, str) else set()
-    plain = letters - {"F", "K", "C"}
-    if len(letters) != len(axes) or "C" not in letters or plain not in (set(), {"H", "W"}, {"L"}):
+    named = axes if isinstance(axes, str) else ""
+    letters, plain = set(named), set(named) - {"F", "K", "C"}
+    if len(letters) != len(named) or "C" not in letters or plain not in (set(), {"H", "W"}, {"L"}):
         raise ValueError(
             "axes must be one letter for each axis of a row: C (channels) and either H and W (space), L (tokens or "
             f"time) or nothing, and F for frames, e.g. 'CHW', 'LC', 'FCHW', got {axes!r}"

@@ -117,7 +117,7 @@ def check_num_particles(value: object) -> None:
 
 def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
     """One seed an image; ValueError unless all are whole numbers that a generator takes."""
-    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+    seeds = tuple(seed) if isinstance(seed, Sequence) else (seed,)
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**63 for s in seeds):
         raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, or one for each image, got {seed!r}")
     return seeds

@@ -11,6 +11,7 @@ import torch
 
 from kds_ref import Kernel, KernelDensitySteering
 from real.parallel.ranks import Ranks
+from real.plugin.particles import seeds_of
 from real.plugin.schedulers import checked_family
 from real.plugin.state import SteeringState
 from real.plugin.subclass import steered_scheduler_of
@@ -131,7 +132,7 @@ def steer_scheduler(
         layout=layout,
         axes=axes,
         hand_on=hand_on,
-        seed=seed if seed is None or isinstance(seed, int) else tuple(seed),
+        seed=seed if seed is None or isinstance(seed, int) else seeds_of(seed),
         ranks=None if process_group is None else Ranks(process_group),
     )
 

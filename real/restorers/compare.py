@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from real.images.disagreement import spread_map
+from real.images.disagreement import average_picture, spread_map
 from real.metrics.score import Score
 from real.restorers.base import Drawn, Progress, Restorer
 from real.settings import Settings
@@ -133,10 +133,9 @@ def _add_ensemble(result: Comparison, name: str, drawn: Drawn, truth: np.ndarray
 
     if len(images) > 1:
         result.spread[name] = spread_map(images)
-    average = np.mean([image.astype(np.float64) for image in images], axis=0)
     result.images[f"{name}_one"] = images[0]
     result.images[f"{name}_choice"] = images[chosen]
-    result.images[f"{name}_average"] = np.rint(average).astype(np.uint8)
+    result.images[f"{name}_average"] = average_picture(images)
 
     # Scores are in the order of METHODS, which tables keep.
     if name == "ddim":
