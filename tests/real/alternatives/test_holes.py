@@ -2,10 +2,12 @@
 
 import importlib.util
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from real.alternatives import __main__ as command
 from real.alternatives.holes import INSTALL, biharmonic, fast_marching, navier_stokes
 from real.errors import UserError
 
@@ -57,3 +59,20 @@ def test_without_opencv_there_is_one_line_with_the_command(monkeypatch: pytest.M
     with pytest.raises(UserError, match="OpenCV is not installed") as error:
         navier_stokes(RAMP, HOLE)
     assert INSTALL in str(error.value)
+
+
+def test_a_photo_that_is_filled_without_an_error_is_left_out_of_psnr() -> None:
+    """A flat one: its PSNR is infinite, which JSON has not."""
+    photos = [SimpleNamespace(name=name) for name in ("flat", "a")]
+    psnr = {"flat": {"biharmonic": None, "fast": 40.0}, "a": {"biharmonic": 20.0, "fast": 21.0}}
+    rows = {
+        (photo, f"inpaint/{name}"): {"scores": {"psnr_rgb": value, "ssim_rgb": 0.5}, "cpu_seconds": 1.0}
+        for photo, values in psnr.items()
+        for name, value in values.items()
+    }
+    report = command._report(rows, photos, ["inpaint/biharmonic", "inpaint/fast"])
+    means = {name: scores["psnr_rgb"]["mean"] for name, scores in report["inpaint"].items()}
+    assert means == {"biharmonic": 20.0, "fast": 21.0}  # both over the same photo
+    assert report["inpaint"]["fast"]["ssim_rgb"]["mean"] == 0.5
+    (left_out,) = report["not_finite"]["inpaint"]
+    assert left_out == {"photo": "flat", "metric": "psnr_rgb", "lines": ["biharmonic"]}

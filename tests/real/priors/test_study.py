@@ -134,6 +134,48 @@ def test_differences_are_paired_by_photo_and_half_done_photos_left_out() -> None
     assert "| KDS, \\(h = 0.05\\) | +0.50 (+0.50 to +0.50) |" in text
 
 
+def test_a_photo_without_an_error_is_left_out() -> None:
+    """Of a flat photo the smoothed neighbours are exact, and JSON has no infinite PSNR."""
+    runs = ("estimate", "plain", "kds-0.05")
+    rows = [fake_row(photo, f"pixels/{run}", 20.0) for photo in ("a", "flat") for run in runs]
+    rows[3]["estimate"]["psnr"] = None
+    result = summarise(rows)["pixels"]
+    assert (result["photos"], result["estimate"]["psnr"]["mean"]) == (1, 20.0)
+    assert summarise(rows[3:]) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--bandwidths", "0.05", "0.05"], "--bandwidths must be different positive numbers"),
+        (["--bandwidths", "0"], "--bandwidths must be different positive numbers"),
+        (["--particles", "1"], "--particles must be a whole number of at least 2"),
+    ],
+)
+def test_the_command_names_the_option(
+    options: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main([*options, "--output", str(tmp_path / "out")]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_noise_belongs_to_the_photo_and_not_to_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "load_ffdnet", lambda: NETWORK)
+    monkeypatch.setattr(command, "LpipsHed", lambda: distance)
+    rows = []
+    for names in (("b",), ("a", "b")):
+        folder, out = tmp_path / names[0], tmp_path / f"out-{names[0]}"
+        folder.mkdir()
+        for name in names:
+            Image.fromarray(np.roll(PHOTO, ord(name), axis=0)).save(folder / f"{name}.png")
+        arguments = ["--photos", str(folder), "--output", str(out), "--measurements", "noise", "pixels"]
+        arguments += ["--crop", "16", "--particles", "2", "--steps", "2", "--bandwidths", "0.1"]
+        assert command.main(arguments) == 0
+        found = map(json.loads, (out / "rows.jsonl").read_text().splitlines())
+        rows.append({row["run"]: row for row in found if row["photo"] == "b.png"})
+    assert rows[0] == rows[1]
+
+
 def test_the_command_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(command, "load_ffdnet", lambda: NETWORK)
