@@ -73,7 +73,7 @@ class Call:
             return float(t)
         if hasattr(t, "kds_number"):
             return float(t.kds_number)
-        place = None if t.device.type == "cpu" else self._place
+        place = None if t.device.type == "cpu" else self.place
         return float(t.flatten()[0]) if place is None else self.read("timesteps", place)
 
     @property
@@ -87,14 +87,14 @@ class Call:
         own = getattr(self.scheduler, "step_index", None)
         if own is not None:
             return int(own)
-        if self._place is not None:
-            return self._place
+        if self.place is not None:
+            return self.place
         apart = (self.table("timesteps") - self.t).abs()
         nearest: list[int] = (apart == apart.min()).nonzero().flatten().tolist()
         return next((i for i in nearest if i > self._previous), nearest[0])  # a timestep may occur twice
 
     @cached_property
-    def _place(self) -> int | None:
+    def place(self) -> int | None:
         """Index of the timestep if it is an element of the scheduler's timesteps, seen from where it lies in memory.
 
         Pipelines hand on elements of `scheduler.timesteps`, also expanded to all rows; their values need no reading.

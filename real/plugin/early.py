@@ -141,7 +141,13 @@ class _EarlyHook(ModelHook):
 
 
 def _next_time(call: Call, state: SteeringState) -> float:
-    """t/T of the step that comes next, by the scheduler's timesteps: Flux and others give the network t/1000."""
+    """t/T of the step that comes next.
+
+    That of the network's timestep where it is one of the scheduler's; else that of the scheduler's next, since Flux and
+    others give the network t/1000.
+    """
+    if call.place is not None:
+        return min(max(call.time, 0.0), 1.0)
     begin = getattr(call.scheduler, "begin_index", None) or 0
     index = state.index + 1 if state.index >= 0 else begin
     timesteps = call.table("timesteps")

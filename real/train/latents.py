@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from real.degradations.simple import SCALE
 from real.train.loop import RunSettings, autocast
-from real.train.saved import digest_of, fingerprint, keep, load_kept
+from real.train.saved import digest_of_arrays, fingerprint, keep, load_kept
 
 __all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 
@@ -83,7 +83,7 @@ def encode_photos(
     They are kept in `folder/latents.pt`, so that a resumed run need not compute them again.
     """
     rng = np.random.default_rng([run_settings.seed, 1])
-    kept, made_of = folder / "latents.pt", digest_of(photos, run_settings.seed, fingerprint(vqvae))
+    kept, made_of = folder / "latents.pt", digest_of_arrays(photos, run_settings.seed, fingerprint(vqvae))
     known = load_kept(kept, made_of)
     pairs = []
 

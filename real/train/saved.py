@@ -17,7 +17,7 @@ import torch
 from real.errors import UserError
 from real.images.files import write_atomically
 
-__all__ = ["digest_of", "fingerprint", "keep", "load_kept", "load_saved"]
+__all__ = ["digest_of_arrays", "fingerprint", "keep", "load_kept", "load_saved"]
 
 
 def load_saved(path: Path, *, device: str = "cpu") -> Any:
@@ -34,7 +34,7 @@ def load_saved(path: Path, *, device: str = "cpu") -> Any:
         raise UserError(message, argument="output") from error
 
 
-def digest_of(arrays: Iterable[np.ndarray], *words: object) -> str:
+def digest_of_arrays(arrays: Iterable[np.ndarray], *words: object) -> str:
     """SHA-256 of arrays, with their shapes, and of words."""
     digest = hashlib.sha256(repr(words).encode())
     for array in arrays:
@@ -45,7 +45,7 @@ def digest_of(arrays: Iterable[np.ndarray], *words: object) -> str:
 
 def fingerprint(model: torch.nn.Module) -> str:
     """SHA-256 of a network's weights, so that a run is not continued with another one."""
-    return digest_of(value.detach().cpu().numpy() for value in model.state_dict().values())
+    return digest_of_arrays(value.detach().cpu().numpy() for value in model.state_dict().values())
 
 
 def keep(path: Path, made_of: str, content: Any) -> None:

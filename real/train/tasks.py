@@ -23,7 +23,7 @@ from real.images.holes import HOLES, draw_hole
 from real.models.hole_condition import filled, hidden
 from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
-from real.train.saved import digest_of, keep, load_kept
+from real.train.saved import digest_of_arrays, keep, load_kept
 
 __all__ = ["TRAINED_HOLE", "InpaintingTask", "KnownPart", "SuperResolutionTask"]
 
@@ -111,7 +111,7 @@ class InpaintingTask:
         """Draw the holes and encode the photos with them; kept in `folder/holes.pt`."""
         rng = np.random.default_rng([run_settings.seed, 3])
         kept = folder / "holes.pt"
-        made_of = digest_of((pair.latents for pair in pairs), run_settings.seed, self.settings())
+        made_of = digest_of_arrays((pair.latents for pair in pairs), run_settings.seed, self.settings())
         stored = load_kept(kept, made_of)
         encoded: list[list[torch.Tensor]] = []
         self._pairs, self._known = pairs, []

@@ -88,6 +88,7 @@ WRONG = [
     (["bench", "fig6", "--photos", "{folder}", "--bandwidth", "0.1", "nan"], "must be a positive number"),
     (["sr", "{photo}", "--threads", "100000"], "--threads: must be at most"),
     (["sr", "{photo}", "--device", "meta"], "--device: 'meta' cannot be used"),
+    (["evaluate", "--photos", "{folder}", "--cutoff-nsr", "1", "--cutoffs", "0"], "--cutoff-nsr"),
     (["evaluate", "--photos", "{folder}", "--crop", "63"], "--crop must be a multiple of 4 and at least 32, got 63"),
     (["evaluate", "--photos", "{folder}", "--cutoffs", "0.3", "0.3"], "--cutoffs must be different values"),
     (["evaluate", "--photos", "{folder}", "--cutoffs", "0.3", "3"], "cutoff"),
