@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from real.backbones.hints import Hints
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.images.masks import as_mask
 from real.images.photos import LARGEST_SIDE, load_photo
 from real.images.pixels import from_tensor, to_rgb
@@ -192,11 +192,8 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
 def as_picture(name: str, value: Any) -> np.ndarray:
     """A file, a PIL image, a tensor or an array as RGB uint8 (H, W, 3)."""
     if isinstance(value, str | PathLike):
-        try:
+        with blaming(name):
             return load_photo(str(value), largest=LARGEST_SIDE)
-        except UserError as error:
-            # The loader does not know what its caller calls the picture.
-            raise UserError(error.message, argument=name) from error
 
     if isinstance(value, Image.Image):
         return to_rgb(value)

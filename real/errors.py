@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError", "out_of_memory"]
+import contextlib
+from collections.abc import Iterator
+
+__all__ = ["UserError", "blaming", "out_of_memory"]
 
 MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad allocation", "bad_alloc", "a memory object")
 
@@ -30,6 +33,15 @@ class UserError(ValueError):
         """The message with a name in front: "steps must be ..., got ...", "steps is ...", or "mask: ..."."""
         between = " " if self.message.startswith(("must ", "is ")) else ": "
         return f"{what}{between}{self.message}"
+
+
+@contextlib.contextmanager
+def blaming(argument: str) -> Iterator[None]:
+    """Errors inside are those of this argument: what raises them does not know what its caller calls it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.message, argument=argument) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from real.alternatives.named import FILLERS, UPSCALERS, filler, upscaler, versio
 from real.bench.loading import check_crop, load_truth
 from real.bench.photos import HOLES, Photo, check_known, digest_of, find_photos
 from real.bench.statistics import mean_with_interval
-from real.cli.options import folder, whole
+from real.cli.options import folder, seed, whole
 from real.cli.run import run_command
 from real.degradations.simple import Degradation
 from real.images.files import write_json
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, type=folder, help="made if it is not there")
     parser.add_argument("--crop", type=whole, metavar="PX", help="centre crop, a multiple of 4 (default: the whole)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N photos by name")
-    parser.add_argument("--seed", type=int, default=0, help="of the degradation (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the degradation (default 0)")
     parser.add_argument("--tasks", nargs="+", choices=("sr", "inpaint"), default=("sr", "inpaint"))
     return parser
 

@@ -15,7 +15,7 @@ import torch
 
 from real.backbones.control import TOKEN_WIDTH
 from real.backbones.weights import read_weights
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.images.photos import SUFFIXES, load_photo
 
 __all__ = ["HintPlaces", "Hints", "check_hints", "read_image_tokens"]
@@ -146,10 +146,8 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: s
 
 
 def _picture(path: Path) -> np.ndarray:
-    try:
+    with blaming("cleaned"):
         return load_photo(path)
-    except UserError as error:
-        raise UserError(error.message, argument="cleaned") from error
 
 
 def _text(path: Path) -> str:

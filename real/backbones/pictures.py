@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle
 
+from real.images.pixels import unit_tensor
 from real.images.tiles import map_tiles
 from real.models.autoencoders import latents_of, scale_of
 
 __all__ = [
     "FACTOR",
-    "as_tensor",
     "decode",
     "encode",
     "enlarge",
@@ -36,14 +36,9 @@ def work_size(height: int, width: int, *, least: int) -> tuple[int, int]:
     return height * least // shorter, width * least // shorter
 
 
-def as_tensor(photo: np.ndarray) -> torch.Tensor:
-    """RGB uint8 (h, w, 3) -> (1, 3, h, w) in [0, 1]."""
-    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255.0
-
-
 def enlarge(low: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     """RGB uint8 (h, w, 3), bicubic to a height and width, (1, 3, H, W) in [0, 1], rounded to 8 bit."""
-    return as_tensor(np.asarray(Image.fromarray(low).resize(size[::-1], Image.Resampling.BICUBIC)))
+    return unit_tensor(np.asarray(Image.fromarray(low).resize(size[::-1], Image.Resampling.BICUBIC)))
 
 
 def enlarge_in_steps(low: np.ndarray, *, least: int) -> torch.Tensor:
@@ -58,7 +53,7 @@ def enlarge_in_steps(low: np.ndarray, *, least: int) -> torch.Tensor:
         scale = smallest / min(image.size)
         image = _bicubic(image, int(scale * image.width), int(scale * image.height))
     image = _bicubic(image, 4 * image.width, 4 * image.height)
-    return as_tensor(np.asarray(_bicubic(image, image.width // 8 * 8, image.height // 8 * 8)))
+    return unit_tensor(np.asarray(_bicubic(image, image.width // 8 * 8, image.height // 8 * 8)))
 
 
 def _bicubic(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -18,21 +18,12 @@ from real.backbones.grids import DiffBIRDDIMScheduler
 from real.backbones.hints import Hints, check_hints
 from real.backbones.loop import sample
 from real.backbones.model import BackboneModel
-from real.backbones.pictures import (
-    FACTOR,
-    as_tensor,
-    decode,
-    encode,
-    enlarge,
-    enlarge_in_steps,
-    pad_to,
-    resize,
-    work_size,
-)
+from real.backbones.pictures import FACTOR, decode, encode, enlarge, enlarge_in_steps, pad_to, resize, work_size
 from real.backbones.recipes import RECIPES
 from real.backbones.starts import start_latents
 from real.errors import UserError
 from real.images.colour import adain_colour, check_colour_fix, wavelet_colour
+from real.images.pixels import unit_tensor
 from real.images.seeds import photo_seed
 from real.models.base import ModelFamily
 from real.models.pipeline import check_text
@@ -107,12 +98,12 @@ class BackboneRestorer(Restorer):
             if hints.cleaned.shape != (self.height, self.width, 3):
                 wanted, has = f"{self.width} x {self.height}", f"{hints.cleaned.shape[1]} x {hints.cleaned.shape[0]}"
                 raise UserError(f"must have the result's {wanted} pixels, got {has}", argument="cleaned")
-            return resize(as_tensor(hints.cleaned), size).clamp(0.0, 1.0)
+            return resize(unit_tensor(hints.cleaned), size).clamp(0.0, 1.0)
         enlarged = enlarge(low, size)
         if self.model.recipe.cleaner == BICUBIC:
             return enlarged
         device = self.model.device
-        return resize(clean(self.model.cleaner, as_tensor(low).to(device), enlarged.to(device)), size).clamp(0.0, 1.0)
+        return resize(clean(self.model.cleaner, unit_tensor(low).to(device), enlarged.to(device)), size).clamp(0.0, 1.0)
 
     def sample(
         self, settings: Settings, *, steered: bool = True, first: bool = False, progress: Progress | None = None

@@ -28,13 +28,11 @@ class DrawKind:
     """One way to draw.
 
     Attributes:
-        what: In words.
         draw: (restorer, settings) -> latents of the one particle that it ends with, and evaluations; None for those
             that the restorer draws itself.
         evaluations: Settings -> about how many, for the bar.
     """
 
-    what: str
     draw: Callable[[Restorer, Settings], opponents.Drawn] | None
     evaluations: Callable[[Settings], int]
 
@@ -49,23 +47,17 @@ def _until_cutoff(s: Settings) -> int:
 
 
 DRAWS = {
-    "plain": DrawKind("the sampler alone", None, _of_all),
-    "kds": DrawKind("kernel density steering", None, _of_all),
-    "hds": DrawKind("high-density sampling", opponents.hds, lambda s: s.steps),
-    "dgs": DrawKind("density guidance", opponents.density, lambda s: s.steps),
-    "renoise": DrawKind("the mean at the cut-off, noised again", opponents.renoise, _until_cutoff),
-    "kds-early": DrawKind("KDS, of which one particle goes on after the cut-off", opponents.early, _until_cutoff),
-    "kds-renoise": DrawKind(
-        "the same of a steered ensemble", lambda r, s: opponents.renoise(r, s, steered=True), _until_cutoff
-    ),
-    "funnel": DrawKind("KDS with ever fewer particles", opponents.funnel, _until_cutoff),
-    "drafts": DrawKind(
-        "cheap drafts, the full run for one",
-        opponents.drafts,
-        lambda s: opponents.DRAFT_STEPS * s.particles + s.steps,
-    ),
-    "fixed-noise": DrawKind("one good noise for all photos", None, lambda s: s.steps),
-    **{name: DrawKind(way.label, None, lambda s: 0) for name, way in UNSAMPLED.items()},
+    "plain": DrawKind(None, _of_all),
+    "kds": DrawKind(None, _of_all),
+    "hds": DrawKind(opponents.hds, lambda s: s.steps),
+    "dgs": DrawKind(opponents.density, lambda s: s.steps),
+    "renoise": DrawKind(opponents.renoise, _until_cutoff),
+    "kds-early": DrawKind(opponents.early, _until_cutoff),
+    "kds-renoise": DrawKind(lambda r, s: opponents.renoise(r, s, steered=True), _until_cutoff),
+    "funnel": DrawKind(opponents.funnel, _until_cutoff),
+    "drafts": DrawKind(opponents.drafts, lambda s: opponents.DRAFT_STEPS * s.particles + s.steps),
+    "fixed-noise": DrawKind(None, lambda s: s.steps),
+    **{name: DrawKind(None, lambda s: 0) for name in UNSAMPLED},
 }
 
 

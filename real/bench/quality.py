@@ -22,7 +22,7 @@ from real.metrics.score import Score
 from real.models.codec import encode_photo
 from real.models.latent import LatentModel
 from real.models.regression import RegressionNetwork, regress
-from real.restorers.base import Drawn
+from real.restorers.base import Drawn, Which
 from real.restorers.compare import bicubic
 from real.restorers.latent import LatentSuperResolution
 from real.settings import Settings
@@ -77,10 +77,10 @@ class QualityRun:
     def _restorer(self, low: np.ndarray) -> LatentSuperResolution:
         return LatentSuperResolution(low, self.model, colour_fix=self.colour_fix)
 
-    def _draw(self, low: np.ndarray, sampler: str) -> Drawn:
+    def _draw(self, low: np.ndarray, sampler: str, which: Which = "all") -> Drawn:
         spacing = self.settings.spacing if sampler == "ddim" else None
         settings = replace(self.settings, sampler=sampler, spacing=spacing)
-        return self._restorer(low).draw(settings, steered=False, which="all")
+        return self._restorer(low).draw(settings, steered=False, which=which)
 
     def _plain(self, truth: np.ndarray, low: np.ndarray, drawn: Drawn) -> dict[str, Any]:
         guess = regress(self.regression, low)
@@ -129,7 +129,7 @@ class QualityRun:
         size = (truth.shape[1] // SCALE, truth.shape[0] // SCALE)
         grey = Image.fromarray(truth).convert("L")
         low = np.asarray(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
-        drawn = self._draw(low, "ddim")
+        drawn = self._draw(low, "ddim", "first")
         alone = reconstruct(self.model, np.asarray(grey.convert("RGB")))
         return {"chroma": {"one": chroma(drawn.images[0]), "autoencoder": chroma(alone)}}
 

@@ -16,7 +16,7 @@ from real.api import inpainting_restorer
 from real.cli import common
 from real.cli.outputs import run_alternatives, write_extras, written
 from real.cli.run import say
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.images.files import write_json
 from real.images.masks import center_box, check_mask, load_mask
 from real.images.panels import Panel, save_panels
@@ -82,7 +82,8 @@ def _mask(options: argparse.Namespace, photo: np.ndarray) -> tuple[np.ndarray, d
     """The mask, and what result.json says of it."""
     if options.mask is None:
         by = options.box_by or "area"
-        mask = center_box(photo.shape[0], photo.shape[1], options.center_box, by=by)
+        with blaming("center_box"):
+            mask = center_box(photo.shape[0], photo.shape[1], options.center_box, by=by)
         return mask, {"center_box": options.center_box, "box_by": by, "masked": round(float(mask.mean()), 6)}
     if options.box_by is not None:
         raise UserError("it belongs to `center_box`; leave it out with `mask`", argument="box_by")

@@ -19,6 +19,7 @@ __all__ = [
     "bandwidth",
     "folder",
     "given",
+    "seed",
     "threads",
     "whole",
 ]
@@ -186,6 +187,17 @@ def threads(text: str) -> int:
     value, most = whole(text), max(256, os.cpu_count() or 1)
     if value > most:
         raise argparse.ArgumentTypeError(f"must be at most {most}, got {value}; {os.cpu_count()} processors are here")
+    return value
+
+
+def seed(text: str) -> int:
+    """A seed that NumPy and torch take."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^63 - 1, got {text!r}")
     return value
 
 

@@ -14,7 +14,7 @@ from real.bench.plan import Grid, Study, fill_grid
 from real.bench.request import StudyRequest
 from real.bench.studies import ORDER, STUDIES
 from real.cli.backbones import hint_places_of, recipe_of
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.settings import Settings
 
 __all__ = ["request_of", "requests_of"]
@@ -107,10 +107,8 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
         raise UserError(why, argument="noise_photos")
     photos = find_photos(options.noise_photos)[:NOISE_PHOTOS]
     for photo in photos:  # now, not after hours, when the noise is picked
-        try:
+        with blaming("noise_photos"):
             load(photo, crop=options.crop, seed=0)
-        except UserError as error:
-            raise UserError(error.message, argument="noise_photos") from error
     return tuple(photos)
 
 

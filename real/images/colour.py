@@ -8,6 +8,7 @@ from PIL import Image
 from torch.nn import functional
 
 from real.errors import UserError
+from real.images.pixels import unit_tensor
 
 __all__ = ["COLOUR_FIXES", "adain_colour", "check_colour_fix", "fix_colours", "low_frequencies", "wavelet_colour"]
 
@@ -39,7 +40,7 @@ def fix_colours(image: np.ndarray, low: np.ndarray, fix: str) -> np.ndarray:
     height, width = image.shape[:2]
     enlarged = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
     change = wavelet_colour if fix == "wavelet" else adain_colour
-    fixed = change(_tensor(image), _tensor(enlarged)).clamp(0.0, 1.0)
+    fixed = change(unit_tensor(image), unit_tensor(enlarged)).clamp(0.0, 1.0)
     pixels: np.ndarray = (fixed[0] * 255.0).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return pixels
 
@@ -99,11 +100,6 @@ def low_frequencies(image: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(image, (step,) * 4, mode="replicate")
         image = functional.conv2d(padded, kernel, groups=channels, dilation=step)
     return image
-
-
-def _tensor(image: np.ndarray) -> torch.Tensor:
-    """RGB uint8 (H, W, 3) -> (1, 3, H, W) in [0, 1], on the CPU."""
-    return torch.tensor(image, dtype=torch.float32, device="cpu").permute(2, 0, 1)[None] / 255.0
 
 
 def _moments(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

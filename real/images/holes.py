@@ -33,9 +33,7 @@ def draw_hole(kind: str, height: int, width: int, rng: np.random.Generator) -> n
     if kind not in HOLES:
         raise UserError(f"must be one of {', '.join(HOLES)}, got {kind!r}", argument="kind")
     if min(height, width) < SMALLEST_SIDE:
-        raise UserError(
-            f"must have at least {SMALLEST_SIDE} pixels on both sides, got {width} x {height}", argument="photo"
-        )
+        raise UserError(f"height and width must be at least {SMALLEST_SIDE}, got {height} and {width}")
     while True:
         picture = Image.new("L", (width, height))
         HOLES[kind](ImageDraw.Draw(picture), height, width, rng)

@@ -87,16 +87,15 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         ValueError: The fraction or `by` is not one of those, or the box has no pixel.
     """
     if not 0.0 < fraction < 1.0:
-        raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="center_box")
+        raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="fraction")
     if by not in ("area", "side"):
         raise UserError(f"must be area or side, got {by!r}", argument="by")
     # The box has the photo's shape, so that its area is the square of the part of each side.
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):
-        raise UserError(
-            f"{fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another", argument="center_box"
-        )
+        why = f"{fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another"
+        raise UserError(why, argument="fraction")
     mask = np.zeros((height, width), dtype=bool)
     top, left = (height - h) // 2, (width - w) // 2
     mask[top : top + h, left : left + w] = True

@@ -116,10 +116,14 @@ def sample_photo() -> np.ndarray:
 
 
 def center_crop(photo: np.ndarray, *, side: int | None = None, multiple: int = 4) -> np.ndarray:
-    """Cut the centre: to `side` x `side` pixels, or to the largest multiples of `multiple`."""
+    """Cut the centre: to `side` x `side` pixels, or to the largest multiples of `multiple`.
+
+    Raises:
+        UserError: The photo has fewer than `side` pixels.
+    """
     height, width = photo.shape[:2]
     if side is not None and min(height, width) < side:
-        raise UserError(f"the photo has {width} x {height} pixels, fewer than {side} on a side", argument="crop")
+        raise UserError(f"must be at most the photo's {width} x {height} pixels, got {side}", argument="side")
     h, w = (side, side) if side is not None else (height - height % multiple, width - width % multiple)
     y, x = (height - h) // 2, (width - w) // 2
     return photo[y : y + h, x : x + w]

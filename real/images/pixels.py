@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from real.errors import UserError
 
-__all__ = ["from_tensor", "to_mask", "to_rgb"]
+__all__ = ["from_tensor", "signed_tensor", "to_mask", "to_rgb", "unit_tensor"]
 
 SIXTEEN = ("I;16", "I;16B", "I;16L", "I;16N")
 BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
@@ -72,6 +72,20 @@ def from_tensor(name: str, value: torch.Tensor) -> np.ndarray:
             raise UserError(f"must be {accepted}, got {_range(picture)}", argument=name)
         picture = (picture.to(torch.float32) * 255.0).round().to(torch.uint8)
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+
+
+def unit_tensor(photo: np.ndarray) -> torch.Tensor:
+    """RGB uint8 (h, w, 3) -> float32 (1, 3, h, w) in [0, 1], as pipelines take pictures."""
+    return _planes(photo) / 255.0
+
+
+def signed_tensor(photo: np.ndarray) -> torch.Tensor:
+    """RGB uint8 (h, w, 3) -> float32 (1, 3, h, w) in [-1, 1], as networks take pictures."""
+    return _planes(photo) / 127.5 - 1
+
+
+def _planes(photo: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
 
 
 def _range(values: torch.Tensor) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from real.degradations.simple import SCALE
+from real.images.pixels import signed_tensor
 from real.images.tiles import map_tiles
 from real.models.latent import LatentModel
 
@@ -23,7 +24,7 @@ def padded_condition(low: np.ndarray, model: LatentModel) -> torch.Tensor:
     factor = model.divisor
     height, width = (-(-side // factor) * factor for side in low.shape[:2])
     padded = np.pad(low, ((0, height - low.shape[0]), (0, width - low.shape[1]), (0, 0)), mode="edge")
-    return torch.from_numpy(padded).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+    return signed_tensor(padded).to(model.device)
 
 
 @torch.no_grad()
@@ -39,8 +40,7 @@ def encode(model: LatentModel, x: torch.Tensor) -> torch.Tensor:
 
 def encode_photo(model: LatentModel, photo: np.ndarray) -> torch.Tensor:
     """RGB uint8 (4h, 4w, 3) -> latents before quantisation, float32 (3, h, w)."""
-    x = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
-    return encode(model, x)[0]
+    return encode(model, signed_tensor(photo).to(model.device))[0]
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ import torch
 from real.degradations.simple import SCALE
 from real.images.filling import blank, fill_smoothly
 from real.images.masks import grow_to_cells, latent_mask
+from real.images.pixels import signed_tensor
 from real.models.codec import encode
 from real.models.latent import LatentModel
 
@@ -46,6 +47,6 @@ def hole_condition(model: LatentModel, photo: np.ndarray, mask: np.ndarray) -> t
     Returns:
         float32 (1, 4, h, w) on the model's device.
     """
-    x = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+    x = signed_tensor(photo).to(model.device)
     known = encode(model, filled(x, mask, model.hole))
     return torch.cat([known, hidden(mask, model.hole)[None, None].to(model.device)], dim=1)

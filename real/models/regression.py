@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from real.degradations.simple import SCALE
 from real.images.files import write_json
+from real.images.pixels import signed_tensor
 from real.models.devices import usual_defaults
 
 __all__ = ["BUNDLED_REGRESSION", "RegressionNetwork", "load_regression", "regress", "save_regression"]
@@ -97,6 +98,6 @@ def load_regression(folder: Path = BUNDLED_REGRESSION, *, device: str | torch.de
 def regress(model: RegressionNetwork, low: np.ndarray) -> np.ndarray:
     """The network's guess at the photo: RGB uint8 (h, w, 3) -> RGB uint8 (4h, 4w, 3)."""
     device = model.conv_in.weight.device
-    x = torch.from_numpy(low.copy()).permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
+    x = signed_tensor(low).to(device)
     pixels = (model(x)[0].permute(1, 2, 0) + 1) * 127.5
     return pixels.round().clamp(0, 255).byte().cpu().numpy()

@@ -14,7 +14,7 @@ from real.bench.photos import Photo, check_known, digest_of, find_photos
 from real.cli.options import folder as folder_named
 from real.cli.options import whole
 from real.cli.run import run_command, say
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.images.photos import center_crop, load_photo
 from real.images.seeds import photo_seed
 from real.metrics.lpips_hed import LpipsHed
@@ -95,7 +95,8 @@ def _measure(
 ) -> None:
     distance = LpipsHed()
     for photo in tqdm(photos, unit="photo"):
-        pixels = center_crop(load_photo(photo.truth), side=settings.crop)
+        with blaming("crop"):
+            pixels = center_crop(load_photo(photo.truth), side=settings.crop)
 
         new = rows_of(
             network,

@@ -15,6 +15,7 @@ import torch
 
 from real.degradations.simple import SCALE
 from real.images.masks import check_mask, grow_to_cells
+from real.images.pixels import unit_tensor
 from real.metrics.distortion import distortion, hole_distortion
 from real.metrics.score import Score
 from real.models.base import ModelFamily
@@ -58,7 +59,7 @@ class PipelineInpainting(PipelineRestorer):
         cell = model.pipe.vae_scale_factor
         whole, padded = _pad(image, mask, cell)  # the pipeline hides what the mask covers
         grown = grow_to_cells(padded, cell)
-        self._whole = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255.0
+        self._whole = unit_tensor(whole)
         self._grown = torch.from_numpy(grown)[None, None].float()
 
     def inputs(self, num_particles: int) -> dict[str, Any]:

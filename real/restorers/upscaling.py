@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from real.errors import UserError
 from real.images.colour import check_colour_fix, fix_colours
+from real.images.pixels import unit_tensor
 from real.models.base import Model, ModelFamily
 from real.models.pipeline import PipelineModel, load_pipeline
 from real.plugin import repeat_for_particles
@@ -59,7 +59,7 @@ class PipelineUpscaling(PipelineRestorer):
         self.height, self.width = 4 * low.shape[0], 4 * low.shape[1]
         factor = model.pipe.vae_scale_factor  # the pipeline would scale a photo to multiples of it
         padded = np.pad(low, (*((0, -side % factor) for side in low.shape[:2]), (0, 0)), mode="edge")
-        self.condition = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255.0
+        self.condition = unit_tensor(padded)
 
     def inputs(self, num_particles: int) -> dict[str, Any]:
         """See `PipelineRestorer`."""

@@ -18,6 +18,7 @@ from diffusers import VQModel
 from tqdm import tqdm
 
 from real.degradations.simple import SCALE
+from real.images.pixels import signed_tensor
 from real.train.loop import RunSettings, autocast
 from real.train.saved import digest_of_arrays, fingerprint, keep, load_kept
 
@@ -96,7 +97,7 @@ def encode_photos(
         if known is not None:
             pairs.append(EncodedPhoto(turned, known[index].numpy()))
             continue
-        x = torch.from_numpy(turned).permute(2, 0, 1)[None].float() / 127.5 - 1
+        x = signed_tensor(turned)
         pairs.append(EncodedPhoto(turned, encode(x, vqvae, run_settings)))
 
     if known is None:

@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from real.cli.options import given
+from real.cli.options import given, seed
 from real.degradations.simple import Degradation
 from real.train.normalised import AutoencoderSettings
 
@@ -118,7 +118,7 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int, learning_rate: f
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
     parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--learning-rate", type=float, default=learning_rate, help="of Muon (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
     parser.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS", help="default %(default)s")

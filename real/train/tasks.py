@@ -20,6 +20,7 @@ from tqdm import tqdm
 from real.degradations.simple import SCALE, Degradation
 from real.errors import UserError
 from real.images.holes import HOLES, draw_hole
+from real.images.pixels import signed_tensor
 from real.models.hole_condition import filled, hidden
 from real.train.latents import Crop, EncodedPhoto, encode
 from real.train.loop import RunSettings
@@ -144,7 +145,7 @@ class InpaintingTask:
 
 
 def _encoded(photo: np.ndarray, mask: np.ndarray, vqvae: VQModel, run_settings: RunSettings) -> torch.Tensor:
-    x = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+    x = signed_tensor(photo)
     return torch.from_numpy(encode(filled(x, mask, TRAINED_HOLE), vqvae, run_settings))
 
 

@@ -18,7 +18,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
 from real.degradations.simple import SCALE
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.train.latents import Batches, Task, encode_photos
 from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import denoiser_of, read_record, write_record
@@ -87,10 +87,8 @@ def train_unet(
         UserError: `autoencoder` or `start_from` holds no finished run, no photo is large enough for a crop, or
             `start_from` has another architecture.
     """
-    try:
+    with blaming("autoencoder"):
         read_record(autoencoder, "vqvae")
-    except UserError as error:
-        raise UserError(error.message, argument="autoencoder") from error
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
 
     torch.manual_seed(run_settings.seed)

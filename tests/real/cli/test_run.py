@@ -1,10 +1,12 @@
 """What ends in one line, and with which names: errors that a user can put right, and nothing else."""
 
+import importlib
+
 import pytest
 
 from kds_ref import KernelDensitySteering
 from real.cli.run import option_of, run_command, text_of_error
-from real.errors import UserError
+from real.errors import UserError, blaming
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,22 @@ def test_the_error_itself_names_the_argument() -> None:
     assert (error.message, error.argument) == ("must be at least 1, got 0", "patch_size")
     assert str(UserError("there is no file 'x'", argument="mask")) == "mask: there is no file 'x'"
     assert option_of("rank_timeout") == "--rank-timeout"
+
+
+def test_an_error_is_of_the_argument_that_the_caller_knows() -> None:
+    with pytest.raises(UserError, match=r"^center_box must be small, got 2$"), blaming("center_box"):
+        raise UserError("must be small, got 2", argument="fraction")
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", str(2**63), "one"])
+@pytest.mark.parametrize("command", ["train", "alternatives"])
+def test_seeds_that_no_generator_takes(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = importlib.import_module("real.train.parsers" if command == "train" else "real.alternatives.__main__")
+    options = (["regression"] if command == "train" else []) + ["--photos", "x", "--output", "y", "--seed"]
+    with pytest.raises(SystemExit):
+        parser.build_parser().parse_args([*options, seed])
+    assert f"--seed: must be a whole number from 0 to 2^63 - 1, got '{seed}'" in capsys.readouterr().err
+    assert parser.build_parser().parse_args([*options, str(2**63 - 1)]).seed == 2**63 - 1
 
 
 def of_the_core() -> int:

@@ -50,5 +50,5 @@ def test_a_thin_photo_has_holes_too(kind: str) -> None:
 def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(UserError, match=r"kind must be one of box, strokes, scratches, text, speckles, got 'star'"):
         drawn("star", 0)
-    with pytest.raises(UserError, match=r"photo must have at least 16 pixels on both sides, got 128 x 15"):
+    with pytest.raises(UserError, match=r"height and width must be at least 16, got 15 and 128"):
         drawn("box", 0, height=15)

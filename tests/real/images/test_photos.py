@@ -88,7 +88,7 @@ def test_the_sample_photo_is_a_photo() -> None:
 def test_center_crop(photo: np.ndarray) -> None:
     assert np.array_equal(center_crop(photo, side=32), photo[16:48, 24:56])
     assert center_crop(photo[:63, :79]).shape == (60, 76, 3)
-    with pytest.raises(ValueError, match="side"):
+    with pytest.raises(ValueError, match=r"side must be at most the photo's 80 x 64 pixels, got 65"):
         center_crop(photo, side=65)
 
 

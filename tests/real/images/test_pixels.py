@@ -14,6 +14,7 @@ from real.errors import UserError  # noqa: E402
 from real.images import masks  # noqa: E402
 from real.images.masks import check_mask, load_mask  # noqa: E402
 from real.images.photos import load_photo  # noqa: E402
+from real.images.pixels import signed_tensor, unit_tensor  # noqa: E402
 
 Save = Callable[..., Path]
 
@@ -228,3 +229,11 @@ def test_pictures_as_tensors(photo: np.ndarray) -> None:
     for wrong in (tensor[:2], tensor.float(), tensor / -255.0, tensor.int()):
         with pytest.raises(ValueError, match="low must be a tensor"):
             as_picture("low", wrong)
+
+
+def test_photos_as_tensors(photo: np.ndarray) -> None:
+    low, high = unit_tensor(photo), signed_tensor(photo)
+    assert low.shape == high.shape == (1, 3, *photo.shape[:2])
+    assert low.dtype == high.dtype == torch.float32
+    assert np.array_equal(low[0, 1].numpy(), photo[..., 1] / np.float32(255))
+    assert np.array_equal(high[0, 2].numpy(), photo[..., 2] / np.float32(127.5) - 1)

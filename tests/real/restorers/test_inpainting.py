@@ -24,7 +24,12 @@ def test_the_box_has_its_part_of_the_area_or_of_each_side() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [((64, 64, 0.0), "center_box"), ((64, 64, 1.0), "center_box"), ((8, 8, 0.001), "0 x 0"), ((8, 8, 0.999), "8 x 8")],
+    [
+        ((64, 64, 0.0), "fraction must"),
+        ((64, 64, 1.0), "fraction must"),
+        ((8, 8, 0.001), "0 x 0"),
+        ((8, 8, 0.999), "8 x 8"),
+    ],
 )
 def test_boxes_that_hide_nothing_or_all_are_refused(arguments: tuple[int, int, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
