@@ -16,6 +16,7 @@ from tqdm import tqdm
 from real.bench.loading import check_crop, load_truth
 from real.bench.photos import Photo, check_known, digest_of, find_photos, left_out_text, used
 from real.bench.quality import LOOKS, QualityRun
+from real.bench.quality_pictures import SHEET, save_picture, save_ranks, save_sheet
 from real.bench.quality_summary import quality_summary, quality_table
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
@@ -24,6 +25,7 @@ from real.degradations.real_esrgan import SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.files import write_json
+from real.images.photos import load_photo
 from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
@@ -56,7 +58,8 @@ def evaluate_folder(
     """Run the comparison on every photo of a folder; return a table for the terminal.
 
     Writes `rows.jsonl` (one row a photo and variant, appended as they are made; an interrupted evaluation goes on from
-    there) and `evaluation.json` (settings, summary) into `folder`.
+    there) and `evaluation.json` (settings, summary) into `folder`. With `quality` there are `ranks.png`, too, and
+    `sheet.png`: the low-resolution photo, a sample and the truth of the first 24 photos.
 
     Photos that cannot be read or are smaller than the crop are left out and named.
 
@@ -104,7 +107,7 @@ def evaluate_folder(
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))
-        left_out = _measure(rows, found, variants, model, settings, degradation, **run)
+        left_out = _measure(rows, found, variants, model, settings, degradation, folder, **run)
 
     names = used(found, left_out)
     summaries = [summarise([rows[name, _name(variant)] for name in names], variant) for variant in variants]
@@ -116,6 +119,7 @@ def evaluate_folder(
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
         tables.insert(0, quality_table(report["quality"]))
+        _draw(folder, report["quality"], names)
 
     write_json(folder / "evaluation.json", report)
     return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
@@ -143,6 +147,7 @@ def _measure(
     model: LatentModel,
     settings: Settings,
     degradation: Degradation | SecondOrderDegradation,
+    folder: Path,
     *,
     crop: int | None,
     score: Score,
@@ -153,11 +158,12 @@ def _measure(
     """Add the rows that are missing; return the photos that cannot be used, and why."""
     looks = LOOKS if judge else ()
     left_out: dict[str, str] = {}
+    shown = 0  # photos that count so far, of which the first are on the sheet
     for photo in tqdm(photos, desc="photos", unit="photo"):
-
         missing = [v for v in variants if (photo.name, _name(v)) not in rows]
         unseen = [look for look in looks if (photo.name, look) not in rows]
         if not missing and not unseen:
+            shown += 1
             continue
         try:
             truth = load_truth(photo, crop=crop)
@@ -165,6 +171,7 @@ def _measure(
             left_out[photo.name] = error.message
             continue
 
+        shown += 1
         known = {"photo": photo.name, "digest": digest_of([photo.truth])}
         low = degradation(truth, degradation_rng(settings.seed, truth))
         restorer = LatentSuperResolution(low, model, colour_fix=colour_fix)
@@ -176,7 +183,10 @@ def _measure(
             drawn = restorer.draw(settings, steered=False, which="all")
         for look in unseen:
             assert judge is not None
-            rows.add({**known, "run": look, "quality": judge.row(look, truth, low, drawn if judged else None)})
+            found, strip = judge.row(look, truth, low, drawn if judged else None)
+            if strip is not None and shown <= SHEET:  # before the row, which says that all is done
+                save_picture(_strip(folder, photo.name), strip)
+            rows.add({**known, "run": look, "quality": found})
         if not missing:
             continue
 
@@ -190,6 +200,19 @@ def _measure(
             scores = {**result.scores, "autoencoder": autoencoder}
             rows.add({**known, "run": _name(variant), "scores": scores, "chosen": result.chosen})
     return left_out
+
+
+def _draw(folder: Path, quality: dict[str, Any], names: Sequence[str]) -> None:
+    """The sheet and the rank histograms."""
+    titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
+    save_ranks(folder / "ranks.png", {titles[name]: of["ranks"] for name, of in quality["calibration"].items()})
+    paths = [_strip(folder, name) for name in names[:SHEET]]
+    if strips := [load_photo(path) for path in paths if path.is_file()]:
+        save_sheet(folder / "sheet.png", strips)
+
+
+def _strip(folder: Path, name: str) -> Path:
+    return folder / "strips" / f"{name}.png"
 
 
 def _name(variant: Settings) -> str:

@@ -57,7 +57,9 @@ class QualityRun:
         self.model, self.settings, self.score = model, settings, score
         self.regression, self.features, self.colour_fix = regression, features, colour_fix
 
-    def row(self, look: str, truth: np.ndarray, low: np.ndarray, drawn: Drawn | None = None) -> dict[str, Any]:
+    def row(
+        self, look: str, truth: np.ndarray, low: np.ndarray, drawn: Drawn | None = None
+    ) -> tuple[dict[str, Any], np.ndarray | None]:
         """What one of `LOOKS` finds on a photo.
 
         Args:
@@ -65,14 +67,18 @@ class QualityRun:
             truth: RGB uint8 (H, W, 3), sides multiples of 4.
             low: RGB uint8 (H / 4, W / 4, 3).
             drawn: The plain ensemble of `low`, where it is there already.
+
+        Returns:
+            The numbers, and of "plain" a strip of three pictures: the low-resolution photo with its pixels as squares,
+            the first sample, the truth.
         """
         if look == "plain":
-            return self._plain(truth, low, drawn or self._draw(low, "ddim"))
+            drawn = drawn or self._draw(low, "ddim")
+            squares = low.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            return self._plain(truth, low, drawn), np.concatenate([squares, drawn.images[0], truth], axis=1)
         if look == "dpmpp-2s":
-            return self._calibration(truth, self._draw(low, look))
-        if look == "clean":
-            return self._clean(truth)
-        return self._grey(truth)
+            return self._calibration(truth, self._draw(low, look)), None
+        return (self._clean(truth) if look == "clean" else self._grey(truth)), None
 
     def _restorer(self, low: np.ndarray) -> LatentSuperResolution:
         return LatentSuperResolution(low, self.model, colour_fix=self.colour_fix)

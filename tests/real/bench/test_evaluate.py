@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 from real import open_model  # noqa: E402
 from real.bench import evaluate as module  # noqa: E402
 from real.bench.evaluate import evaluate_folder  # noqa: E402
-from real.bench.photos import find_photos  # noqa: E402
+from real.bench.loading import load_truth  # noqa: E402
+from real.bench.photos import Photo, find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.reconstruction import evaluate_autoencoder  # noqa: E402
 from real.bench.request import StudyRequest  # noqa: E402
@@ -23,7 +24,9 @@ from real.bench.studies import STUDIES  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import load_photo  # noqa: E402
+from real.images.seeds import degradation_rng  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
+from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 SETTINGS = Settings(particles=2, steps=1)
@@ -215,6 +218,56 @@ def test_plain_samples_are_judged_by_ddim_whichever_sampler_is_steered(
     with pytest.raises(KeyboardInterrupt):
         evaluate_folder(photos, out, tiny, settings, PLAIN, quality=True, **options)
     assert (seen["plain"] is not None) == (sampler == "ddim")
+
+
+class NoFeatures:
+    """In place of a network whose package the tests do without."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def row(self, images: Any, truth: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_a_judgement_of_quality_goes_on_and_has_its_pictures(
+    photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SetFeatures", NoFeatures)
+    monkeypatch.setattr(module, "SHEET", 1)
+    whole = evaluate(photos, tmp_path / "whole", tiny, quality=True, crop=32)
+    names = sorted(path.name for path in photos.glob("*.png"))
+    assert whole["quality"]["photos"] == len(names) > 1
+    assert set(whole["quality"]["calibration"]) == {"ddim", "dpmpp-2s"}
+
+    # The sheet has the first photo alone here: pixels as squares, one sample, the truth.
+    sheet = load_photo(tmp_path / "whole" / "sheet.png")
+    assert sheet.shape == (32 + 2 * 6, 3 * 32 + 2 * 6, 3)
+    truth = load_truth(Photo(names[0], photos / names[0]), crop=32)
+    assert np.array_equal(sheet[6:-6, -6 - 32 : -6], truth)
+    low = PLAIN(truth, degradation_rng(0, truth))
+    assert np.array_equal(sheet[6:-6:4, 6 : 6 + 32 : 4], low)
+    restorer = LatentSuperResolution(low, tiny)
+    (one,) = restorer.draw(replace(SETTINGS, particles=1), steered=False, which="all").images
+    assert np.abs(sheet[6:-6, 6 + 32 : -6 - 32].astype(int) - one).max() <= 1  # of a batch of two, here of one
+    assert (tmp_path / "whole" / "ranks.png").stat().st_size > 1000
+
+    # Stopped after the first photo's first look, and started again.
+    kept, row = module.QualityRun.row, 0
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        nonlocal row
+        row += 1
+        if row == 2:
+            raise KeyboardInterrupt
+        return kept(self, *arguments)
+
+    monkeypatch.setattr(module.QualityRun, "row", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(photos, tmp_path / "parts", tiny, quality=True, crop=32)
+    monkeypatch.setattr(module.QualityRun, "row", kept)
+    assert evaluate(photos, tmp_path / "parts", tiny, quality=True, crop=32) == whole
+    assert (tmp_path / "parts" / "sheet.png").read_bytes() == (tmp_path / "whole" / "sheet.png").read_bytes()
 
 
 def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None:
