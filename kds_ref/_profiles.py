@@ -48,8 +48,10 @@ def laplacian_log_slope(u: Array) -> Array:
 
 def matern_log_profile(u: Array) -> Array:
     """Log of (1 + sqrt(u)) exp(-sqrt(u))."""
-    log_exp = minus_root(u)
-    return array_api_compat.array_namespace(u).log1p(-log_exp) + log_exp
+    # Where u has left the range of numbers, infinity less infinity would be NaN.
+    xp, log_exp = array_api_compat.array_namespace(u), minus_root(u)
+    finite = xp.where(log_exp > -math.inf, log_exp, 0.0)
+    return xp.where(log_exp > -math.inf, xp.log1p(-finite) + finite, -math.inf)
 
 
 def log_one_minus_u(u: Array) -> Array:

@@ -120,6 +120,20 @@ class SteeredDenoiser:
         steered, info = self._steering(xp.reshape(x0_pred, self._ensembles(tuple(x.shape))), 0)
         return xp.reshape(steered, tuple(x.shape)), info
 
+    def __eq__(self, other: object) -> bool:
+        """Equal denoisers and options; as for `KernelDensitySteering`, bandwidths may be arrays."""
+        if not isinstance(other, SteeredDenoiser):
+            return NotImplemented
+        return self._options == other._options
+
+    def __hash__(self) -> int:
+        """Hash of denoiser and options, so that it may be a static argument of `jax.jit`."""
+        return hash(self._options)
+
+    @property
+    def _options(self) -> tuple[object, ...]:
+        return (self.denoiser, self.cutoff_sigma, self.num_particles, self._steering)
+
     def _ensembles(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape with an axis for the particles: (B * N, *sample) -> (B, N, *sample)."""
         if self.num_particles is None:

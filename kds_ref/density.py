@@ -42,7 +42,7 @@ def log_density(
 
     Notes:
         Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
-        numbers, not -inf; a compact kernel gives -inf where it reaches no particle.
+        numbers, not -inf, unless they leave the range of a half-precision dtype; a compact kernel gives -inf where it reaches no particle.
 
     Example:
         One particle at the origin in one dimension, h = 1: the standard normal, log(1 / sqrt(2 pi)) at 0.

@@ -64,8 +64,8 @@ def seek_modes(
     """Climb from every query point to a mode of the kernel density estimate of the particles, held fixed.
 
     x <- x + m(x) with the full mean shift m of KDS Eq. 5 (v1), until ||m(x)|| <= tolerance * bandwidth: the
-    mean-shift procedure of Comaniciu and Meer (2002). For a kernel with a convex, falling profile the density
-    never falls on the way, and the end points are stationary: m = 0.
+    mean-shift procedure of Comaniciu and Meer (2002). With a falling profile G the density of its shadow, `log_density`
+    with `shadow_kernel(kernel)`, never falls on the way, and the end points are stationary: m = 0.
 
     Args:
         query: Starting points, (..., M, D), any real floating dtype; often the particles themselves.

@@ -217,6 +217,8 @@ def mean_then_renoise(
     one_particle = x[(..., slice(1), *(slice(None) for _ in sample))]
     check_same_shape(**{"one particle of x_T": one_particle, "noise": fresh})
 
+    if not isinstance(schedule, NoiseSchedule):
+        raise TypeError(f"schedule must be a NoiseSchedule, e.g. linear_schedule(), got {type(schedule).__name__}")
     total = schedule.num_train_timesteps
     grid = tuple(check_integer("timesteps", t, low=0, high=total - 1) for t in timesteps)
     early = tuple(t for t in grid if steering_strength(t, total, strength=1.0, cutoff=cutoff))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kds_ref._arrays import Array, prepare
 from kds_ref._locations import check_layout, flat_samples
 
@@ -42,6 +44,13 @@ def select_particle(z: Array, *, sample_ndim: int | None = None) -> Array:
 
     # From the first particle on, so that the mean of two lies exactly between them, however far from 0 they are.
     moved = flat - flat[..., :1, :]
+
+    # Squares must stay in the range of numbers, whatever the unit; in usual units nothing is divided.
+    largest, limits = xp.max(xp.abs(moved), axis=(-2, -1), keepdims=True), xp.finfo(x.dtype)
+    least_usual = math.sqrt(float(limits.smallest_normal) / float(limits.eps))
+    unusual = (largest < least_usual) | (largest > float(limits.eps) * math.sqrt(float(limits.max)))
+    moved = moved / xp.where(unusual & (largest > 0.0), largest, 1.0)
+
     offset = moved - xp.mean(moved, axis=-2, keepdims=True)
     squared = xp.sum(offset * offset, axis=-1)
     least = xp.min(squared, axis=-1, keepdims=True)

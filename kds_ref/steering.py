@@ -57,8 +57,8 @@ def steer(
     """Move every particle's patches towards the mode of its ensemble: KDS Eq. 7 and 8 (v1), Algorithm 2.
 
     At each location, p <- p + strength * m with m the mean shift over that location's N patches. All
-    particles move at once, from the old patches. The steered patch stays in the convex hull of the ensemble.
-    A value that several patches cover moves by the average of their steps.
+    particles move at once, from the old patches. Without overlap the steered patch stays in the convex hull of the
+    ensemble at its place. A value that several patches cover moves by the average of their steps.
 
     Args:
         x0_pred: Predicted clean latents, (..., N, C, H, W), or with sample_ndim (..., N, C, length) or
@@ -91,7 +91,9 @@ def steer(
 
     Notes:
         Costs N^2 times the size of one sample. Extra memory, the result included, is at most 4 times the latents'
-        with patch_size=1; docs/explanation/performance.md has measurements. On an accelerator the differences of
+        with a number as bandwidth, patch_size=1 and three channels or more, from some 1 MiB of latents on; half
+        precision is widened first, and a rule holds several N x N matrices per location. See
+        docs/explanation/performance.md for measurements. On an accelerator the differences of
         all pairs are taken at once, in blocks of at most 256 MiB, and values are not checked, so that nothing waits
         for the device: a NaN in the latents is a NaN in the result. Half precision is computed in float32.
         A shift of exactly zero (N = 1, strength 0, tiny h, equal particles) returns the latents bit for bit.

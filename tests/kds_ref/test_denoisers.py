@@ -135,6 +135,22 @@ def test_sigma_may_be_an_array_of_one_level(xp: Any, shape: tuple[int, ...]) -> 
     np.testing.assert_array_equal(xp.numpy(steered(x, sigma)), xp.numpy(steered(x, 2.0)))
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_it_is_equal_to_its_twin_with_arrays_too(library: str) -> None:
+    xp = pytest.importorskip(library)
+
+    def made(*widths: float, denoiser: Any = shrink, **options: Any) -> SteeredDenoiser:
+        return SteeredDenoiser(denoiser, **{"cutoff_sigma": 0.1, "bandwidth": xp.asarray(widths), **options})
+
+    one = made(0.3, 0.4)
+    assert one == made(0.3, 0.4)
+    assert hash(one) == hash(made(0.3, 0.4))
+    others = [made(0.3, 0.5), made(0.3), made(0.3, 0.4, cutoff_sigma=0.2), made(0.3, 0.4, num_particles=2)]
+    for other in (*others, made(0.3, 0.4, denoiser=level_of), made(0.3, 0.4, strength=0.2), 1.0):
+        assert one != other
+    assert len({made(cutoff_sigma=0.1, bandwidth=h) for h in (0.3, 0.3, "median")}) == 2
+
+
 def test_the_denoiser_gets_x_and_sigma_as_they_came(xp: Any) -> None:
     x, sigma, seen = xp.array(latents(0, 4, 1, 2, 2)), xp.array([1.0]), []
 

@@ -97,7 +97,28 @@ def test_particles_stay_in_the_limit(xp: Any) -> None:
     np.testing.assert_array_equal(xp.numpy(shift), 0.0)
 
 
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "matern32"])
+def test_particles_beyond_all_squares_stay(xp: Any, kernel: str) -> None:
+    """Their u is infinite in float32: no weight at all, and no NaN."""
+    z = np.asarray([0.0, 1e25]).reshape(2, 1, 1, 1)
+    with np.errstate(over="ignore"):
+        steered, info = steer(xp.array(z, "float32"), bandwidth=3.0, kernel=kernel)
+    np.testing.assert_allclose(xp.numpy(steered), z, rtol=1e-6)
+    np.testing.assert_array_equal(xp.numpy(info.shift_norm), 0.0)
+
+
 # ---- the choice
+
+
+@every_unit
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_choice_does_not_depend_on_the_unit(xp: Any, unit: float, dtype: str) -> None:
+    scale = unit if dtype == "float32" else unit**8
+    expected = int(select_particle(Z))
+    assert expected > 0
+    assert int(xp.numpy(select_particle(xp.array(Z * scale, dtype)))) == expected
+    far_and_near = xp.array(np.stack([Z * scale, Z]), dtype)  # ensembles do not know of each other's units
+    assert xp.numpy(select_particle(far_and_near)).tolist() == [expected, expected]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -128,6 +128,11 @@ def wrong(function: Any, *arguments: Any, **options: Any) -> Any:
 X, ONE = np.ones((4, 3)), np.ones((1, 3))
 
 
+def test_renoising_needs_a_schedule() -> None:
+    with pytest.raises(TypeError, match=r"schedule must be a NoiseSchedule, e\.g\. linear_schedule\(\), got float"):
+        k.mean_then_renoise(k.ddim, gaussian, X, ONE, schedule=0.5, timesteps=GRID)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
