@@ -137,17 +137,21 @@ def _numbers(part: Mapping[str, Any], report: Mapping[str, Any], metric: str) ->
     return {"mean": mean, **ends, "standard_error": error, "p": two_sided(mean, error, seeds), "photos": seeds}
 
 
-def verdicts(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
-    """On every claim; all comparisons of the page count for Holm's correction, substitutes do not.
-
-    A claim has none as long as a part of it that decides was not run.
-    """
+def judgements(
+    claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]
+) -> list[list[tuple[Difference, str]]]:
+    """Every claim's differences that decide, each with its verdict; all of the page count for Holm's correction."""
     of_claims = [
         [one for part in claim.get("parts", ()) for one in differences(part, reports) if one.decides]
         for claim in claims
     ]
     judged = iter(judge([one.measured for found in of_claims for one in found]))
-    read = [[one.read(next(judged)) for one in found] for found in of_claims]
+    return [[(one, one.read(next(judged))) for one in found] for found in of_claims]
+
+
+def verdicts(claims: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
+    """The verdict on every claim; it has none as long as a part of it that decides was not run."""
+    read = [[verdict for _, verdict in found] for found in judgements(claims, reports)]
     waiting = [
         any(part.get("signs") and not was_run(part, reports) for part in claim.get("parts", ())) for claim in claims
     ]
@@ -166,10 +170,11 @@ def describe_paper(one: Difference) -> str:
     return "" if one.paper is None else f"{PAPER_LABELS[name]} {one.paper:+.3g}{UNITS.get(one.metric, '')}"
 
 
-def headline(claim: Mapping[str, Any], reports: Mapping[str, Any]) -> str:
-    """One number: the first that decides; a substitute's where none does."""
-    found = [one for part in claim.get("parts", ()) for one in differences(part, reports)]
-    found.sort(key=lambda one: not one.decides)
+def headline(claim: Mapping[str, Any], judged: Sequence[tuple[Difference, str]], reports: Mapping[str, Any]) -> str:
+    """One number: the first whose verdict is the claim's; a substitute's where none decides."""
+    stand_ins = [one for part in claim.get("parts", ()) for one in differences(part, reports) if not one.decides]
+    verdict = together([verdict for _, verdict in judged]) if judged else None
+    found = [one for one, its_own in judged if its_own == verdict] or stand_ins
     if not found:
         return ""
     one = found[0]
@@ -371,8 +376,8 @@ def page(claims: Mapping[str, Sequence[Mapping[str, Any]]], reports: Mapping[str
     found = verdicts(claims["claims"], reports)
     counts = ", ".join(f"{number} {name}" for name, number in count(found).items())
     rows = [
-        [f"{claim['claim']} ({claim['source']})", f"**{verdict}**", headline(claim, reports)]
-        for claim, verdict in zip(claims["claims"], found, strict=True)
+        [f"{claim['claim']} ({claim['source']})", f"**{verdict}**", headline(claim, judged, reports)]
+        for claim, verdict, judged in zip(claims["claims"], found, judgements(claims["claims"], reports), strict=True)
     ]
     compared = [
         one for claim in claims["claims"] for part in claim.get("parts", ()) for one in differences(part, reports)

@@ -77,7 +77,7 @@ def test_a_report_is_that_of_its_rows(name: str) -> None:
 
 def test_the_table_names_every_table_and_figure_of_the_paper_with_numbers() -> None:
     sources = " ".join(claim["source"] for claim in CLAIMS["claims"])
-    for number in (1, 2, 3, 4, 5, 6, 8, 12, 13, 14):
+    for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14):
         assert re.search(rf"Tables? (\d+ and )?{number}\b", sources), number
     for number in (2, 4, 6, 7):
         assert re.search(rf"Figures? (\d+ and )?{number}\b", sources), number
@@ -323,6 +323,24 @@ def test_every_claim_says_why() -> None:
             assert "The paper:" in card, claim["claim"]  # its numbers, or what it shows
     for question in CLAIMS["questions"]:
         assert len(question["reading"]) > 20, question["question"]
+
+
+def test_a_headline_is_of_the_part_that_decides() -> None:
+    def one(mean: float, decides: bool = True) -> object:
+        return Difference("psnr_rgb", 1, mean, None, None, None, None, 3, decides=decides)
+
+    pairs = [(one(0.5), "yes"), (one(0.01), "open"), (one(0.02), "no difference that matters")]
+    assert RENDER["headline"]({}, pairs, {}) == "PSNR +0.02 dB"
+    assert RENDER["headline"]({}, pairs[:2], {}) == "PSNR +0.01 dB"
+    assert RENDER["headline"]({}, [], {}) == ""
+
+
+def test_what_the_page_says_of_guidance_towards_dense_regions() -> None:
+    assert VERDICTS["KDS has more PSNR than density guidance (DGS), and less LPIPS"] == "no"
+    assert VERDICTS["High-density sampling (HDS) may have more PSNR than KDS, at the price of LPIPS"] == "yes"
+    for rival in ("dgs", "hds"):
+        scores = pair_of("attribution", "kds-0.3-choice", rival)
+        assert scores["psnr_rgb"]["high"] < 0 < scores["lpips_hed"]["low"]
 
 
 def test_nothing_that_only_a_substitute_measures_gets_a_verdict() -> None:
