@@ -3,7 +3,7 @@
     python docs/figures/ranks.py
 
 writes docs/assets/ranks.png from real/weights/sr/evaluation.json; its numbers lie in the picture itself, where a test
-compares them.
+compares them. ranks_inpainting.py draws the same of the inpainting model.
 """
 
 from __future__ import annotations
@@ -15,39 +15,56 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 PICTURE = Path(__file__).parents[1] / "assets" / "ranks.png"
-EVALUATION = Path(__file__).parents[2] / "real" / "weights" / "sr" / "evaluation.json"
+WEIGHTS = Path(__file__).parents[2] / "real" / "weights"
 SAMPLERS = {"ddim": ("DDIM", "#6a2c91"), "dpmpp-2s": ("DPM-Solver++ 2S", "#2fae48")}
 
-
-def numbers() -> dict[str, dict[str, list[int]]]:
-    """Sampler -> side of the boxes in latent pixels -> how often the truth has each rank."""
-    calibration = json.loads(EVALUATION.read_text(encoding="utf-8"))["quality"]["calibration"]
-    return {sampler: calibration[sampler]["ranks"] for sampler in SAMPLERS}
+Panels = dict[str, dict[str, list[int]]]
 
 
-def draw(found: dict[str, dict[str, list[int]]]) -> plt.Figure:
-    """Shares of the ranks by size of the boxes; the line is what a calibrated posterior has."""
-    sides = list(found["ddim"])
-    figure, axes = plt.subplots(1, len(sides), figsize=(9.5, 3.0), sharey=True, layout="constrained")
-    for ax, side in zip(axes, sides, strict=True):
-        for shift, (sampler, (name, colour)) in zip((-0.2, 0.2), SAMPLERS.items(), strict=True):
-            counts = np.array(found[sampler][side])
-            ax.bar(np.arange(len(counts)) + shift, 100 * counts / counts.sum(), width=0.4, color=colour, label=name)
-        ax.axhline(100 / len(counts), color="#222", lw=1)
-        ax.set_title("single latent pixels" if side == "1" else f"means of {side} x {side} latent pixels", fontsize=10)
-        ax.set_xlabel("samples below the truth, of ten")
+def numbers() -> Panels:
+    """Title of a panel -> sampler -> how often the truth has each rank."""
+    calibration = json.loads((WEIGHTS / "sr" / "evaluation.json").read_text(encoding="utf-8"))["quality"]["calibration"]
+    return {
+        "single latent pixels" if side == "1" else f"means of {side} x {side} latent pixels": {
+            sampler: calibration[sampler]["ranks"][side] for sampler in SAMPLERS
+        }
+        for side in calibration["ddim"]["ranks"]
+    }
+
+
+def draw(panels: Panels) -> plt.Figure:
+    """Shares of the ranks, a panel a title; the line is what a calibrated posterior has."""
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(9.5, 0.4 + 2.6 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, by_sampler) in zip(axes.flat, panels.items(), strict=False):
+        width = 0.8 / len(by_sampler)
+        for number, (sampler, counts) in enumerate(by_sampler.items()):
+            name, colour = SAMPLERS[sampler]
+            shares = 100 * np.array(counts) / sum(counts)
+            places = np.arange(len(counts)) + width * (number + 0.5) - 0.4
+            ax.bar(places, shares, width=width, color=colour, label=name)
+            ax.axhline(100 / len(counts), color="#222", lw=1)
+        ax.set_title(title, fontsize=10)
         ax.set_xticks(range(0, len(counts), 2))
+        ax.tick_params(labelbottom=True)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("share of the features, %")
-    axes[-1].legend(frameon=False, fontsize=9)
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
+
+    figure.supxlabel(f"samples below the truth, of {len(counts) - 1}", fontsize=10)
+    figure.supylabel("share of the features, %", fontsize=10)
+    most = max(figure.axes, key=lambda ax: len(ax.containers))
+    most.legend(frameon=False, fontsize=9)
     return figure
 
 
-def main() -> None:
-    """Read, draw, write."""
-    found = numbers()
-    draw(found).savefig(PICTURE, dpi=160, metadata={"Software": None, "Description": json.dumps(found)})
+def save(panels: Panels, path: Path) -> None:
+    """Write the picture with its numbers in it."""
+    draw(panels).savefig(path, dpi=160, metadata={"Software": None, "Description": json.dumps(panels)})
 
 
 if __name__ == "__main__":
-    main()
+    save(numbers(), PICTURE)

@@ -22,6 +22,8 @@ PAIRS = (
     ("kds_early", "kds_choice", "choosing at the cut-off instead of at the end"),
     ("kds_choice", "ddim_average", "KDS against the plain average of the ensemble"),
     ("kds_choice", "ddim_halfway", "KDS against the plain choice moved halfway to the ensemble mean"),
+    ("kds_halfway", "ddim_halfway", "what steering adds to the choice moved halfway to the ensemble mean"),
+    ("kds_average", "ddim_average", "what steering adds to the average of the ensemble"),
     ("kds_choice", "bicubic", "KDS against bicubic interpolation"),
     ("kds_choice", "mmse", "KDS against the regression network's one guess"),
 )
@@ -78,6 +80,7 @@ def _mean(number: dict[str, float | None], style: str) -> str:
 def table(summary: dict[str, Any]) -> str:
     """One variant of an evaluation as text: every method, then the paired differences."""
     lines = [f"{summary['photos']} photos, cut-off {summary['cutoff']}, bandwidth {summary['bandwidth']}"]
+    # Which perceptual metrics there are is the user's choice, so their columns come last.
     perceptual = [name for name in summary["methods"]["bicubic"] if name not in DISTORTION]
     last = "".join(f" {_label(name):>9}" for name in perceptual)
     lines.append(f"{'':14}{'PSNR RGB':>9} {'+-':>6} {'SSIM RGB':>9} {'PSNR Y':>9} {'SSIM Y':>9}{last}")

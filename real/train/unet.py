@@ -26,6 +26,8 @@ from real.train.saved import fingerprint
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 
+SAME_NETWORK = "must hold a network of the same architecture"
+
 
 @dataclass(frozen=True)
 class UNetSettings:
@@ -113,14 +115,17 @@ def train_unet(
         _take_over(model, former)
         start = fingerprint(former)
 
+    # A checkpoint from other latents or another start is refused, not resumed.
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in {**vars(settings), **task.settings()}.items()}
     identity = {"stage": task.stage, **plain, "steps": run_settings.steps, "data": data}
     identity |= {"autoencoder": fingerprint(vqvae), "start_from": start}
     run = TrainingRun(model, folder, run_settings, identity)
 
+    # A photo must have room for one crop.
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
-        raise UserError(f"no photo has {SCALE * settings.crop} px on both sides", argument="crop")
+        needed = f"which needs photos of {SCALE * settings.crop} pixels on both sides"
+        raise UserError(f"must fit into a photo, got {settings.crop}, {needed}; take a smaller one", argument="crop")
 
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)
@@ -151,7 +156,8 @@ def train_unet(
 
     ema: UNet2DModel = run.ema
     ema.save_pretrained(folder / "unet")
-    write_record(run, command=command, settings=plain, data=data, started_from=earlier)
+    used = {**data, "used": len(large), "smaller_than_crop": len(photos) - len(large)}
+    write_record(run, command=command, settings=plain, data=used, started_from=earlier)
     return ema
 
 
@@ -176,8 +182,6 @@ def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise UserError(f"the network there has another architecture ({error})", argument="start_from") from error
+        raise UserError(f"{SAME_NETWORK}, got another ({error})", argument="start_from") from error
     if unexpected or any(".attentions." not in name for name in missing):
-        raise UserError(
-            f"the network there has another architecture ({[*unexpected, *missing][:3]})", argument="start_from"
-        )
+        raise UserError(f"{SAME_NETWORK}, got another ({[*unexpected, *missing][:3]})", argument="start_from")

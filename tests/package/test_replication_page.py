@@ -216,6 +216,18 @@ def test_what_the_page_says_of_the_attribution() -> None:
         assert change("kds-0.3-choice", other, "lpips_hed", "low") > 0
     ends = [change("kds-0.3-choice", "fixed-noise", end=end) for end in ("low", "high")]
     assert ends[0] < 0 < ends[1]
+    gains = [change("plain-choice", "plain"), change("kds-0.3", "plain"), both, change("kds-0-choice", "plain")]
+    alone, steering, together, to_the_end = (f"{gain:.2f} dB" for gain in gains)
+    said = f"choosing alone gains {alone} over a random particle, steering alone {steering}, both together {together}"
+    ending = f"Steering to the end and choosing gain {to_the_end}"
+    for page in ("../README.md", "how-to/settings.md", "tutorials/6_super_resolution.py"):
+        text = re.sub(r"[\s#]+", " ", (FOLDER.parent / page).read_text(encoding="utf-8"))
+        assert said in text, page
+        assert ending in text, page
+        average = f"the plain average of the same ten particles {change('plain-average', 'plain'):.2f} dB"
+        assert average in text or page.endswith(".py")
+    assert REPORTS["attribution"]["photos"] == 100
+
     scores = {line["key"]: line["scores"] for line in REPORTS["attribution"]["lines"]}
     assert min(scores, key=lambda key: scores[key]["lpips_hed"]["mean"]) == "real-esrgan"
     assert max(scores, key=lambda key: scores[key]["psnr_rgb"]["mean"]) == "regression"

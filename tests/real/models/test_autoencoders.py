@@ -105,5 +105,5 @@ def test_a_distribution_has_its_mode(make_vae: Any) -> None:
 def test_the_class_is_read_off_the_configuration() -> None:
     assert autoencoder_class({}, argument="base") is AutoencoderKL
     assert autoencoder_class({"_class_name": "AutoencoderTiny"}, argument="base") is AutoencoderTiny
-    with pytest.raises(UserError, match="base: its autoencoder must be of AutoencoderKL"):
+    with pytest.raises(UserError, match="base must have an autoencoder of AutoencoderKL"):
         autoencoder_class({"_class_name": "VQModel"}, argument="base")

@@ -185,11 +185,27 @@ def test_the_model_card_says_what_the_evaluations_say(report: dict[str, Any]) ->
         assert adds["low"] < 0 < adds["high"]
 
 
-def test_its_samples_are_those_of_a_posterior(report: dict[str, Any]) -> None:
-    """No number here depends on steering; what is missed gets a mark and a sentence on the card."""
-    for kind in ("box-8", "box-30"):
-        for sampler, found in report["quality"]["holes"][kind]["calibration"].items():
-            assert 0.8 <= found["latents"]["ratio"] <= 1.25, (kind, sampler)
+def missed(*arguments: Any, reason: str) -> Any:
+    """A target that is missed: the card says so."""
+    return pytest.param(*arguments, marks=pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        missed("box-4", reason="0.76"),
+        "box-8",
+        "box-30",
+        "strokes",
+        missed("scratches", reason="0.72"),
+        "text",
+        missed("speckles", reason="0.52"),
+    ],
+)
+def test_its_samples_are_those_of_a_posterior(report: dict[str, Any], kind: str) -> None:
+    """No number here depends on steering."""
+    for sampler, found in report["quality"]["holes"][kind]["calibration"].items():
+        assert 0.8 <= found["latents"]["ratio"] <= 1.25, sampler
 
 
 @pytest.mark.parametrize(
@@ -199,7 +215,7 @@ def test_its_samples_are_those_of_a_posterior(report: dict[str, Any]) -> None:
         ("box-30", 0.0),
         ("scratches", -1.5),
         ("strokes", -1.5),
-        pytest.param("text", -1.5, marks=pytest.mark.xfail(reason="-1.72 dB", strict=True)),
+        missed("text", -1.5, reason="-1.72 dB"),
     ],
 )
 def test_its_average_is_level_with_interpolation(report: dict[str, Any], kind: str, least: float) -> None:
@@ -213,6 +229,9 @@ def test_its_average_is_level_with_interpolation(report: dict[str, Any], kind: s
         "box-8",
         "box-30",
         "strokes",
+        "scratches",
+        "text",
+        "speckles",
     ],
 )
 def test_the_border_of_a_hole_does_not_show(report: dict[str, Any], kind: str) -> None:

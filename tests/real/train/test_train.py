@@ -160,7 +160,7 @@ def test_a_wider_network_takes_over_a_narrower_one(photos: list[np.ndarray]) -> 
     second = wide.vq.encoder.down_blocks[0].resnets[0].conv1.weight
     assert torch.equal(second[:8, :8], narrow.encoder.down_blocks[0].resnets[0].conv1.weight)
     assert not bool(second[:8, 8:].any())  # the former channels see nothing of them
-    with pytest.raises(ValueError, match="channels: a weight of shape"):
+    with pytest.raises(ValueError, match="channels must be at least the former network's, got a weight"):
         NormalisedVQModel(SMALL).start_from(wide.vq)
 
 
@@ -293,14 +293,14 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(photos: list[np.ndarray], t
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     model = torch.nn.Conv2d(3, 3, 3)
     TrainingRun(model, tmp_path, settings(12), {"channels": 8}).save()
-    with pytest.raises(ValueError, match=r"other settings \(channels\)"):
+    with pytest.raises(ValueError, match=r"output must be of a run with the same settings, got .* of others \(channels\)"):
         TrainingRun(model, tmp_path, settings(12), {"channels": 16})
 
 
 def test_a_run_is_continued_with_its_own_seed_alone(tmp_path: Path) -> None:
     model = torch.nn.Conv2d(3, 3, 3)
     TrainingRun(model, tmp_path, settings(12), {}).save()
-    with pytest.raises(UserError, match=r"other settings \(seed\)"):
+    with pytest.raises(UserError, match=r"of others \(seed\)"):
         TrainingRun(model, tmp_path, settings(12, seed=1), {})
 
 
@@ -419,6 +419,10 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     train_unet(photos, stages[0], tmp_path / "i", *run, start_from=stages[1], command="i")
     rows = [json.loads(line) for line in (tmp_path / "i" / "curve.jsonl").read_text().splitlines()]
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    trained = json.loads((tmp_path / "i" / "training.json").read_text(encoding="utf-8"))
+    sides = [min(photo.shape[:2]) // 4 for photo in photos]
+    used = sum(side >= 12 for side in sides)
+    assert trained["photos"] == {"used": used, "smaller_than_crop": len(photos) - used}
     export_model(stages[0], tmp_path / "i", tmp_path / "model")
     network = UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
     assert (network.config.in_channels, network.config.add_attention) == (7, True)
@@ -453,10 +457,10 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     _take_over(start, first)
     assert torch.equal(start.conv_in.weight[:, :3], first.conv_in.weight[:, :3])
     assert torch.equal(start.conv_out.weight, first.conv_out.weight)
-    with pytest.raises(ValueError, match="start_from: the network there has another architecture"):
+    with pytest.raises(ValueError, match="start_from must hold a network of the same architecture, got another"):
         _take_over(UNet2DModel.from_config({**network.config, "block_out_channels": (8, 16)}), first)
     too_large = (replace(filling, crop=1000), *run[1:])
-    with pytest.raises(ValueError, match="crop: no photo has 4000 px"):
+    with pytest.raises(ValueError, match="crop must fit into a photo, got 1000, which needs photos of 4000 pixels"):
         train_unet(photos, stages[0], tmp_path / "j", *too_large, command="j")
 
 
@@ -464,7 +468,7 @@ def test_crops_come_from_everywhere_and_the_sampler_refuses_small_photos(photos:
     crops = CropSampler(photos, size=16, rng=np.random.default_rng(0)).draw(64)
     assert crops.shape == (64, 16, 16, 3)
     assert len({c.tobytes() for c in crops}) == 64
-    with pytest.raises(ValueError, match="size"):
+    with pytest.raises(ValueError, match="photos must have a photo of at least .* pixels on both sides, got none"):
         CropSampler(photos, size=500, rng=np.random.default_rng(0))
 
 
