@@ -149,7 +149,7 @@ def on_accelerator(x: Array) -> bool:
 
 def to_numpy(x: Array, xp: Namespace) -> NDArray[np.float64]:
     """Copy an array of any library and device, in at least float32, to NumPy in float64."""
-    # Moved first and widened then: not every device has float64.
+    # Moved first, then widened: not every device has float64.
     if array_api_compat.is_array_api_strict_namespace(xp):  # it has no device called "cpu"
         view = np.from_dlpack(x)
     else:

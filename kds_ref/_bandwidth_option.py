@@ -47,7 +47,7 @@ def resolve_bandwidth(
 ) -> float | Array:
     """The bandwidth as a Python float, or as an array that broadcasts to `lead`, in the dtype of the maths.
 
-    A rule's h may hold zeros, a number or array of the caller may not.
+    An h from a rule may contain zeros; one given by the caller may not.
     """
     if isinstance(bandwidth, str):
         check_bandwidth_option(bandwidth)

@@ -1,4 +1,4 @@
-"""How large the pieces are in which pairs of points are gone through: the one place that asks where arrays lie."""
+"""Block sizes for looping over pairs of points: the one place that asks on which device arrays are."""
 
 from __future__ import annotations
 

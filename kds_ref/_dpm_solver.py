@@ -1,4 +1,4 @@
-"""Steps of DPM-Solver++ (Lu et al. 2022): exact in lambda = log(alpha / sigma) but for the data prediction.
+"""Steps of DPM-Solver++ (Lu et al. 2022): exact in lambda = log(alpha / sigma) except for the data prediction.
 
 2S and 2M take the same steps.
 """

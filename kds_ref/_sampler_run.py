@@ -74,7 +74,7 @@ Callback: TypeAlias = Callable[[SamplerState], object]
 
 
 class Model(NamedTuple):
-    """Checked model and steering, and what their arrays have to be like."""
+    """Checked model and steering, and the form that their arrays must have."""
 
     denoiser: Callable[[Array, Any], Array]
     steering: Callable[[Array, Any], tuple[Array, Any]] | None

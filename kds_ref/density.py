@@ -41,8 +41,9 @@ def log_density(
             for equal particles), or the kernel has no density ("l2").
 
     Notes:
-        Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative
-        numbers, not -inf, unless they leave the range of a half-precision dtype; a compact kernel gives -inf where it reaches no particle.
+        Costs M * N * D. Computed by log-sum-exp in at least float32, so far points give large negative numbers, not
+        -inf, unless they leave the range of a half-precision dtype; a compact kernel gives -inf where it reaches no
+        particle.
 
     Example:
         One particle at the origin in one dimension, h = 1: the standard normal, log(1 / sqrt(2 pi)) at 0.

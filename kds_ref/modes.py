@@ -126,7 +126,7 @@ def blurring_mean_shift(
 ) -> ModeSeekingResult:
     """Move all particles at once by their full mean shift, again and again: blurring mean shift.
 
-    x_i <- x_i + m(x_i) with the particles themselves as the data, which so becomes sharper in every iteration
+    x_i <- x_i + m(x_i) with the particles themselves as the data, which thereby becomes sharper in every iteration
     (Fukunaga and Hostetler 1975; Cheng 1995; Carreira-Perpinan 2006), until no shift of the ensemble is
     longer than tolerance * bandwidth. It is `steer` with strength 1, repeated.
 

@@ -1,29 +1,27 @@
 """The methods that KDS competes with, as functions that the samplers take.
 
 High-density sampling and density guidance change the score of one particle; each wraps a denoiser that predicts
-noise. `mean_then_renoise` spends an ensemble on the noisy part of the way only, at the cost of choosing early. The
-toy's study of posteriors compares them with KDS.
+noise. `mean_then_renoise` spends an ensemble on the noisy part of the way only, at the cost of choosing early.
+The toy's study of posteriors and `real.bench` compare them with KDS.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Protocol
 
 from kds_ref._arrays import Array, check_same_shape, prepare
 from kds_ref._checks import check_callable, check_integer, check_number
 from kds_ref._locations import check_layout
+from kds_ref._sampler_run import Denoiser, Steering
 from kds_ref.diffusion import add_noise
 from kds_ref.samplers import SamplerResult
 from kds_ref.schedules import NoiseSchedule
 from kds_ref.strength_schedule import steering_strength
 
 __all__ = ["density_guidance", "high_density_sampling", "mean_then_renoise", "median_norm"]
-
-Denoiser = Callable[[Array, int], Array]
-Steering = Callable[[Array, int], tuple[Array, object]]
 
 
 class Sampler(Protocol):
@@ -51,8 +49,7 @@ def high_density_sampling(
 
     Args:
         denoiser: (x_t, t) -> noise prediction of the same shape.
-        cutoff: The t/T below which the score is scaled, in [0, 1]; 0 changes nothing, 1 scales all steps but one at
-            t = T.
+        cutoff: The t/T below which the score is scaled, in [0, 1]; 0 changes nothing, 1 scales every step except t = T.
         factor: What the score is multiplied by, at least 0; 2 is the source's.
         num_train_timesteps: T, the number of TRAINING steps.
 

@@ -2,7 +2,7 @@
 
 KDS Eq. 4 (v1) with Algorithms 1-3, and Algorithms 4 and 5 (CR). They know neither models nor kernels: a
 denoiser callable gives the prediction, a steering callable moves the predicted clean latents. Without
-steering each is the plain sampler. Guidance (Algorithm 3) belongs into the denoiser.
+steering each is the plain sampler. Guidance (Algorithm 3) belongs in the denoiser.
 """
 
 from __future__ import annotations

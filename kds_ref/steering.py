@@ -69,7 +69,7 @@ def steer(
             An array gives one h per ensemble, (...), or per ensemble and location, (..., L), axes of 1
             allowed; a name ("median", "scott", "silverman", "likelihood", see `kds_ref.bandwidths`) reads h
             off the patches of every location.
-        strength: Part of the shift to go, in [0, 1]; the paper uses 0.3 (Eq. 10). 0 changes nothing.
+        strength: Fraction of the shift to apply, in [0, 1]; the paper uses 0.3 (Eq. 10). 0 changes nothing.
         patch_size: Side of the patches in latent pixels; the paper uses 1. None: the whole sample is one
             patch.
         stride: Distance between neighbouring patches, in [1, patch_size]; None (the paper): no overlap.
@@ -128,7 +128,7 @@ def steer(
     # Eq. 7: m, the mean shift of every patch.
     problem = above_zero(problem_of(xp, dtype, patches, patches, h))
     shift, effective = shift_and_effective_particles(problem, kernel_)
-    # as steps by pairs lie in memory: (..., N, D, L)
+    # (..., N, D, L) is the order in which `shift_by_pairs` leaves its steps in memory.
     norm = lengths(xp.matrix_transpose(swap_points(shift, xp)), -2, problem.extreme, xp)  # (..., N, L)
 
     # Eq. 8: p <- p + strength * m. The step is put back, not the patch: what does not move stays exact, even where

@@ -195,7 +195,7 @@ class KernelDensitySteering:
         return same and _same_bandwidth(self.bandwidth, other.bandwidth)
 
     def __hash__(self) -> int:
-        """Of the options but for a bandwidth's values, which two equal arrays need not share."""
+        """Hash of all options except the bandwidth, since two equal arrays need not share a hash."""
         return hash(tuple(getattr(self, field.name) for field in fields(self) if field.name != "bandwidth"))
 
 

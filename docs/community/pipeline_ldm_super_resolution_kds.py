@@ -48,7 +48,7 @@ def kernel_density_steering(x0: torch.Tensor, bandwidth: float, strength: float)
     Args:
         x0 (`torch.Tensor`): Predicted clean latents, `(images, particles, channels, height, width)`.
         bandwidth (`float`): Standard deviation of the Gaussian kernel, in the units of the latents.
-        strength (`float`): Part of the shift to go, between 0 and 1.
+        strength (`float`): Fraction of the shift to apply, between 0 and 1.
 
     Returns:
         `torch.Tensor`: The steered latents, in the shape and dtype of `x0`.
