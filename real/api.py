@@ -63,7 +63,7 @@ def super_resolve(
         hints: What else is known of the photo (DiffBIR and SeeSR).
         colour_fix: How the result takes the colours of the photo: "none", "wavelet" (its low frequencies) or "adain"
             (its mean and standard deviation); None: as the authors do (DiffBIR wavelet, SeeSR adain, the others none).
-        progress: Called after every step of the N particles, then after every step of the plain first one.
+        progress: Callback, called after every step of the N particles, then after every step of the plain first one.
 
     Returns:
         A `Restoration`: `image` and `plain` (RGB uint8 (4h, 4w, 3)), `chosen`, `particles.latents`, `trace`.
@@ -106,7 +106,7 @@ def inpaint(
 
     Args:
         image: A file, a PIL image, RGB uint8 (H, W, 3), or a tensor (3, H, W) of floats from 0 to 1; what is inside
-            the mask has no say.
+            the mask is ignored.
         mask: bool (H, W), True where to paint, such as `real.images.masks.center_box` makes; or a file or a PIL image,
             light where to paint; or a tensor (H, W), bool or of floats from 0 to 1.
         model: Model from `open_model(..., task="inpaint")`; or a folder or hub id, opened with its defaults; None:
@@ -114,8 +114,8 @@ def inpaint(
         settings: Settings of the method; None: the paper's, N = 10 and 50 steps of DDIM, without guidance.
         prompt: What to paint (Stable Diffusion only); empty by default.
         negative_prompt: What to move away from (Stable Diffusion only); needs `settings.guidance` above 1.
-        paste: Put the known pixels back; without it they are what the autoencoder makes of them.
-        progress: Called after every step of the N particles, then after every step of the plain first one.
+        paste: Whether to put the known pixels back; without it they are what the autoencoder makes of them.
+        progress: Callback, called after every step of the N particles, then after every step of the plain first one.
 
     Returns:
         A `Restoration`: `image` and `plain` (RGB uint8 (H, W, 3)), `chosen`, `particles.latents`, `trace`.
@@ -178,13 +178,13 @@ def _restorer(photo: tuple[np.ndarray, ...], model: Model, *, task: str, options
     family = FAMILIES[model.family]
     if family.task != task:
         raise UserError(
-            f"{model.name!r} is for the task {family.task!r}; open one for {task!r}", argument="model"
+            f"must be for the task {task!r}, got {model.name!r}, which is for {family.task!r}", argument="model"
         )
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in family.options:
             takers = ", ".join(f.name for f in FAMILIES.values() if name in f.options)
-            raise UserError(f"{model.name!r} takes none; it is for {takers}; leave it out", argument=name)
+            raise UserError(f"must be left out except with {takers}, got a value for {model.name!r}", argument=name)
     restorer: Restorer = family.restorer(*photo, model, **given)
     return restorer
 

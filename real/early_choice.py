@@ -16,8 +16,9 @@ from kds_ref import SamplerState, select_particle, steering_strength
 from real.errors import UserError
 from real.parallel.ranks import Ranks
 
-__all__ = ["EarlyChoice", "in_window"]
+__all__ = ["ABOVE_ALL", "EarlyChoice", "in_window"]
 
+ABOVE_ALL = "must be at or below t/T of an evaluation for an early choice, got one above all of them; lower it"
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 
 
@@ -74,8 +75,7 @@ class EarlyChoice:
                 self.rows += len(x_t) * (1 if self._ranks is None else self._ranks.size)
                 return denoise(x_t, t)
             if self._x0 is None:
-                why = f"no evaluation lies at or above the `cutoff` of {self._cutoff:g}; lower it"
-                raise UserError(why, argument="early_choice")
+                raise UserError(ABOVE_ALL, argument="cutoff")
             if self.chosen is None:
                 self.chosen = self._nearest(self._x0)
 

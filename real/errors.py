@@ -17,12 +17,12 @@ class UserError(ValueError):
     it, writes options instead: `--argument` and `--argument VALUE`.
 
     Args:
-        message: Without the name of the argument in front.
+        message: Text without the name of the argument in front.
         argument: Name of the argument whose value cannot be used; None where it is not one argument.
 
     Example:
-        >>> print(UserError("'x.png' is not a file", argument="mask"))
-        mask: 'x.png' is not a file
+        >>> print(UserError("must be an existing file, got 'x.png'", argument="mask"))
+        mask must be an existing file, got 'x.png'
     """
 
     def __init__(self, message: str, *, argument: str | None = None) -> None:
@@ -30,14 +30,14 @@ class UserError(ValueError):
         super().__init__(message if argument is None else self.naming(argument))
 
     def naming(self, what: str) -> str:
-        """The message with a name in front: "steps must be ..., got ...", "steps is ...", or "mask: ..."."""
-        between = " " if self.message.startswith(("must ", "is ")) else ": "
+        """The message with a name in front: "steps must be ..., got ...", or "metrics: ..."."""
+        between = " " if self.message.startswith("must ") else ": "
         return f"{what}{between}{self.message}"
 
 
 @contextlib.contextmanager
 def blaming(argument: str) -> Iterator[None]:
-    """Errors inside are those of this argument: what raises them does not know what its caller calls it."""
+    """Context manager: errors inside name this argument, as the code that raises them cannot know its name here."""
     try:
         yield
     except UserError as error:
@@ -45,7 +45,7 @@ def blaming(argument: str) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice; torch's, of every device, are known by name and text."""
+    """Whether an error says that memory ran out; torch's, of every device, are known by name and text."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in MEMORY)

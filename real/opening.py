@@ -56,13 +56,14 @@ def open_model(
             autoencoder of DiffBIR and SeeSR; "auto": half precision where the device computes in it, on a CPU for
             models in LDM's shape alone. Steering computes in float32.
         revision: Commit, tag or branch of an id. What was loaded is in the `commit` of the result.
-        pickled_weights: Also accept weights in pickle files. A pickle can run code that its author put into it while it
-            is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only pickles.
+        pickled_weights: Whether weights in pickle files are accepted, too. A pickle can run code that its author put
+            into it while it is read; torch's restricted unpickler refuses most of that. The public LDM-SR has only
+            pickles.
         max_batch: Most rows that go through the denoiser at once; less memory, the same result up to rounding. A
             particle is one row, with guidance two, except for LDM-SR. None: all, 16 for LDM-SR's shape.
-        vae_tiling: Encode and decode in tiles, in smaller ones where large photos are in tiles anyway (DiffBIR, SeeSR);
-            not for LDM's shape.
-        cpu_offload: Keep each network on the device only while it works (pipelines; needs accelerate).
+        vae_tiling: Whether to encode and decode in tiles, in smaller ones where large photos are in tiles anyway
+            (DiffBIR, SeeSR); not for LDM's shape.
+        cpu_offload: Whether each network is on the device only while it works (pipelines; needs accelerate).
         recipe: Places and settings of "diffbir" or "seesr": `dataclasses.replace(RECIPES["diffbir"], base=FOLDER)`.
 
     Returns:
@@ -79,7 +80,8 @@ def open_model(
     if model is not None and not str(model).strip():
         raise UserError(f"must be a folder, an id or a name, got {model!r}; None is the bundled one", argument="model")
     if model is None and revision is not None:
-        raise UserError("only ids on the hub have one, and no `model` is given; leave it out", argument="revision")
+        why = f"must be left out except with an id on the hub as `model`, got {revision!r}"
+        raise UserError(why, argument="revision")
     if max_batch is not None and (isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1):
         raise UserError(f"must be a whole number of at least 1, got {max_batch!r}", argument="max_batch")
     name = None if model is None else str(model)
@@ -113,9 +115,11 @@ def open_model(
 def _check_for_recipe(name: str, *, task: str, revision: str | None) -> None:
     """Refuse what a model of several parts cannot be asked for."""
     if task != FAMILIES[name].task:
-        raise UserError(f"{name} is for {FAMILIES[name].task!r}; {task!r} takes a folder or an id", argument="model")
+        why = f"must be a folder or an id for {task!r}, got {name!r}, which is for {FAMILIES[name].task!r}"
+        raise UserError(why, argument="model")
     if revision is not None:
-        why = f"{name} has several parts; give ID@REVISION where an id is given, as for `base`"
+        accepted = f"must be left out with {name}, which has several parts"
+        why = f"{accepted}, got {revision!r}; give ID@REVISION where an id is given, as for `base`"
         raise UserError(why, argument="revision")
 
 

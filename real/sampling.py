@@ -39,7 +39,7 @@ class Particles:
         latents: Clean latents (N, C, h, w); after an early choice (1, C, h, w), of the chosen particle alone.
         chosen: Index among the N of the particle nearest the ensemble mean (KDS Eq. 9, v1).
         evaluations: Steps of all particles together; with guidance each is two evaluations of the model.
-        trace: One row a steered evaluation: t, mean effective number of particles, mean norm of the shift.
+        trace: One row per steered evaluation: t, mean effective number of particles, mean norm of the shift.
         early: Whether the choice was an early one, so that only the chosen particle was sampled to the end.
         chosen_at_cutoff: Index that an early choice gives; None without steering or where no evaluation lies
             inside the window.
@@ -59,7 +59,7 @@ class Particles:
 
 
 def initial_noise(num_particles: int, height: int, width: int, *, seed: int, channels: int = 3) -> torch.Tensor:
-    """Standard normal (N, channels, height, width); one generator a particle: fewer particles are a prefix of more."""
+    """Standard normal (N, channels, height, width); one generator per particle: fewer are a prefix of more."""
     noise = torch.empty(num_particles, channels, height, width, dtype=torch.float32, device="cpu")
     # A generator for each particle, on the CPU: the noise is the same on all machines, whatever N is.
     for i in range(num_particles):
@@ -87,8 +87,8 @@ def sample(
         condition: (1, C, h, w), of the size of the latents: from `padded_condition`, or latents and mask of a hole.
         settings: Sampler, steering and seed.
         steered: False draws the same particles without KDS, to the end, whatever `settings.early_choice` says.
-        indices: Draw only these of the N particles (without steering they do not depend on each other).
-        progress: Called after every model evaluation.
+        indices: Indices of the particles to draw; None: all N (without steering they do not depend on each other).
+        progress: Callback, called after every model evaluation.
         max_batch: Most particles that go through the UNet at once; None: the model's own limit.
         ranks: Processes that share the N particles; each makes this call, runs the model on its share with the
             condition of rank 0, and gets the whole ensemble back.

@@ -23,7 +23,7 @@ class Settings:
     """Options of the method; the defaults are the paper's.
 
     Attributes:
-        particles: N, the number of particles; everywhere else that is `num_particles`, and `particles` the ensemble.
+        particles: N, the number of particles. Functions of `real.plugin` call it `num_particles`.
         bandwidth: h, in units of the latent; None: the model's own (0.3 where it names none); or the name of a rule
             that reads it off the particles at every step and place: "median", "scott", "silverman", "likelihood".
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
@@ -40,8 +40,8 @@ class Settings:
         guidance: Weight of classifier-free guidance; 1 switches it off.
         seed: Particle i's noise depends on the seed, the photo and i alone (`real.images.seeds`).
         kernel: Kernel of the weights: "gaussian", "laplacian", "epanechnikov", "flat" or "l2" (the plain mean).
-        early_choice: Choose when the steering window closes (on the predicted clean latents) and sample only that
-            particle on; without it KDS Eq. 9 (v1) is applied to the final latents.
+        early_choice: Whether to choose when the steering window closes (on the predicted clean latents) and to continue
+            with that particle alone; without it KDS Eq. 9 (v1) is applied to the final latents.
     """
 
     particles: int = 10
@@ -124,7 +124,7 @@ class Settings:
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number, NumPy's among them, as an int, which JSON has."""
+    """A whole number, NumPy's among them, as an int, which JSON can hold."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
     whole = int(value)
@@ -134,7 +134,7 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    """A number, NumPy's among them, as one of Python's, which JSON has."""
+    """A number, NumPy's among them, as one of Python's, which JSON can hold."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     return int(value) if isinstance(value, Integral) else float(value)

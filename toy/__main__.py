@@ -136,10 +136,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report_errors(arguments: argparse.Namespace) -> None:
     """Run the command; what a user can put right becomes a `UserError`."""
     try:
-        for name in ("output", "photos"):  # as that of a shell variable that is not set
+        for name in ("output", "photos"):  # an unset shell variable is an empty text
             given = getattr(arguments, name, None)
             if given is not None and not given.strip():
-                raise UserError(f"--{name} is empty; name a folder")
+                raise UserError(f"--{name} must be the name of a folder, got {given!r}")
+
         arguments.run(arguments)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run: pip install 'kds-ref[toy]'") from error
@@ -179,6 +180,7 @@ def _compute(settings: Settings, *, quiet: bool) -> tuple[dict[str, Any], dict[s
 
     mixture = three_modes()
     n_methods = len(cutoffs(settings))
+    # The bar counts sampling steps and, since each takes a while, the figures: one for every run with KDS.
     total = n_methods * settings.num_inference_steps + n_methods - 1
     contents: dict[str, bytes] = {}
 

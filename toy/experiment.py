@@ -1,8 +1,7 @@
 """The experiment of the paper's Fig. 2: DDIM and DDIM + KDS from the same initial noise, over many seeds.
 
 Calls the samplers of `kds_ref` (KDS Algorithm 2 (v1)) with the exact score of `mixture`. Seeds are a leading
-axis: each seed is one ensemble with a generator of its own, and ensembles never mix. `figure` and `__main__`
-call this.
+axis: each seed is one ensemble with a generator of its own, and ensembles never mix.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def run_method(
         mixture: the target.
         settings: everything else; its own cut-off is not used.
         cutoff: t/T below which steering stops; None for plain DDIM.
-        on_step: called after every step, for progress.
+        on_step: callback, called after every step, for progress.
 
     Returns:
         The run, with snapshots at t/T = 1, next to 0.5 and at 0.
@@ -80,6 +79,8 @@ def run_method(
             patch_size=None,  # the whole point is one patch
             sample_ndim=1,
         )
+
+    # The callback sees the states before each step; the clean samples at the end are added below.
     snapshots: list[Snapshot] = []
     steered: list[int] = []
 
@@ -119,9 +120,9 @@ def run_experiment(
     """Run every method from the same noise and measure it.
 
     Args:
-        settings: see `Settings`.
+        settings: settings of the experiment, see `Settings`.
         mixture: the target; None for `three_modes`.
-        on_step: called after each step of each method, for progress.
+        on_step: callback, called after each step of each method, for progress.
 
     Returns:
         The results as a dict that json can write (see `measure`), and the runs with their particles.

@@ -37,7 +37,7 @@ def draw(mixture: GaussianMixture, runs: tuple[Run, ...], results: dict[str, Any
         mixture: the target, two-dimensional.
         runs: rows of the figure, as returned by `run_experiment`: DDIM, then one with KDS.
         results: the dict that `run_experiment` returned with them.
-        ensemble: which seed's particles to show, counted from 0. The numbers are those of all seeds.
+        ensemble: seed whose particles are shown, counted from 0. The numbers are those of all seeds.
 
     Returns:
         A 16:9 figure bound to no window; save it with its savefig.

@@ -31,7 +31,7 @@ def prepare_folder(folder: Path) -> None:
     """Make the folder if it is missing and check that files can be made in it, before any work is done.
 
     Args:
-        folder: where the results will go; missing parents are made, too.
+        folder: folder for the results; missing parents are made, too.
 
     Raises:
         OSError: the folder cannot be made, is a file, or cannot be written to.

@@ -1,4 +1,4 @@
-"""The results as text: the small table that the command prints at the end. `__main__` calls this."""
+"""The results as text: the small table that the command prints at the end."""
 
 from __future__ import annotations
 

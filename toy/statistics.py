@@ -1,7 +1,7 @@
 """Numbers of an ensemble, one per seed, and their summary: mean, standard error, paired test.
 
 The seeds are the independent repetitions. Particles of one seed steer each other, hence every error bar here
-is taken over seeds, never over particles. `experiment` calls this.
+is taken over seeds, never over particles.
 """
 
 from __future__ import annotations

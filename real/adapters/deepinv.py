@@ -22,7 +22,7 @@ class KDSDenoiser(Denoiser):
 
     Args:
         model: Denoiser, (x, sigma) -> x0.
-        kds: Makes the steered denoiser of a denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
+        kds: Function that makes the steered denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
 
     Example:
         kds = functools.partial(SteeredDenoiser, num_particles=8, cutoff_sigma=0.0, bandwidth=0.1)

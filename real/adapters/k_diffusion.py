@@ -1,4 +1,4 @@
-"""KDS where models follow k-diffusion's convention, model(x, sigma, **extra_args) -> denoised, one sigma a row.
+"""KDS where models follow k-diffusion's convention, model(x, sigma, **extra_args) -> denoised, one sigma per row.
 
 That is how k-diffusion's samplers call them, and those of the many programs that took these over. Nothing of it is
 imported.
@@ -24,7 +24,7 @@ def kds_model(model: Model, kds: Callable[[Model], SteeredDenoiser]) -> Model:
 
     Args:
         model: (x, sigma, **extra_args) -> predicted clean sample, for x = x0 + sigma n; guidance belongs inside.
-        kds: Makes the steered denoiser of a denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
+        kds: Function that makes the steered denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
 
     Returns:
         A model of the same convention.

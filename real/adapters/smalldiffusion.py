@@ -19,7 +19,7 @@ class KDSModel(torch.nn.Module, ModelMixin):
     Args:
         model: Any model that `samples` takes, but those of flow matching (`PredFlow`), whose x is another mixture of
             image and noise.
-        kds: Makes the steered denoiser of a denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
+        kds: Function that makes the steered denoiser: `functools.partial(SteeredDenoiser, ...)` with `num_particles`.
 
     Example:
         kds = functools.partial(SteeredDenoiser, num_particles=8, cutoff_sigma=0.5, bandwidth=0.3)

@@ -1,7 +1,7 @@
-"""What the alternatives reach on photos of yours: `python -m real.alternatives --photos photos`.
+"""What the alternatives reach on your own photos: `python -m real.alternatives --photos photos`.
 
 Photos are degraded, and holes made, as `python -m real evaluate` and `bench table3` do it with the same seed, so the
-numbers stand beside theirs. Killed and started again with the same options, it goes on where it was.
+numbers stand beside theirs. If killed, start it again with the same options: it resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         rows = Rows(options.output, {"crop": options.crop, "seed": options.seed, "hole": HOLES[HOLE]})
         check_known(photos, rows, options.output, lambda photo: digest_of([photo.truth]))
 
+        # A row per photo and tool, on the disk at once: an interrupted run resumes where it stopped.
         for photo in tqdm(photos, unit="photo"):
             missing = {run: tool for run, tool in tools.items() if (photo.name, run) not in rows}
             truth = load_truth(photo, crop=options.crop)

@@ -24,7 +24,7 @@ def biharmonic(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The smoothest continuation: the square of the Laplacian is 0 in the hole.
 
     Args:
-        photo: RGB uint8 (H, W, 3); what lies in the hole is not looked at.
+        photo: RGB uint8 (H, W, 3); what lies in the hole is ignored.
         mask: bool (H, W), True in the hole, False somewhere.
 
     Returns:

@@ -37,7 +37,7 @@ class RealEsrgan:
     """Real-ESRGAN x4plus as a callable.
 
     Args:
-        threads: Of the CPU; None: as many as torch takes.
+        threads: Number of CPU threads; None: as many as torch takes.
 
     Raises:
         UserError: A package is missing, or the weights do not load; the message holds the command that installs both.

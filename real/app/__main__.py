@@ -1,4 +1,4 @@
-"""A page in the browser to play with KDS on a photo of yours: `python -m real app`."""
+"""A page in the browser to play with KDS on your own photo: `python -m real app`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         say(f"The page is at {page.local_url} until you press Ctrl-C.")
         page.block_thread()
     except OSError as error:
-        raise UserError(f"cannot listen there ({error}); give another", argument="port") from error
+        raise UserError(f"must be a free port, got {options.port} ({error}); give another", argument="port") from error
     return 0
 
 

@@ -17,9 +17,8 @@ from real.images.pixels import to_rgb
 from real.images.seeds import degradation_rng
 from real.settings import Settings
 
-__all__ = ["SMALLEST", "TASKS", "Job", "drawn_mask", "fit", "make_job"]
+__all__ = ["SMALLEST", "Job", "drawn_mask", "fit", "make_job"]
 
-TASKS = ("sr", "inpaint")
 SMALLEST = 16  # pixels of what the model sees, on a side
 
 
@@ -30,7 +29,7 @@ class Job:
     Attributes:
         task: "sr" or "inpaint".
         photo: What is restored, RGB uint8: the low-resolution photo, or the photo with a hole.
-        settings: Of the method.
+        settings: Settings of the method.
         mask: bool (H, W), True where to paint; None for "sr".
         truth: RGB uint8 of the size of the result; None where it is not known.
     """
@@ -46,9 +45,9 @@ def make_job(editor: Mapping[str, Any] | None, task: str, settings: Settings, *,
     """The job of a page.
 
     Args:
-        editor: Of gradio's `ImageEditor`: `background`, the photo, and `layers`, what was drawn on it; PIL images.
+        editor: Value of gradio's `ImageEditor`, PIL images: `background`, the photo, and `layers`, the drawing on it.
         task: "sr" or "inpaint".
-        settings: Of the method; the seed is also that of the degradation.
+        settings: Settings of the method; the seed is also that of the degradation.
         truth: Whether the photo is the truth. It is then degraded first, or what the drawing hides is compared.
         side: Longest side in pixels of the low-resolution photo; of a photo with a hole it is four times as long. A
             larger photo is reduced.
@@ -85,7 +84,7 @@ def fit(image: Image.Image, side: int) -> np.ndarray:
 
 
 def drawn_mask(layers: Sequence[Image.Image], *, width: int, height: int) -> np.ndarray:
-    """Where anything is drawn, bool (height, width): half of a pixel's area and more, on any of the layers."""
+    """Mask of what is drawn, bool (height, width): half of a pixel's area and more, on any of the layers."""
     mask = np.zeros((height, width), dtype=bool)
     for layer in layers:
         alpha = layer.convert("RGBA").getchannel("A")

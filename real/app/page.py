@@ -10,11 +10,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from real.app.jobs import TASKS, make_job
+from real.app.jobs import make_job
 from real.app.runs import Outcome, Step, run
 from real.errors import UserError
 from real.images.photos import sample_photo
 from real.models.base import Model
+from real.opening import TASKS
 from real.settings import SAMPLERS, Settings
 
 __all__ = ["Stops", "build_page", "numbers", "restore", "scales", "status", "update"]
@@ -45,7 +46,7 @@ Updates = dict[Any, Any]
 
 
 class Stops:
-    """How the runs of each browser tab are stopped: one run a tab."""
+    """How the runs of each browser tab are stopped: one run per tab."""
 
     def __init__(self) -> None:
         self._events: dict[str, threading.Event] = {}
@@ -70,7 +71,7 @@ class Stops:
 
 
 def status(text: str, step: Step | None = None) -> str:
-    """The line that says what goes on, as HTML, with a bar while something does."""
+    """The status line as HTML, with a bar while something is running."""
     bar = "" if step is None else f'<progress value="{step.done}" max="{step.total}"></progress> '
     return f'<p role="status">{bar}{html.escape(text)}</p>'
 
@@ -98,16 +99,16 @@ def scales(outcome: Outcome) -> str:
 def update(outcome: Outcome) -> dict[str, Any]:
     """What the page shows of an outcome, by the name of the place."""
     mark = {outcome.chosen: ", chosen"}  # a longer caption is cut off
-    captions = [f"particle {i}{mark.get(i, '')}" for i in range(len(outcome.particles))]
+    captions = [f"particle {i}{mark.get(i, '')}" for i in range(len(outcome.images))]
 
     return {
-        "compare": (outcome.before, outcome.particles[outcome.chosen]),
+        "compare": (outcome.before, outcome.images[outcome.chosen]),
         "numbers": f"{numbers(outcome.scores)}\n\n{scales(outcome).capitalize()}.",
         "plain": outcome.plain,
         "average": outcome.average,
         "spread": None if outcome.spread is None else outcome.spread[0],
         "moved": outcome.moved[0],
-        "particles": list(zip(outcome.particles, captions, strict=True)),
+        "particles": list(zip(outcome.images, captions, strict=True)),
     }
 
 
@@ -135,6 +136,7 @@ def build_page(open_for: Callable[[str], Model]) -> gr.Blocks:
             for updates in restore(given, open_for, stops.start(request.session_hash)):
                 yield {shown[name]: value for name, value in updates.items()}
 
+        # gradio would also publish what the buttons do as an API.
         private: dict[str, Any] = {"api_visibility": "private"}
         start.click(clicked, list(asked.values()), list(shown.values()), show_progress="hidden", **private)
         stop.click(stops.stop, queue=False, **private)
@@ -146,12 +148,12 @@ def build_page(open_for: Callable[[str], Model]) -> gr.Blocks:
 def restore(
     given: dict[str, Any], open_for: Callable[[str], Model], stop: threading.Event
 ) -> Iterator[dict[str, Any]]:
-    """Updates by the name of the place, one a step.
+    """Updates by the name of the place, once per step.
 
     Args:
         given: What the user set, by the name of the place.
-        open_for: See `build_page`.
-        stop: Ends the run when it is set.
+        open_for: Function that returns the model of a task, see `build_page`.
+        stop: Event that ends the run when it is set.
     """
     try:
         settings = _settings(given)
@@ -220,7 +222,7 @@ def _inputs() -> dict[str, Any]:
 
 
 def _outputs() -> dict[str, Any]:
-    """Where the page shows what came out, by name; pictures are PNG, as `sr` writes them."""
+    """Places on the page that show the results, by name; pictures are PNG, as `sr` writes them."""
     places: dict[str, Any] = {
         "status": gr.HTML(status("Drop a photo, or take the sample."), elem_id="status"),
         "compare": gr.ImageSlider(label="Before, and the chosen particle", elem_id="compare", **PICTURE),

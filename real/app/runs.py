@@ -35,7 +35,7 @@ class Step:
 
     Attributes:
         done: Model evaluations of the ensemble and of the plain particle, and decoded particles.
-        total: Of these, at the end.
+        total: The same number at the end of the run.
     """
 
     done: int
@@ -47,19 +47,20 @@ class Outcome:
     """What a run gives; pictures are RGB uint8.
 
     Attributes:
-        particles: Every steered particle.
+        images: Picture of every steered particle.
         chosen: Index of the chosen one, which is the result.
         plain: One particle without KDS, from the noise of particle 0.
         average: Pixel average of the steered particles.
         before: What the user had, in the size of the result: enlarged by bicubic interpolation, or with the hole grey.
-        spread: Where the particles disagree, and what the lightest colour means in grey levels; None for one particle.
+        spread: Map of where the particles disagree, and what the lightest colour means in grey levels; None for one
+            particle.
         moved: How far steering moved each place, all steps together, and what the lightest colour means, in units of
             the latent.
         scores: Against the truth, by method; empty where it is not known.
-        trace: One row a steered step.
+        trace: One row per steered step.
     """
 
-    particles: list[np.ndarray]
+    images: list[np.ndarray]
     chosen: int
     plain: np.ndarray
     average: np.ndarray
@@ -77,7 +78,7 @@ class _StoppedError(Exception):
 def check_model(model: Model) -> None:
     """UserError unless the page can run a model: DiffBIR and SeeSR want to know more than a photo."""
     if not isinstance(model, LatentModel | PipelineModel):
-        raise UserError(f"{model.name!r} needs more than a photo; use the command sr", argument="model")
+        raise UserError(f"must need nothing but the photo, got {model.name!r}; use the command sr", argument="model")
 
 
 def run(job: Job, model: Model, stop: threading.Event) -> Iterator[Step | Outcome]:
@@ -87,8 +88,8 @@ def run(job: Job, model: Model, stop: threading.Event) -> Iterator[Step | Outcom
 
     Args:
         job: What to restore, and how.
-        model: For the job's task.
-        stop: Set it to stop, from any thread.
+        model: Model for the job's task.
+        stop: Event; set it, from any thread, to stop the run.
 
     Raises:
         UserError: An option does not fit the photo or the model.
@@ -113,6 +114,7 @@ def run(job: Job, model: Model, stop: threading.Event) -> Iterator[Step | Outcom
             if isinstance(message, Outcome):
                 return
     finally:
+        # Also when the caller stops listening: the next run must find the model idle.
         stop.set()
         thread.join()
 
@@ -128,6 +130,7 @@ class _Work:
     def outcome(self) -> Outcome:
         restorer, settings = self._restorer(), self.job.settings
         particles = restorer.sample(settings, progress=self._step)
+        # From the noise of particle 0, so that steering is the only difference.
         plain = restorer.draw(settings, steered=False, which="first", progress=self._step).images[0]
         images = [self._decode(restorer, latents) for latents in particles.latents]
         average = average_picture(images)
@@ -136,7 +139,7 @@ class _Work:
         moved, largest = draw_spread(self.moved.cpu().numpy(), scale=_cell(self.model))
         height, width = average.shape[:2]
         outcome = Outcome(
-            particles=images,
+            images=images,
             chosen=particles.chosen,
             plain=plain,
             average=average,
@@ -180,7 +183,7 @@ class _Work:
         pictures = {"bicubic": outcome.before} if self.job.mask is None else {}
         pictures |= {
             "one particle without KDS": outcome.plain,
-            "KDS: the chosen particle": outcome.particles[outcome.chosen],
+            "KDS: the chosen particle": outcome.images[outcome.chosen],
             "KDS: the average": outcome.average,
         }
         return {name: score(picture, truth) for name, picture in pictures.items()}

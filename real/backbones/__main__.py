@@ -43,6 +43,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     from real.records.provenance import describe
     from real.settings import Settings
 
+    # Eight pixels per latent pixel, and UNets that halve the latents three times; group norm has 32 groups.
     if options.side % 64:
         raise UserError(f"must be a multiple of 64 pixels, got {options.side}", argument="side")
     if options.channels % 32:
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         rows = measure_cost(model, settings, options.particles, progress=bar)
 
     record: dict[str, Any] = describe(settings, model, f"python -m real.backbones {shlex.join(arguments)}")
-    record["weights"] = "random"
+    record["weights"] = "random"  # the cost does not depend on them
     record["parameters"] = {n: sum(p.numel() for p in getattr(model, n).parameters()) for n in ("unet", "controlnet")}
     record["device_name"] = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     record["latents"] = [options.side // 8, options.side // 8]

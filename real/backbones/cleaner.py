@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from real.backbones.weights import read_weights
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.images.tiles import map_tiles
 
 __all__ = ["BICUBIC", "clean", "load_cleaner"]
@@ -26,9 +26,9 @@ def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = Fal
     """The network of the first stage, in float32.
 
     Args:
-        path: Its weights, see `real.backbones.weights.read_weights`.
-        device: Where to put it.
-        pickled_weights: See there.
+        path: File of the weights, see `real.backbones.weights.read_weights`.
+        device: Device on which the network runs.
+        pickled_weights: Whether the file may be a pickle, see `read_weights`.
 
     Returns:
         spandrel's descriptor: RGB in [0, 1], (1, 3, h, w) -> (1, 3, scale * h, scale * w), with its `scale`.
@@ -47,18 +47,19 @@ def load_cleaner(path: Path, *, device: str = "cpu", pickled_weights: bool = Fal
         raise UserError(f'spandrel {what}; pip install "kds-ref[cleaner]", {WITHOUT}', argument="cleaner") from error
 
     # Weights are read here, without running code; spandrel is given tensors.
-    state = spandrel.canonicalize_state_dict(read_weights(path, pickled_weights=pickled_weights))
+    with blaming("cleaner"):
+        state = read_weights(path, pickled_weights=pickled_weights)
     try:
-        network = spandrel.ModelLoader(device).load_from_state_dict(state)
+        network = spandrel.ModelLoader(device).load_from_state_dict(spandrel.canonicalize_state_dict(state))
     except Exception as error:  # its kinds differ between architectures
         why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(
-            f"spandrel cannot make a network of {str(path)!r} ({why}); {WITHOUT}", argument="cleaner"
-        ) from error
+        text = f"must be a network that spandrel knows, got {str(path)!r} ({why}); give another, {WITHOUT}"
+        raise UserError(text, argument="cleaner") from error
 
     channels = getattr(network, "input_channels", None), getattr(network, "output_channels", None)
     if channels != (3, 3) or not isinstance(network, spandrel.ImageModelDescriptor):
-        raise UserError(f"{str(path)!r} is no network from RGB to RGB; {WITHOUT}", argument="cleaner")
+        text = f"must be a network from RGB to RGB, got {str(path)!r}; give another, {WITHOUT}"
+        raise UserError(text, argument="cleaner")
     return network.eval()
 
 
@@ -67,7 +68,7 @@ def clean(network: Any, low: torch.Tensor, enlarged: torch.Tensor) -> torch.Tens
     """Run the first stage.
 
     Args:
-        network: From `load_cleaner`.
+        network: Network from `load_cleaner`.
         low: The photo, RGB in [0, 1], (1, 3, h, w).
         enlarged: The same at the size of the result: what a network of scale 1, such as DiffBIR v1's SwinIR, is given.
 

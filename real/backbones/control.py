@@ -28,10 +28,10 @@ def evaluate(
     """What the UNet predicts with the control of a condition.
 
     Args:
-        unet: From `real.backbones.diffbir` or `seesr`.
-        controlnet: Likewise.
+        unet: Denoising network from `real.backbones.diffbir` or `seesr`.
+        controlnet: Control net from the same module.
         x_t: Noisy latents (B, 4, h, w).
-        t: Timestep, 0 to 999: one number, or one a row.
+        t: Timestep, 0 to 999: one number, or one per row.
         text: Tokens of a text encoder (B, L, W).
         condition: DiffBIR: scaled latent of the cleaned photo (B, 4, h, w). SeeSR: the photo itself, (B, 3, 8h, 8w) in
             [0, 1].

@@ -22,7 +22,7 @@ class Denoiser:
 
     Attributes:
         unet: The denoising network, from `real.backbones.diffbir` or `seesr`.
-        controlnet: The network that tells it of the photo, from there too.
+        controlnet: Control net, which conditions it on the photo, from the same module.
         prompt_embeds: Text embeddings (1, L, W) of what is in the photo.
         condition: DiffBIR: scaled latent of the cleaned photo (1, 4, h, w). SeeSR: the photo enlarged to the size of
             the result, (1, 3, 8h, 8w) in [0, 1].

@@ -33,12 +33,12 @@ def network_config(
     """Configuration that UNet and control net have in common, in diffusers' terms; the defaults are DiffBIR's.
 
     Args:
-        channels: Of the first level.
-        multipliers: Of `channels`, one a level.
+        channels: Channels of the first level.
+        multipliers: Factors of `channels`, one per level.
         layers: Residual blocks of a level.
         attention: Factors of downsampling at which levels have transformers.
         head_channels: Channels of one attention head.
-        text_width: Of text tokens.
+        text_width: Width of text tokens.
     """
     widths = [channels * m for m in multipliers]
     down = ["CrossAttnDownBlock2D" if 2**level in attention else "DownBlock2D" for level in range(len(widths))]
@@ -57,7 +57,7 @@ def build_unet(config: dict[str, Any]) -> UNet2DConditionModel:
     """The UNet of a configuration; weights are random.
 
     Args:
-        config: From `network_config`.
+        config: Configuration from `network_config`.
 
     Returns:
         (B, 4, h, w), timesteps, text (B, L, text_width) -> (B, 4, h, w); h and w divide by 2 to the levels less one.
@@ -70,7 +70,7 @@ def build_controlnet(config: dict[str, Any]) -> ControlNetModel:
     """The control net of a configuration; weights are random.
 
     Args:
-        config: From `network_config`.
+        config: Configuration from `network_config`.
 
     Returns:
         diffusers' control net whose condition is the scaled latent (B, 4, h, w) of the cleaned photo: one convolution
@@ -94,10 +94,10 @@ def load_unet(
     A folder of diffusers, `UNet2DConditionModel.from_pretrained(folder, subfolder="unet")`, holds the same network.
 
     Args:
-        path: See `read_weights`.
-        config: From `network_config`; None: the full size.
-        dtype: Of the network.
-        pickled_weights: See `read_weights`.
+        path: File of the weights, see `read_weights`.
+        config: Configuration from `network_config`; None: the full size.
+        dtype: Precision of the network.
+        pickled_weights: Whether the file may be a pickle, see `read_weights`.
 
     Raises:
         UserError: The file cannot be read, or holds another network.
@@ -125,13 +125,13 @@ def load_controlnet(
     """DiffBIR's control net (v2.pth of lxq007/DiffBIR-v2) from the authors' file.
 
     Args:
-        path: See `read_weights`.
-        config: From `network_config`; None: the full size.
-        dtype: Of the network.
-        pickled_weights: See `read_weights`.
+        path: File of the weights, see `read_weights`.
+        config: Configuration from `network_config`; None: the full size.
+        dtype: Precision of the network.
+        pickled_weights: Whether the file may be a pickle, see `read_weights`.
 
     Returns:
-        As `build_controlnet`.
+        The control net, see `build_controlnet`.
 
     Raises:
         UserError: The file cannot be read, or holds another network.

@@ -41,8 +41,8 @@ def unet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: int = 2
     """The UNet's weights of a Stable Diffusion checkpoint, with diffusers' names.
 
     Args:
-        state: By official name: a whole checkpoint, of which what is under "model.diffusion_model." is taken (the rest
-            are the autoencoder, the text encoder and the noise schedule), or the bare UNet.
+        state: Tensors by official name: a whole checkpoint, of which what is under "model.diffusion_model." is taken
+            (the rest are the autoencoder, the text encoder and the noise schedule), or the bare UNet.
         layers_per_block: Residual blocks of a level.
 
     Returns:
@@ -59,7 +59,8 @@ def controlnet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: i
     """The weights of DiffBIR's control net, with diffusers' names, its first convolution in two.
 
     Args:
-        state: By official name, bare: `input_blocks.0.0.weight` is (C, 2c, 3, 3), latent channels before condition.
+        state: Tensors by official name, without a prefix: `input_blocks.0.0.weight` is (C, 2c, 3, 3), latent channels
+            before condition.
         layers_per_block: Residual blocks of a level.
 
     Returns:
@@ -73,7 +74,9 @@ def controlnet_weights(state: Mapping[str, torch.Tensor], *, layers_per_block: i
     if first is None or first.ndim != 4 or first.shape[1] % 2:
         shape = "absent" if first is None else tuple(first.shape)
         raise UserError(
-            f"weights: input_blocks.0.0.weight is {shape}; DiffBIR's control net has (C, 8, 3, 3), latent and condition"
+            f"must have input_blocks.0.0.weight as (C, 8, 3, 3), latent and condition, got {shape}; "
+            "is it another model's?",
+            argument="weights",
         )
     half = first.shape[1] // 2
     renamed["conv_in.weight"], renamed[CONDITION] = first[:, :half].contiguous(), first[:, half:].contiguous()
@@ -107,7 +110,8 @@ def _rename(name: str, layers: int) -> str:
         return f"{home}.{'attentions' if place else 'resnets'}.{layer}.{_part(part)}.{kind}"
 
     raise UserError(
-        f"weights: {name!r} is no name of a UNet or control net of latent diffusion; is it another model's?"
+        f"must have the names of a UNet or control net of latent diffusion, got {name!r}; is it another model's?",
+        argument="weights",
     )
 
 

@@ -34,7 +34,7 @@ def guided(
         prompt_embeds: Text embeddings of each row, (B, L, W).
         negative_prompt_embeds: Text embeddings of what to move away from, likewise; None: no guidance.
         guidance: Weight w of at least 1; 1: no guidance, and half the work.
-        rescale: Let the weight at t be `rescaled_guidance(guidance, t)`.
+        rescale: Whether the weight at t is `rescaled_guidance(guidance, t)`.
 
     Raises:
         ValueError: The guidance is below 1, or a prediction is NaN or infinite.
@@ -53,12 +53,12 @@ def rescaled_guidance(scale: float, t: float) -> float:
     """The weight at a timestep: 1 + scale (1 - cos(pi ((1000 - t) / 1000)^5)) / 2.
 
     Args:
-        scale: What the weight rises by, from no guidance at all where there is only noise.
+        scale: Rise of the weight, from no guidance at all where there is only noise.
         t: Timestep, 0 to 1000.
 
     Returns:
-        From 1 (exactly, at t = 999, where one evaluation is enough) to 1 + scale at t = 0. So it ends one above the
-        constant weight of that name; this is how the official code has it.
+        The weight, from 1 (exactly, at t = 999, where one evaluation is enough) to 1 + scale at t = 0. So it ends one
+        above the constant weight of that name; this is how the official code has it.
 
     Raises:
         ValueError: `t` is out of range.

@@ -20,19 +20,19 @@ from real.images.photos import SUFFIXES, load_photo
 
 __all__ = ["HintPlaces", "Hints", "check_hints", "read_image_tokens"]
 
-TWICE = "is given, and `cleaner` too; leave one out"
+TWICE = "must be left out where `cleaner` is given, got both; leave one out"
 NEITHER = (
-    "DiffBIR works on a cleaned photo; give the weights of its first stage (BSRNet.pth) as `cleaner`, or the cleaned "
-    "photo as `cleaned`, or `cleaner=bicubic`, which only enlarges it"
+    "must be given for DiffBIR, which works on a cleaned photo, got None; give the weights of its first stage "
+    "(BSRNet.pth), or the cleaned photo as `cleaned`, or `cleaner=bicubic`, which only enlarges it"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hints:
-    """Of one photo.
+    """What is known of one photo.
 
     Attributes:
-        cleaned: DiffBIR: RGB uint8 (4h, 4w, 3) from a first stage of the user's; None: the model's cleaner makes it.
+        cleaned: DiffBIR: RGB uint8 (4h, 4w, 3) from the user's own first stage; None: the model's cleaner makes it.
         tags: SeeSR: what is in the photo, words with commas between them; may be empty.
         image_tokens: SeeSR: the tagger's, (1, K, 512).
     """
@@ -44,10 +44,10 @@ class Hints:
 
 @dataclass(frozen=True, kw_only=True)
 class HintPlaces:
-    """Where hints are, for one photo or for many.
+    """Places of hints, for one photo or for many.
 
     Attributes:
-        cleaned: A picture; or a folder with one a photo, by its name.
+        cleaned: A picture; or a folder with one per photo, by its name.
         tags: The text itself; or a folder with NAME.txt.
         image_tokens: A safetensors file with one tensor; or a folder with NAME.safetensors.
     """
@@ -89,7 +89,7 @@ class HintPlaces:
         return [_pick(place, names, suffixes, argument) for place, suffixes, argument in places if place is not None]
 
     def describe(self) -> dict[str, str]:
-        """Those that there are, as JSON has it."""
+        """Hints that there are, as JSON holds them."""
         return {name: place for name, place in asdict(self).items() if place is not None}
 
 
@@ -100,7 +100,7 @@ def read_image_tokens(path: Path) -> torch.Tensor:
         UserError: It is no such file.
     """
     if path.suffix != ".safetensors":
-        raise _refusal(f"{str(path)!r} is no .safetensors file; give one with one tensor")
+        raise _refusal(f"must be a .safetensors file with one tensor, got {str(path)!r}")
     try:
         content = read_weights(path)
     except UserError as error:
@@ -110,10 +110,10 @@ def read_image_tokens(path: Path) -> torch.Tensor:
     value = next(iter(content.values())) if len(content) == 1 else torch.empty(0, dtype=torch.float32, device="cpu")
     value = value[None] if value.ndim == 2 else value
     if value.ndim != 3 or value.shape[0] != 1 or value.shape[1] < 1 or value.shape[2] != TOKEN_WIDTH:
-        raise _refusal(f"{str(path)!r} has tensors of shapes {shapes}; give one of (1, K, {TOKEN_WIDTH})")
+        raise _refusal(f"must hold one tensor (1, K, {TOKEN_WIDTH}), got {str(path)!r} with the shapes {shapes}")
     value = value.float()
     if not torch.isfinite(value).all():
-        raise _refusal(f"{str(path)!r} holds NaN or infinity")
+        raise _refusal(f"must be finite, got NaN or infinity in {str(path)!r}")
     return value
 
 
@@ -135,13 +135,16 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: s
         found = [path / f"{name}{suffix}" for name in names for suffix in suffixes]
         there = [file for file in found if file.is_file()]
         if not there:
-            raise UserError(f"{place!r} has no {found[0].stem}{'|'.join(suffixes)}", argument=argument)
+            what = f"{found[0].stem}{'|'.join(suffixes)}"
+            raise UserError(f"must have a file {what} for the photo, got {place!r} without it", argument=argument)
         if twice := [file for file in there[1:] if file.stem == there[0].stem]:
             names_of_both = f"{there[0].name} and {twice[0].name}"
-            raise UserError(f"{names_of_both} in {place!r} share a name; keep one of them", argument=argument)
+            why = f"must have one file a photo, got {names_of_both} in {place!r}; keep one of them"
+            raise UserError(why, argument=argument)
         return there[0]
+
     if not path.is_file():
-        raise UserError(f"there is no file or folder {place!r}", argument=argument)
+        raise UserError(f"must be an existing file or folder, got {place!r}", argument=argument)
     return path
 
 
@@ -154,11 +157,11 @@ def _text(path: Path) -> str:
     try:
         return " ".join(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {str(path)!r} ({error})", argument="tags") from error
+        raise UserError(f"must be readable text in UTF-8, got {str(path)!r} ({error})", argument="tags") from error
 
 
 def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> None:
-    """Refuse hints that are missing or belong to the other model; what they hold is not looked at.
+    """Refuse hints that are missing or belong to the other model; their content is not checked.
 
     Args:
         family: "diffbir" or "seesr".
@@ -179,8 +182,8 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
         for name, what in (("tags", "words, may be empty"), ("image_tokens", "a safetensors file")):
             if getattr(hints, name) is None:
                 raise UserError(
-                    f"not given; SeeSR needs its tagger's `tags` and `image_tokens` ({what}); "
-                    "docs/how-to/backbones.md says how to make them",
+                    f"must be given for SeeSR ({what}), got None; its tagger makes `tags` and `image_tokens`: "
+                    "docs/how-to/backbones.md says how",
                     argument=name,
                 )
         foreign = ("cleaned",)
@@ -188,4 +191,4 @@ def check_hints(family: str, cleaner: str | None, hints: Hints | HintPlaces) -> 
     # What belongs to the other model would be ignored without a word.
     for name in foreign:
         if getattr(hints, name) is not None:
-            raise UserError(f"{family} takes none; leave it out", argument=name)
+            raise UserError(f"must be left out with {family}, got a value", argument=name)

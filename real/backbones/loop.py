@@ -26,18 +26,20 @@ def sample(
         denoise: (x_t, timestep) -> noise or velocity, such as a `real.backbones.denoiser.Denoiser`.
         latents: Start, (B, C, h, w), from `real.backbones.starts.start_latents`: of unit variance, so the scheduler
             has to be variance preserving. With a scheduler from `real.steer_scheduler` the rows are the particles.
-        scheduler: Of diffusers, after `set_timesteps`.
-        generators: For the noise of stochastic schedulers, one a row; None: torch's global one, or the `seed` of
-            a steered scheduler.
-        progress: Called after every step with its timestep and the new latents.
+        scheduler: Scheduler of diffusers, after `set_timesteps`.
+        generators: Sources of the noise of stochastic schedulers, one per row; None: torch's global one, or the `seed`
+            of a steered scheduler.
+        progress: Callback, called after every step with its timestep and the new latents.
 
     Returns:
-        As `latents`; with `hand_on="chosen"` of a steered scheduler the chosen row of each image.
+        The clean latents, shaped like `latents`; a steered scheduler with `hand_on="chosen"` gives one row per image.
     """
     extra: dict[str, Any] = {}
     if generators is not None and "generator" in inspect.signature(scheduler.step).parameters:
         extra["generator"] = list(generators) if isinstance(generators, Sequence) else generators
     numbers = [int(t) for t in scheduler.timesteps.tolist()]  # read once: they may lie on a GPU
+
+    # Steered: Algorithm 2 (v1) with DDIM, 4 and 5 (CR) with DPM-Solver++ 2S; other schedulers by their own step.
     for t, number in zip(scheduler.timesteps, numbers, strict=True):
         output = denoise(scheduler.scale_model_input(latents, t), number)
         latents = scheduler.step(output, t, latents, **extra).prev_sample

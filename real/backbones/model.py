@@ -15,7 +15,7 @@ from real.backbones.grids import ddim_options
 from real.backbones.pictures import FACTOR
 from real.backbones.recipes import Recipe
 from real.backbones.sources import find_file, find_folder, find_seesr, place_of
-from real.errors import UserError
+from real.errors import UserError, blaming
 from real.models.autoencoders import autoencoder_class
 from real.models.base import LoadOptions, Model
 from real.models.devices import usual_defaults
@@ -34,12 +34,12 @@ class BackboneModel(Model):
     """DiffBIR or SeeSR, loaded; `revision` and `commit` are None, since its parts have their own (`places`).
 
     Attributes:
-        recipe: Its settings.
+        recipe: Settings of the model.
         unet: The denoiser.
-        controlnet: The network that tells the denoiser of the photo.
+        controlnet: Control net, which conditions the denoiser on the photo.
         vae: The autoencoder, in float32.
         tokenizer: Tokenizer of the text encoder.
-        text_encoder: Its last hidden states are the text's embeddings.
+        text_encoder: Text encoder; its last hidden states are the text's embeddings.
         scheduler: Configuration of the noise schedule, in diffusers' terms.
         cleaner: Network of DiffBIR's first stage, from `real.backbones.cleaner.load_cleaner`; None: there is none.
         places: What was loaded from where, with commits, by the name of the recipe's entry.
@@ -103,7 +103,7 @@ def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
     Args:
         recipe: Places and settings, from `real.backbones.recipes.RECIPES`, with other places or settings if need be.
         options: How to load and run it. The precision is that of UNet, control net and text encoder; sampler, steering,
-            autoencoder and cleaner compute in float32. With guidance a particle is two rows of `max_batch`.
+            autoencoder and cleaner compute in float32. With guidance each particle is two rows of `max_batch`.
 
     Raises:
         UserError: A package or a part is missing, cannot be read, or does not fit the others; or an option belongs to
@@ -113,13 +113,14 @@ def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
         UserWarning: If pickles are allowed.
     """
     if options.cpu_offload:
-        why = "it is for pipelines; try `max_batch`, `dtype=float16` or `vae_tiling=True`"
+        why = "must be left out except with pipelines, got True; try `max_batch`, `dtype=float16` or `vae_tiling=True`"
         raise UserError(why, argument="cpu_offload")
     check_packages(options)
     dtype, device, pickled_weights = DTYPES[options.dtype], options.device, options.pickled_weights
     if pickled_weights:
         warnings.warn(PICKLES, UserWarning, stacklevel=3)
 
+    # The small questions come first: a wrong name is known before gigabytes are read.
     with quiet():
         base = find_folder(recipe.base, argument="base")
         places = {"base": place_of(base)}
@@ -130,6 +131,8 @@ def load_backbone(recipe: Recipe, options: LoadOptions) -> BackboneModel:
         _check_fit(unet, vae, text_encoder, base)
         if cleaner is not None:
             cleaner = load_cleaner(cleaner, device=device, pickled_weights=pickled_weights)
+
+    # Both networks see every row, so both need the limit.
     if options.max_batch is not None:
         split_batches(unet, options.max_batch)
         split_batches(controlnet, options.max_batch)
@@ -169,7 +172,7 @@ def _load_diffbir(
 
     given = read_config(base, "unet/config.json")
     if given is None:
-        why = f"{base.name!r} has no unet/config.json; give Stable Diffusion 2.1-base"
+        why = f"must have unet/config.json, got {base.name!r} without it; give Stable Diffusion 2.1-base"
         raise UserError(why, argument="base")
 
     # The authors publish weights without a configuration; both networks have the shape of the base.
@@ -179,11 +182,14 @@ def _load_diffbir(
 
     if recipe.unet is not None:
         file, places["unet"] = find_file(recipe.unet, argument="unet", pickled_weights=pickled_weights)
-        unet = load_unet(file, config=config, **options)
+        with blaming("unet"):
+            unet = load_unet(file, config=config, **options)
     else:
         more: dict[str, Any] = {"subfolder": "unet", "torch_dtype": dtype, "low_cpu_mem_usage": False}
         unet = _from_base(base, UNet2DConditionModel.from_pretrained, pickled_weights, more)
-    return unet, load_controlnet(control, config=config, **options), ddim_options("v2")
+    with blaming("control"):
+        controlnet = load_controlnet(control, config=config, **options)
+    return unet, controlnet, ddim_options("v2")
 
 
 def _load_seesr(
@@ -194,11 +200,12 @@ def _load_seesr(
 
     scheduler = read_config(base, "scheduler/scheduler_config.json")
     if scheduler is None:
-        why = f"{base.name!r} has no scheduler/scheduler_config.json; give Stable Diffusion 2-base"
+        why = f"must have scheduler/scheduler_config.json, got {base.name!r} without it; give Stable Diffusion 2-base"
         raise UserError(why, argument="base")
     folder, places["weights"] = find_seesr(recipe.weights, pickled_weights=pickled_weights)
     options: dict[str, Any] = {"dtype": dtype, "pickled_weights": pickled_weights}
-    networks = [load_network(folder, kind, **options) for kind in ("unet", "controlnet")]
+    with blaming("seesr"):
+        networks = [load_network(folder, kind, **options) for kind in ("unet", "controlnet")]
     return networks[0], networks[1], scheduler
 
 
@@ -234,7 +241,7 @@ def _check_fit(unet: Any, vae: Any, text_encoder: Any, base: Source) -> None:
     )
     for what, has, needs in parts:
         if has != needs:
-            why = f"{base.name!r} has {has} {what}, the UNet takes {needs}; give another base"
+            why = f"must have {needs} {what}, as the UNet takes them, got {base.name!r} with {has}; give another"
             raise UserError(why, argument="base")
 
 

@@ -24,7 +24,7 @@ __all__ = [
     "work_size",
 ]
 
-FACTOR = 8  # pixels a latent pixel
+FACTOR = 8  # pixels per latent pixel
 TILE, TILE_TO_SAVE, OVERLAP = 128, 64, 16  # latent pixels
 
 
@@ -85,7 +85,7 @@ def encode(vae: Any, x: torch.Tensor, *, tiling: bool = False) -> torch.Tensor:
         photo = pixel_shuffle(blocks, FACTOR)
         return latents_of(vae.encode(2.0 * photo - 1.0))
 
-    blocks = pixel_unshuffle(x.to(vae.dtype), FACTOR)  # one block a latent pixel
+    blocks = pixel_unshuffle(x.to(vae.dtype), FACTOR)  # one block per latent pixel
     latents = map_tiles(one_tile, blocks, tile=TILE_TO_SAVE if tiling else TILE, overlap=OVERLAP)
     return latents.float() * scale_of(vae)
 

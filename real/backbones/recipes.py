@@ -88,7 +88,7 @@ class Recipe:
             _refuse("process_size", "a multiple of 64 pixels", self.process_size)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The recipe as JSON holds it."""
         return asdict(self)
 
 

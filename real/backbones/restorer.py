@@ -111,7 +111,7 @@ class BackboneRestorer(Restorer):
         """See `Restorer.sample`.
 
         Raises:
-            UserError: A guidance below 1, a negative prompt without guidance, or steps that the time grid has not.
+            UserError: A guidance below 1, a negative prompt without guidance, or more steps than the time grid has.
         """
         check_text(settings, self.given_negative_prompt)
         model, recipe = self.model, self.model.recipe
@@ -222,7 +222,7 @@ def _multiple(height: int, width: int, *, tile: int | None) -> int:
 
 
 def _with_tags(prompt: str, tags: str | None) -> str:
-    """Joined as SeeSR's authors join them."""
+    """Tags and prompt, joined as SeeSR's authors join them."""
     return ", ,".join(part for part in (tags, prompt) if part)
 
 

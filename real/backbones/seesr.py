@@ -32,7 +32,7 @@ class TextThenImage(torch.nn.Module):
 
     Args:
         text: diffusers' transformer of that place.
-        token_width: Of image tokens; the second is otherwise made as the first is.
+        token_width: Width of image tokens; the second is otherwise made as the first is.
     """
 
     def __init__(self, text: Transformer2DModel, token_width: int = TOKEN_WIDTH) -> None:
@@ -51,7 +51,7 @@ class TextThenImage(torch.nn.Module):
         encoder_attention_mask: torch.Tensor | None = None,
         return_dict: bool = False,
     ) -> tuple[torch.Tensor]:
-        """As diffusers' transformer; the image tokens are in `cross_attention_kwargs["image_tokens"]`.
+        """Like diffusers' transformer; the image tokens are in `cross_attention_kwargs["image_tokens"]`.
 
         Raises:
             ValueError: They are not there.
@@ -81,7 +81,7 @@ def add_image_transformers(network: UNet2DConditionModel | ControlNetModel, toke
 
     Args:
         network: UNet or control net; it then needs image tokens, see `real.backbones.control.evaluate`.
-        token_width: Of the tokens.
+        token_width: Width of the tokens.
     """
     blocks = [*network.down_blocks, network.mid_block, *getattr(network, "up_blocks", ())]
     for block in blocks:
@@ -94,7 +94,7 @@ def build_network(kind: str, config: dict[str, Any]) -> UNet2DConditionModel | C
 
     Args:
         kind: "unet" or "controlnet".
-        config: As the authors' `config.json` has it; entries that diffusers' class does not know (they are about
+        config: Content of the authors' `config.json`; entries that diffusers' class does not know (they are about
             training, versions and the image transformers) are passed over.
 
     Raises:
@@ -114,11 +114,11 @@ def load_network(
     """SeeSR's UNet or control net from the authors' folder (CSWRY/SeeSR).
 
     Args:
-        folder: With `unet/` and `controlnet/`, each a `config.json` and `diffusion_pytorch_model.safetensors` or, where
-            pickles are allowed, `.bin`.
+        folder: Folder with `unet/` and `controlnet/`, each a `config.json` and `diffusion_pytorch_model.safetensors`
+            or, where pickles are allowed, `.bin`.
         kind: "unet" or "controlnet".
-        dtype: Of the network.
-        pickled_weights: See `real.backbones.weights.read_weights`.
+        dtype: Precision of the network.
+        pickled_weights: Whether the file may be a pickle, see `real.backbones.weights.read_weights`.
 
     Raises:
         ValueError: `kind` is neither.
@@ -133,11 +133,12 @@ def load_network(
     try:
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot read config.json in {str(place)!r} ({error})", argument="weights") from error
+        why = f"must have a config.json that can be read, got {str(place)!r} ({error})"
+        raise UserError(why, argument="weights") from error
 
     # Stock networks of diffusers have configurations too, and would load with the image transformers random.
     if not isinstance(config, dict) or not config.get("use_image_cross_attention"):
-        why = f"config.json in {str(place)!r} does not say use_image_cross_attention; it is not SeeSR's {kind}"
+        why = f"must be SeeSR's {kind}, got {str(place)!r}, whose config.json does not say use_image_cross_attention"
         raise UserError(why, argument="weights")
 
     file = next((place / name for name in FILES if (place / name).is_file()), place / FILES[0])

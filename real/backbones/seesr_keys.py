@@ -14,7 +14,8 @@ def network_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     """Weights of SeeSR's UNet or control net by the names of `real.backbones.seesr`.
 
     Args:
-        state: By official name: `...attentions.I...` the text transformers, `...image_attentions.I...` the image ones.
+        state: Tensors by official name: `...attentions.I...` are the text transformers, `...image_attentions.I...` the
+            image ones.
 
     Returns:
         The same tensors; both transformers of a place are inside one module, `attentions.I.text` and `.image`.

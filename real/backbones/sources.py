@@ -10,6 +10,7 @@ from real.models.hub import Source, fetch_file, locate
 
 __all__ = ["find_file", "find_folder", "find_seesr", "place_of"]
 
+FILE = "must be a file, or OWNER/NAME/FILE on the hub"
 NETWORK_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
@@ -19,7 +20,7 @@ def find_folder(name: str, *, argument: str, file: str = "model_index.json") -> 
     Args:
         name: What the user gave.
         argument: Name of the argument that it was given by, for messages.
-        file: One that the repository must have.
+        file: File that the repository must have.
 
     Raises:
         UserError: There is no such folder or id, or neither the hub nor the cache has it.
@@ -39,7 +40,7 @@ def find_file(name: str, *, argument: str, pickled_weights: bool = False) -> tup
         pickled_weights: Whether it may be a pickle; if not, none is fetched.
 
     Returns:
-        Its path, and its name with the commit, where that is known.
+        Path of the file, and its name with the commit, where that is known.
 
     Raises:
         UserError: There is no such file, or it is a pickle and they are not allowed.
@@ -48,20 +49,20 @@ def find_file(name: str, *, argument: str, pickled_weights: bool = False) -> tup
     if Path(name).exists() or "/" not in bare.strip("/") or Path(bare).is_absolute():
         if not Path(name).is_file():
             what = "is a folder" if Path(name).is_dir() else "is not there"
-            raise UserError(f"the file {name!r} {what}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
+            raise UserError(f"{FILE}, got {name!r}, which {what}", argument=argument)
         refuse_pickle(Path(name), pickled_weights, argument=argument)
         return Path(name), name
 
     owner, repository, *rest = bare.split("/")
     if not rest or owner in (".", ".."):
-        raise UserError(f"there is no file {name!r}; give a file, or OWNER/NAME/FILE on the hub", argument=argument)
+        raise UserError(f"{FILE}, got {name!r}, which is not there", argument=argument)
     inside = "/".join(rest)
     # Before anything is fetched: the name says it.
     refuse_pickle(Path(inside), pickled_weights, argument=argument)
     source = locate(f"{owner}/{repository}", revision=revision or None, file=inside, argument=argument)
     path = fetch_file(source, inside)
     if path is None:
-        raise UserError(f"{source.name!r} has no file {inside!r}", argument=argument)
+        raise UserError(f"must be a file of {source.name!r}, got {inside!r}, which is not there", argument=argument)
     return path, place_of(source, inside)
 
 
@@ -76,13 +77,15 @@ def find_seesr(name: str, *, pickled_weights: bool = False) -> tuple[Path, str]:
     for network in ("unet", "controlnet"):
         config = fetch_file(source, f"{network}/config.json")
         if config is None:
-            why = f"{source.name!r} has no {network}/config.json; it should be SeeSR's folder"
+            why = f"must be SeeSR's folder, got {source.name!r} without {network}/config.json"
             raise UserError(why, argument="seesr")
+
         folder = config.parents[1]
         kinds = NETWORK_FILES if pickled_weights else NETWORK_FILES[:1]
         if not any(fetch_file(source, f"{network}/{file}") for file in kinds):
             hint = "" if pickled_weights else "; if it has pickles only, `pickled_weights=True` allows them"
-            raise UserError(f"{source.name!r} has no {network}/{NETWORK_FILES[0]}{hint}", argument="seesr")
+            why = f"must have {network}/{NETWORK_FILES[0]}, got {source.name!r} without it{hint}"
+            raise UserError(why, argument="seesr")
     assert folder is not None
     return folder, place_of(source)
 

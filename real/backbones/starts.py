@@ -26,8 +26,8 @@ def start_latents(
     Args:
         kind: "noise" or "condition".
         noise: Standard normal (B, C, h, w).
-        scheduler: Of diffusers, with `alphas_cumprod`; what it starts at does not matter, the noise is always that of
-            its last training timestep.
+        scheduler: Scheduler of diffusers with `alphas_cumprod`; what it starts at does not matter, the noise is always
+            that of its last training timestep.
         condition: Scaled latent of the input, (B, C, h, w) or (1, C, h, w); for "condition" only.
 
     Returns:

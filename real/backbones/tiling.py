@@ -20,7 +20,7 @@ Window = tuple[slice, slice]
 def gaussian_weights(
     height: int, width: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Weights of a tile, (height, width), largest in its middle; any common factor is without effect.
+    """Weights of a tile, (height, width), largest in its middle; a common factor has no effect.
 
     The middle is (width - 1) / 2 along a row, but height / 2 along a column: the official code's asymmetry is kept.
     """
@@ -42,8 +42,8 @@ def windows(height: int, width: int, *, tile: int, stride: int) -> list[Window]:
     """Rows and columns of the tiles of an image, row by row.
 
     Args:
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image.
+        width: Width of the image.
         tile: Largest side of a tile.
         stride: Distance between tiles, 1 to `tile`.
 
@@ -72,7 +72,7 @@ def blend_windows(
         stride: Distance between tiles, 1 to `tile`; where x is smaller, the overlap stays.
 
     Returns:
-        As x. One that fits into a tile gives `function` of all of it.
+        A tensor of the shape of x. One that fits into a tile gives `function` of all of it.
 
     Raises:
         ValueError: `tile` or `stride` is out of range.

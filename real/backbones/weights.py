@@ -30,7 +30,7 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
         path: A `.safetensors` file; or, where pickles are allowed, what `torch.save` wrote (`.ckpt`, `.pt`, `.pth`,
             `.bin`). A dictionary inside that is named "state_dict" (Stable Diffusion), "params_ema" or "params" is
             taken for the whole.
-        pickled_weights: Accept pickles. torch's restricted unpickler is used, which refuses most code.
+        pickled_weights: Whether pickles are accepted. torch's restricted unpickler is used, which refuses most code.
 
     Raises:
         UserError: There is no such file, it is a pickle and they are not allowed, or it cannot be read.
@@ -40,47 +40,49 @@ def read_weights(path: str | PathLike[str], *, pickled_weights: bool = False) ->
     """
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"there is no file {str(file)!r}", argument="weights")
+        raise UserError(f"must be an existing file, got {str(file)!r}", argument="weights")
     if file.suffix == ".safetensors":
         try:
             tensors: dict[str, torch.Tensor] = load_file(file)
         except (SafetensorError, OSError) as error:
-            raise UserError(f"cannot read {str(file)!r} ({error})", argument="weights") from error
+            why = f"must be weights that can be read, got {str(file)!r} ({error})"
+            raise UserError(why, argument="weights") from error
         return tensors
 
     if file.suffix not in PICKLE_SUFFIXES:
-        kinds = f".safetensors nor one of {', '.join(PICKLE_SUFFIXES)}"
-        raise UserError(f"{str(file)!r} is neither {kinds}; give such a file", argument="weights")
+        kinds = ", ".join((".safetensors", *PICKLE_SUFFIXES))
+        raise UserError(f"must be a file with one of the endings {kinds}, got {str(file)!r}", argument="weights")
     refuse_pickle(file, pickled_weights)
     warnings.warn(PICKLES, UserWarning, stacklevel=2)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         why = " ".join(str(error).split())[:160]
-        raise UserError(f"cannot read {str(file)!r} ({why})", argument="weights") from error
+        text = f"must be weights that can be read, got {str(file)!r} ({why})"
+        raise UserError(text, argument="weights") from error
 
     # Checkpoints hold more than weights; these are in one dictionary of a usual name.
     if isinstance(content, dict):
         content = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):
         raise UserError(
-            f"{str(file)!r} must hold a dictionary of tensors, got a {type(content).__name__}", argument="weights"
+            f"must hold a dictionary of tensors, got a {type(content).__name__} in {str(file)!r}", argument="weights"
         )
     return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def refuse_pickle(file: Path, pickled_weights: bool, *, argument: str = "weights") -> None:
-    """UserError if a file is a pickle, by its name, and they are not allowed.
+    """UserError if a file is a pickle, by its name, and pickles are not allowed.
 
     Args:
-        file: Of weights; nothing is read.
+        file: File of weights; nothing is read.
         pickled_weights: Whether pickles are allowed.
         argument: Name of the argument that named it, for the message.
     """
     if file.suffix in PICKLE_SUFFIXES and not pickled_weights:
         raise UserError(
-            f"{str(file)!r} is a pickle, which can run code of its author; `pickled_weights=True` allows it, or "
-            "convert it to safetensors",
+            f"must be safetensors, got {str(file)!r}, a pickle, which can run code of its author; convert it, or allow "
+            "it by `pickled_weights=True`",
             argument=argument,
         )
 
@@ -91,7 +93,7 @@ def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: s
     Args:
         expected: The network's `state_dict()`, of the meta device too; anything with shapes by name.
         given: The weights, with the network's names.
-        name: Of the weights, for messages.
+        name: Name of the weights, for messages.
 
     Raises:
         UserError: A key is missing, left over, or of another shape.
@@ -99,14 +101,15 @@ def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: s
     missing = [key for key in expected if key not in given]
     left_over = [key for key in given if key not in expected]
     shapes = [
-        f"{key} is {tuple(given[key].shape)} and should be {tuple(value.shape)}"
+        f"{key} of {tuple(given[key].shape)} for {tuple(value.shape)}"
         for key, value in expected.items()
         if key in given and tuple(given[key].shape) != tuple(value.shape)
     ]
-    for what, found in (("lack", missing), ("have left over", left_over), ("differ in shape:", shapes)):
+    for what, found in (("without", missing), ("with the further", left_over), ("with", shapes)):
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            why = f"those of {name} {what} {', '.join(found[:SHOWN])}{more}; is it another model's?"
+            wrong = f"{what} {', '.join(found[:SHOWN])}{more}"
+            why = f"must have exactly the tensors of the network, got {name} {wrong}; is it another model's?"
             raise UserError(why, argument="weights")
 
 
@@ -116,10 +119,10 @@ def load_exactly(
     """Put weights into a network, which may lie on the meta device: every key is used, none is left over.
 
     Args:
-        network: Changed in place; its parameters become these tensors.
+        network: Network, changed in place; its parameters become these tensors.
         state: The weights, with the network's names.
-        name: Of the weights, for messages.
-        dtype: Of the network afterwards.
+        name: Name of the weights, for messages.
+        dtype: Precision of the network afterwards.
 
     Raises:
         UserError: See `check_keys`.

@@ -44,7 +44,7 @@ class LatentParts:
         denoiser: (x_t, t) -> predicted noise, whatever the network predicts.
         noise: N -> the first N of the photo's particles as noise, (N, C, h, w).
         schedule: Noise schedule.
-        timesteps: Where the model is evaluated.
+        timesteps: Timesteps at which the model is evaluated.
         sample: The settings' sampler with its schedule: (denoiser, x_T, timesteps=, steering=, callback=).
         steering: KDS.
     """
@@ -61,9 +61,9 @@ def parts_of(restorer: Restorer, settings: Settings, *, noise_seed: int | None =
     """The parts of a restorer whose model has LDM's shape.
 
     Args:
-        restorer: Of any kind.
-        settings: Of the method.
-        noise_seed: Of noise that does not depend on the photo; None: the photo's own.
+        restorer: Restorer of any kind.
+        settings: Settings of the method.
+        noise_seed: Seed of noise that does not depend on the photo; None: the photo's own.
 
     Raises:
         ValueError: The model is a pipeline, which runs its own sampler.

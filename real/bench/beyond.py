@@ -99,7 +99,7 @@ def _ensemble(budget: int, cutoff: float) -> Allocation:
 
 
 def _one_goes_on(budget: int, cutoff: float) -> Allocation:
-    """As many steps as an ensemble, and the particles that are affordable as one goes on after the cut-off."""
+    """As many steps as an ensemble, and the particles that are affordable if one goes on after the cut-off."""
     _, steps = _ensemble(budget, cutoff)
     early = math.ceil((1.0 - cutoff) * steps)
     return max(1, (budget - (steps - early)) // max(1, early)), steps
@@ -116,13 +116,13 @@ class FrontFamily:
     """One way to spend model evaluations.
 
     Attributes:
-        name: In keys and beside the points.
+        name: Name in keys and beside the points.
         group: Families of one colour.
-        kind: Of the ensemble.
+        kind: Kind of the ensemble.
         ending: What is done with it.
         allocate: (budget, cutoff) -> particles and steps; left out at budgets for fewer than two particles, but for
             those that have one.
-        sampler: Of the samples.
+        sampler: Sampler of the particles.
         cutoff: t/T at which steering stops; None: the study's.
     """
 
@@ -187,6 +187,7 @@ def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
     """
     keys = {line.key for line in lines}
     budgets = sorted({round(line.at) for line in lines} - {0})
+
     pairs = []
     for line in lines:
         budget, name = round(line.at), line.label
@@ -195,6 +196,7 @@ def front_pairs(lines: Sequence[Line]) -> list[LinePair]:
             pairs.append(LinePair(same, line.key, f"at {budget} evaluations KDS against {name}"))
         if tenfold in keys and line.group in ("cheaper KDS", "averaging", "KDS"):
             pairs.append(LinePair(line.key, tenfold, f"{name} at {budget} against KDS at {10 * budget} evaluations"))
+
     return pairs + [
         LinePair(f"KDS-{budget}", line.key, f"at {budget} evaluations KDS against {line.label}")
         for line in lines

@@ -22,7 +22,7 @@ _PLACES = 16  # of each size, in each channel
 
 
 def distances(samples: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean squared distances a value: between two different samples, and from a sample to the truth.
+    """Mean squared distances per value: between two different samples, and from a sample to the truth.
 
     Args:
         samples: (N, ...), N at least 2.
@@ -73,7 +73,7 @@ def truth_ranks(samples: np.ndarray, truth: np.ndarray) -> dict[str, list[int]]:
         truth: Latents (C, h, w).
 
     Returns:
-        By side of the box, as text, the number of samples below the truth at each feature, 0 to N; a size that does not
+        Numbers of samples below the truth, 0 to N, one per feature, by side of the box (as text); a size that does not
         fit into the latents is left out.
     """
     rng = np.random.default_rng(20251)
@@ -96,7 +96,7 @@ def hole_ranks(samples: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict
         hole: bool (h, w), True inside, with at least one True; the places depend on it alone.
 
     Returns:
-        As `truth_ranks`; a box that is larger than the hole holds the whole of it.
+        The same as of `truth_ranks`; a box that is larger than the hole holds the whole of it.
     """
     rng = np.random.default_rng(20252)
     stack = np.concatenate([samples, truth[None]]).astype(np.float64)

@@ -43,7 +43,7 @@ def full_size(family: str, *, channels: int = 320) -> tuple[Any, Any]:
 
     Args:
         family: "diffbir" or "seesr".
-        channels: Of the first level, a multiple of 32; 320 is the full size, fewer are for tests.
+        channels: Channels of the first level, a multiple of 32; 320 is the full size, fewer are for tests.
     """
     config = network_config(channels=channels, head_channels=min(HEAD_CHANNELS, channels))
     unet = build_unet(config)
@@ -68,10 +68,10 @@ def random_model(
 
     Args:
         family: "diffbir" or "seesr".
-        device: Where to make it.
-        dtype: Of UNet and control net; the autoencoder is in float32, as in every run.
-        channels: See `full_size`.
-        side: Of the result in pixels, a multiple of 64.
+        device: Device on which it is made.
+        dtype: Precision of UNet and control net; the autoencoder is in float32, as in every run.
+        channels: Channels of the first level, see `full_size`.
+        side: Side of the result in pixels, a multiple of 64.
         max_batch: Most rows that go through the networks at once; None: all.
     """
     own = [torch.device(device)] if device.startswith("cuda") else []
@@ -108,16 +108,17 @@ def measure_cost(
     """Time sampling and decoding of one photo at each size of the ensemble, plain and steered.
 
     Args:
-        model: From `random_model`, or a loaded one.
-        settings: Of the method; the number of particles is replaced.
+        model: Model from `random_model`, or a loaded one.
+        settings: Settings of the method; the number of particles is replaced.
         sizes: Sizes of the ensemble.
-        progress: Called after every step.
+        progress: Callback, called after every step.
 
     Returns:
-        One row a size and kind, "plain" or "kds": `seconds` and `memory_gb` (10^9 bytes; None where it cannot be
+        One row per size and kind, "plain" or "kds": `seconds` and `memory_gb` (10^9 bytes; None where it cannot be
         measured) of sampling and decoding, and `total_seconds` and `peak_gb` of what the kind needs: a best of N
         decodes all particles, KDS the chosen one.
     """
+    # What is in the photo does not change what it costs.
     side = model.recipe.process_size // 4
     low = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
@@ -165,7 +166,7 @@ def _ready(network: torch.nn.Module, dtype: torch.dtype) -> Any:
 
 
 def _autoencoder(channels: int) -> AutoencoderKL:
-    """That of Stable Diffusion at 128 channels."""
+    """Autoencoder of the shape of Stable Diffusion's, which has 128 channels."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,

@@ -70,15 +70,15 @@ def draw_ensemble(
     noise_seed: int | None = None,
     progress: Progress | None = None,
 ) -> DrawnEnsemble:
-    """Draw what a plan says of one photo.
+    """Draw what a plan says for one photo.
 
     Args:
-        plan: Of any kind that samples.
+        plan: Plan of any kind that samples.
         truth: RGB uint8 (H, W, 3).
         restorer: The photo and the model.
-        score: Of an image against the truth.
-        noise_seed: For the kind "fixed-noise".
-        progress: Called after every model evaluation of "plain" and "kds".
+        score: Metrics of an image against the truth.
+        noise_seed: Seed of the noise of the kind "fixed-noise".
+        progress: Callback, called after every model evaluation of "plain" and "kds".
     """
     settings = plan.settings
     if plan.kind == "fixed-noise":
@@ -91,6 +91,7 @@ def draw_ensemble(
             latents, evaluations = draw(restorer, settings)
         return DrawnEnsemble(latents, truth, restorer, score, evaluations)
 
+    # The endings of a whole ensemble include an early choice, by the last evaluation inside the steering window.
     ensemble = DrawnEnsemble(torch.empty(0, dtype=torch.float32, device="cpu"), truth, restorer, score, 0)
     total = restorer.model.num_train_timesteps
 

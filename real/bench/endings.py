@@ -30,7 +30,7 @@ class Ending:
     """One way to end.
 
     Attributes:
-        what: In words.
+        what: Description in words.
         apply: (ensemble, n) -> scores, an image, and the index of the particle where one is picked; of the first n.
         cost: Pieces of work that it needs, as `real.bench.measure` times them.
         judge: Name of the metric that picks, of `real.metrics.score.NO_REFERENCE`; empty where none does.

@@ -14,6 +14,8 @@ from skimage.measure import blur_effect
 
 from kds_ref import select_particle
 from real.bench.metrics import REPORTED
+from real.early_choice import ABOVE_ALL
+from real.errors import UserError
 from real.images.colour import fix_colours
 from real.metrics.score import ImageMetric, Score, score_by
 from real.restorers.base import Restorer
@@ -45,12 +47,12 @@ class DrawnEnsemble:
     Attributes:
         latents: (N, C, h, w), or (1, C, h, w) where the draw ends with one particle.
         truth: RGB uint8 (H, W, 3).
-        restorer: Decodes.
-        score: Of an image against the truth.
+        restorer: Restorer, which decodes.
+        score: Metrics of an image against the truth.
         evaluations: Model evaluations of all particles together.
         at_cutoff: Predicted clean latents at the last evaluation with t/T at or above the cut-off, (N, C, h, w).
         until_cutoff: How many evaluations of a particle that took.
-        metrics: Those that a best of N is picked by, by the name of their number.
+        metrics: Metrics that a best of N is picked by, by the name of their number.
     """
 
     latents: torch.Tensor
@@ -87,24 +89,24 @@ class DrawnEnsemble:
         self._images.clear()
 
     def choice(self, n: int) -> int:
-        """Of the first n particles the one nearest to their mean: KDS Eq. 9 (v1)."""
+        """Index of the particle, among the first n, that is nearest to their mean: KDS Eq. 9 (v1)."""
         return int(select_particle(self.latents[:n]))
 
     def early_choice(self, n: int) -> int:
         """The same, of the clean latents predicted at the cut-off: the others need not be sampled further."""
         if self.at_cutoff is None:
-            raise ValueError("cutoff: no evaluation lies at or above it, so nothing can be chosen there; lower it")
+            raise UserError(ABOVE_ALL, argument="cutoff")
         return int(select_particle(self.at_cutoff[:n]))
 
     def best_by(self, judge: str, n: int) -> int:
-        """Of the first n particles the best by a metric that needs no truth; one without a number counts as worst."""
+        """Index of the best of the first n by a metric that needs no truth; one without a number counts as worst."""
         key = judge.replace("-", "_")
         scores = np.array([self.metrics[key](image, image) for image in self.images(range(n))])
         sign = 1.0 if REPORTED[key].best == "high" else -1.0
         return int(np.argmax(np.nan_to_num(sign * scores, nan=-np.inf)))
 
     def worst(self, n: int) -> int:
-        """Of the first n particles the one of lowest PSNR; needs the truth."""
+        """Index of the particle with the lowest PSNR among the first n; needs the truth."""
         return int(np.argmin([s["psnr_rgb"] for s in self.scores(range(n))]))
 
     def average(self, n: int) -> np.ndarray:

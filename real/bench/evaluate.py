@@ -57,26 +57,26 @@ def evaluate_folder(
 ) -> str:
     """Run the comparison on every photo of a folder; return a table for the terminal.
 
-    Writes `rows.jsonl` (one row a photo and variant, appended as they are made; an interrupted evaluation goes on from
-    there) and `evaluation.json` (settings, summary) into `folder`. With `quality` there are `ranks.png`, too, and
+    Writes `rows.jsonl` (one row per photo and variant, appended as they are made; an interrupted evaluation resumes
+    from there) and `evaluation.json` (settings, summary) into `folder`. With `quality` there are `ranks.png`, too, and
     `sheet.png`: the low-resolution photo, a sample and the truth of the first 24 photos.
 
     Photos that cannot be read or are smaller than the crop are left out and named.
 
     Args:
         photos: Folder of truth photos.
-        folder: Where the results go.
+        folder: Folder for the results.
         model: The model.
-        settings: Of every run; the variants replace its cut-off and bandwidth.
+        settings: Settings of every run; the variants replace its cut-off and bandwidth.
         degradation: Ranges of the degradation.
         crop: Side of the centre crop; None: the whole photo, to multiples of 4.
-        limit: Only the first photos by name.
+        limit: Number of photos, the first by name; None: all.
         cutoffs: Variants; None: that of the settings.
         bandwidths: Variants, combined with the cut-offs; None: that of the settings or the model.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
-        quality: Judge the plain samples as well (`real.bench.quality`).
+        quality: Whether to judge the plain samples as well (`real.bench.quality`).
         colour_fix: How results take the colours of the input (`real.images.colour`).
-        command: For the record.
+        command: Command line, for the record.
 
     Raises:
         UserError: No photo can be used, an option does not fit, or the folder holds something else.

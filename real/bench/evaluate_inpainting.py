@@ -39,19 +39,19 @@ def evaluate_inpainting(
 ) -> str:
     """Judge the plain samples of an inpainting model on every photo of a folder; return a table for the terminal.
 
-    Writes into `folder`: `rows.jsonl` (one row a photo and run, appended as they are made; an interrupted evaluation
-    goes on from there), `evaluation.json` (settings and the section `quality`), `ranks.png`, and `sheet-KIND.png` for
+    Writes into `folder`: `rows.jsonl` (one row per photo and run, appended as they are made; an interrupted evaluation
+    resumes from there), `evaluation.json` (settings and the section `quality`), `ranks.png`, and `sheet-KIND.png` for
     each kind of hole: the hole, a sample and the truth of the first 24 photos.
 
     Args:
         photos: Folder of truth photos.
-        folder: Where the results go.
-        model: Of the family "ldm-inpaint".
-        settings: Of the plain samplers; what concerns steering is not used.
+        folder: Folder for the results.
+        model: Model of the family "ldm-inpaint".
+        settings: Settings of the plain samplers; what concerns steering is not used.
         crop: Side of the centre crop; None: the whole photo, to multiples of 4.
-        limit: Only the first photos by name.
+        limit: Number of photos, the first by name; None: all.
         metrics: Names of perceptual metrics of the whole photo; see `real.metrics.score.make_score`.
-        command: For the record.
+        command: Command line, for the record.
 
     Raises:
         UserError: No photo can be used, an option does not fit, or the folder holds something else.
@@ -87,6 +87,7 @@ def _measure(
         for photo in photos:
             missing = [run for run in INPAINTING_RUNS if (photo.name, " ".join(run)) not in rows]
             bar.update(len(INPAINTING_RUNS) - len(missing))
+            # Photos of an earlier run count, too: their pictures for the sheets are on the disk.
             if not missing:
                 shown += 1
                 continue

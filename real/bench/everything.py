@@ -32,9 +32,9 @@ def run_everything(
     `index.md`, which says what there is.
 
     Args:
-        requests: They differ in study, grid and limit alone.
+        requests: Requests, which differ in study, grid and limit alone.
         open_for: "sr" or "inpaint" -> the model.
-        folder: It must exist.
+        folder: Folder for the results; it must exist.
 
     Returns:
         The last report of every study, by its name.
@@ -48,6 +48,7 @@ def run_everything(
         everything = sum(runner.cost(runner.work(runner.requests)) for runner in runners)
         bar = stack.enter_context(tqdm(total=everything, desc="all studies", unit="evaluation", smoothing=0.02))
 
+        # Every study reports on a few photos before one goes on to more: there is something to read early.
         before = 0
         for stage in _stages(requests):
             for runner in runners:
@@ -76,7 +77,7 @@ def _opened(
 
 
 def _stages(requests: Sequence[StudyRequest]) -> list[int]:
-    """Those that add photos."""
+    """Numbers of photos after which reports are written: stages that add photos to some study."""
     most = max(len(request.judged) for request in requests)
     return [stage for stage in STAGES if stage < most] + [most]
 

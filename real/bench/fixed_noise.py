@@ -29,9 +29,9 @@ def picked(request: StudyRequest, model: Model, folder: Path) -> int:
     photos must have the size of the photos that are judged, which `crop` makes so.
 
     Args:
-        request: With the photos to pick on; steps, sampler and degradation are the first of its grid.
-        model: In LDM's shape.
-        folder: Where the file lies.
+        request: Request with the photos to pick on; steps, sampler and degradation are the first of its grid.
+        model: Model in LDM's shape.
+        folder: Folder of the file.
     """
     path = folder / "fixed_noise.json"
     if path.exists():

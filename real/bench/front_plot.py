@@ -1,4 +1,4 @@
-"""The plot of `front`: distortion against perception, one panel a budget, every point with its name.
+"""The plot of `front`: distortion against perception, one panel per budget, every point with its name.
 
 A point is on the Pareto front if no other point of its panel is at least as good in both; the front is drawn as steps.
 What takes no evaluation of the model hides which way to use the model is best, so what samples has a front of its own.
@@ -30,7 +30,7 @@ FAR = (7, 11, 16, 22, 30, 40, 52, 66)  # points from the dot
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, gain) that none is better than in both, by rising cost."""
+    """Indices of the points (cost, gain) that no other point beats in both, by rising cost."""
     front: list[int] = []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
         if not front or points[i][1] > points[front[-1]][1]:
@@ -42,7 +42,7 @@ def draw_front(figure: Figure, report: Mapping[str, Any], perception: str) -> No
     """Draw it; lines without a finite number are left out.
 
     Args:
-        figure: Empty; its size is set.
+        figure: Empty figure; its size is set.
         report: Content of `report.json`.
         perception: The second metric: less is better.
     """

@@ -169,6 +169,7 @@ def compiled(device: torch.device, sizes: Sizes) -> Rows:
     """One call of `torch.compile(steer)`, and how long the first one takes."""
     if device.type != "cuda":
         raise RuntimeError("it is measured on a CUDA GPU only")
+
     timer, function = Timer(device), torch.compile(steer)
     for shape in sizes.shapes:
         x = (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(device, torch.float16)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
 import torch
+
+from real.bench.memory import clock
 
 __all__ = ["FULL", "TINY", "Sizes", "Timer"]
 
@@ -19,12 +20,12 @@ class Sizes:
     Attributes:
         shapes: (N, C, H, W) of the latents that are steered.
         particles: N where a network runs, too.
-        channels: Of the first level of the networks with random weights; 320 is the full size.
-        side: Of their latents.
-        steps: Of a run.
+        channels: Channels of the first level of the networks with random weights; 320 is the full size.
+        side: Side of their latents.
+        steps: Steps of a run.
         backbone_particles: N of DiffBIR and SeeSR.
         photo: Side of the low-resolution photo of the bundled model.
-        repeats: Of each run.
+        repeats: Repetitions of each run.
     """
 
     shapes: tuple[tuple[int, int, int, int], ...]
@@ -67,9 +68,7 @@ class Timer:
 
     def now(self) -> float:
         """Wait for the device, then look at the clock."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return clock(self.device)
 
     def once(self, work: Callable[[], object]) -> float:
         """Seconds of one call."""

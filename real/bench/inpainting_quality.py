@@ -38,7 +38,7 @@ __all__ = [
     "judged_hole",
 ]
 
-AREAS = {"box-4": 0.04, "box-8": 0.08, "box-30": 0.3}  # shares of the photo's area; 25 pixels a side of 128 are 4%
+AREAS = {"box-4": 0.04, "box-8": 0.08, "box-30": 0.3}  # shares of the photo's area; a box of 25 in 128 is 4%
 KINDS = (*AREAS, "strokes", "scratches", "text", "speckles")
 SPACES = ("latents", "pixels")
 INPAINTING_RUNS = (*((kind, "ddim") for kind in KINDS), *((kind, "dpmpp-2s") for kind in ("box-8", "box-30")))
@@ -65,9 +65,9 @@ class InpaintingJudge:
     """What all photos of a judgement share.
 
     Args:
-        model: Of the family "ldm-inpaint".
-        settings: Of the plain samplers; what concerns steering is not used.
-        score: Of a whole picture against the truth.
+        model: Model of the family "ldm-inpaint".
+        settings: Settings of the plain samplers; what concerns steering is not used.
+        score: Metrics of a whole picture against the truth.
     """
 
     def __init__(self, model: LatentModel, settings: Settings, score: Score) -> None:
@@ -77,7 +77,7 @@ class InpaintingJudge:
         """What one of `INPAINTING_RUNS` finds on a photo.
 
         Args:
-            kind: Of the hole.
+            kind: Kind of the hole.
             sampler: "ddim" or "dpmpp-2s".
             truth: RGB uint8 (H, W, 3), sides multiples of 4.
 
@@ -183,6 +183,7 @@ def inpainting_table(quality: Mapping[str, Any]) -> str:
     for kind, found in quality["holes"].items():
         lines.append(f"{kind}, {found['hidden']['mean']:.1%} of the photo")
 
+        # PSNR and SSIM of a whole photo mostly say how large its hole is; those over the hole are shown.
         for name, scores in found["scores"].items():
             shown = {k: v for k, v in scores.items() if k not in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")}
             numbers = [f"{metric} {number_text(score['mean'], '.4g')}" for metric, score in shown.items()]

@@ -55,9 +55,9 @@ def load(photo: Photo, *, crop: int | None, seed: int) -> LoadedPhoto:
     """Read one photo.
 
     Args:
-        photo: From `find_photos` or `find_pairs`.
+        photo: Photo from `find_photos` or `find_pairs`.
         crop: Side of the centre crop of the truth in pixels, a multiple of 4; None: the whole, to multiples of 4.
-        seed: Of the degradation.
+        seed: Seed of the degradation.
 
     Raises:
         UserError: A file cannot be read, is too small, or the two of a pair do not fit.

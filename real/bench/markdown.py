@@ -21,6 +21,7 @@ def render(report: Mapping[str, Any]) -> str:
         f"{s['cutoff']:g}, seed {', '.join(map(str, report['grid']['seed']))}."
     )
 
+    # Which of the following there are depends on the model, the study and the photos.
     if "backbone" in report:
         parts.append(_backbone(report["backbone"], s))
     if "prompt" in report:

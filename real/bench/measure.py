@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from real.bench.draws import Progress, draw_ensemble
 from real.bench.endings import ENDINGS, evaluations_of
 from real.bench.ensembles import DrawnEnsemble
-from real.bench.memory import PeakMemory
+from real.bench.memory import PeakMemory, clock
 from real.bench.plan import Endings, EnsemblePlan
 from real.bench.unsampled import UNSAMPLED
 from real.metrics.score import ImageMetric, Score
@@ -44,10 +43,10 @@ def measure(
         wanted: Names of endings, by how many of the first particles they look at.
         truth: RGB uint8 (H, W, 3).
         restorer: What is known of it, and the model.
-        score: Of an image against the truth.
-        metrics: Those that a best of N is picked by; see `real.metrics.score.load_metrics`.
-        noise_seed: For the kind "fixed-noise".
-        progress: Called after every model evaluation of the ensemble, where that is known.
+        score: Metrics of an image against the truth.
+        metrics: Metrics that a best of N is picked by; see `real.metrics.score.load_metrics`.
+        noise_seed: Seed of the noise of the kind "fixed-noise".
+        progress: Callback, called after every model evaluation of the ensemble, where that is known.
 
     Returns:
         The row's content, by N and ending: `scores`, `evaluations`, `picked` (indices), and of a timed plan `cost`
@@ -89,16 +88,11 @@ class Meter:
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Context manager: what is done inside is the piece of work of this name."""
-        start = self._now()
+        start = clock(self.device)
         with PeakMemory(self.device) as memory:
             yield
-            self.seconds[name] = self._now() - start
+            self.seconds[name] = clock(self.device) - start
         self.gigabytes[name] = memory.gigabytes
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
 
 def _decode_metered(ensemble: DrawnEnsemble, plan: EnsemblePlan, wanted: Endings, meter: Meter) -> None:
@@ -118,7 +112,7 @@ def _decode_metered(ensemble: DrawnEnsemble, plan: EnsemblePlan, wanted: Endings
 
 
 def _nested(flat: Mapping[tuple[int, str], Any]) -> dict[str, dict[str, Any]]:
-    """Keys (n, ending) -> dicts by n as JSON has it, then by ending."""
+    """Keys (n, ending) -> dicts by n (as text, for JSON), then by ending."""
     nested: dict[str, dict[str, Any]] = {}
     for (n, ending), value in flat.items():
         nested.setdefault(str(n), {})[ending] = value

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
-__all__ = ["PeakMemory"]
+__all__ = ["PeakMemory", "clock"]
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+def clock(device: torch.device) -> float:
+    """Seconds on a clock, once the device is idle."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 class PeakMemory:
@@ -20,7 +28,7 @@ class PeakMemory:
     upper bound. Elsewhere None.
 
     Args:
-        device: Where the work runs.
+        device: Device on which the work runs.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -12,8 +12,8 @@ class Metric:
     """How a number is written.
 
     Attributes:
-        label: With the unit.
-        digits: After the point.
+        label: Label with the unit.
+        digits: Number of digits after the point.
         best: "high", "low", or "" where neither is better.
         paper: The paper's metric that is the same; empty where the paper has none.
     """

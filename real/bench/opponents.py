@@ -18,10 +18,10 @@ from kds_ref import (
     mean_then_renoise,
     median_norm,
     select_particle,
-    steering_strength,
 )
 from real.bench.adapter import LatentParts, parts_of
 from real.bench.plan import evaluations_per_call
+from real.early_choice import in_window
 from real.restorers.base import Restorer
 from real.settings import Settings
 
@@ -107,7 +107,7 @@ def renoise(restorer: Restorer, settings: Settings, *, steered: bool = False) ->
     )
 
     # The result counts calls, of all particles at once: n of them up to the cut-off, one after it.
-    early = sum(steering_strength(t, total, strength=1.0, cutoff=settings.cutoff) > 0 for t in parts.timesteps)
+    early = sum(in_window(t, total, cutoff=settings.cutoff) for t in parts.timesteps)
     return result.x0, evaluations_per_call(settings) * (n * early + result.num_model_evaluations - early)
 
 
@@ -144,7 +144,7 @@ class _Watch:
     """A sampler's callback that leaves it where fewer particles are enough."""
 
     def __init__(self, grid: tuple[int, ...], total: int, cutoff: float) -> None:
-        self.steered_after = [steering_strength(t, total, strength=1.0, cutoff=cutoff) > 0 for t in (*grid[1:], 0)]
+        self.steered_after = [in_window(t, total, cutoff=cutoff) for t in (*grid[1:], 0)]
         self.evaluations, self.keep = 0, 1
         self.state: SamplerState | None = None
 

@@ -2,7 +2,7 @@
 
 `paper_tables.csv` holds every result table of Hu et al. 2025, "Kernel Density Steering: Inference-Time Scaling via Mode
 Seeking for Image Restoration": of the text arXiv 2507.05604v1 ("v1" in its column `text`) and of the NeurIPS 2025
-camera-ready ("CR"), transcribed, not measured here. One number a line.
+camera-ready ("CR"), transcribed, not measured here. One number per line.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_tables(text: str) -> tuple[PaperRow, ...]:
         if not math.isfinite(value):
             raise ValueError(f"text must have finite values, got {record['value']!r} in line {number}")
 
-        # One line of the paper's table is several lines of the file, one a metric.
+        # One line of the paper's table is several lines of the file, one per metric.
         values = rows.setdefault(tuple(record[c] for c in KEY), {})
         if record["metric"] in values:
             raise ValueError(f"text must have each metric once, got {record['metric']!r} again in line {number}")

@@ -48,7 +48,7 @@ class Photo:
     """Where one photo comes from.
 
     Attributes:
-        name: In the rows.
+        name: Name in the rows.
         truth: The file of the truth.
         low: The file of the low-resolution photo; None: it is made from the truth.
     """
@@ -65,7 +65,7 @@ class Photo:
 
 
 def digest_of(paths: Sequence[Path]) -> str:
-    """Of the bytes of files, in their order.
+    """Digest of the bytes of files, in their order.
 
     Raises:
         UserError: One cannot be read.
@@ -84,9 +84,9 @@ def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Calla
 
     Args:
         photos: The photos.
-        rows: Those that there are, with a digest.
-        folder: Of the rows, for the message.
-        digest: Of what a photo's rows depend on.
+        rows: Rows that there are, with a digest.
+        folder: Folder of the rows, for the message.
+        digest: Digest of what a photo's rows depend on.
 
     Raises:
         UserError: See above.
@@ -95,7 +95,8 @@ def check_known(photos: Sequence[Photo], rows: Rows, folder: Path, digest: Calla
     for photo in photos:
         if photo.name in known and known[photo.name] != digest(photo):
             raise UserError(
-                f"{str(folder)!r} holds rows of another {photo.name} (its file has changed since); give another folder",
+                f"must hold rows of the same photos, got {str(folder)!r} with rows of another {photo.name} (its file "
+                "has changed since); give another folder",
                 argument="output",
             )
 
@@ -134,15 +135,17 @@ def find_pairs(folder: Path) -> list[Photo]:
         UserError: Neither layout is there, a truth or a low-resolution photo stands alone, or two have one name.
     """
     if not folder.is_dir():
-        raise UserError(f"{str(folder)!r} is not a folder", argument="pairs")
+        raise UserError(f"must be a folder, got {str(folder)!r}", argument="pairs")
     layout = next((names for names in LAYOUTS if all((folder / n).is_dir() for n in names)), None)
     if layout is None:
-        raise UserError(f"{str(folder)!r} has neither gt/ and lq/ nor test_HR/ and test_LR/", argument="pairs")
+        raise UserError(f"must hold gt/ and lq/, or test_HR/ and test_LR/, got {str(folder)!r}", argument="pairs")
     truths, lows = (_by_stem(_files(folder / name, "pairs")) for name in layout)
     alone = sorted(set(truths) ^ set(lows))
     if alone:
         raise UserError(
-            f"{len(alone)} photos of {str(folder)!r} have no partner, such as {alone[0]!r}", argument="pairs"
+            f"must hold two photos of every name, got {len(alone)} without a partner in {str(folder)!r}, such as "
+            f"{alone[0]!r}",
+            argument="pairs",
         )
     return [Photo(truths[stem].name, truths[stem], lows[stem]) for stem in sorted(truths)]
 
@@ -154,10 +157,11 @@ def describe_degradations() -> dict[str, Any]:
 
 def _files(folder: Path, argument: str) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{str(folder)!r} is not a folder", argument=argument)
+        raise UserError(f"must be a folder, got {str(folder)!r}", argument=argument)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(f"{str(folder)!r} holds no photo ({', '.join(sorted(SUFFIXES))})", argument=argument)
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise UserError(f"must hold photos ({kinds}), got none in {str(folder)!r}", argument=argument)
     return paths
 
 
@@ -171,5 +175,6 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if (other := found.setdefault(_stem(path), path)) != path:
             both = f"{other.name} and {path.name}"
-            raise UserError(f"{both} in {str(path.parent)!r} share a name; keep one of them", argument="pairs")
+            why = f"must have one file of a name, got {both} in {str(path.parent)!r}; keep one of them"
+            raise UserError(why, argument="pairs")
     return found

@@ -43,15 +43,15 @@ class Grid:
         particles: Sizes of the ensemble, N.
         steps: Model evaluations of a sample.
         sampler: "ddim" or "dpmpp-2s".
-        bandwidth: In units of the latent, or names of rules; "model" is the model's own, "model/3" and "model*2" are
-            a third and twice of it.
+        bandwidth: Bandwidths in units of the latent, or names of rules; "model" is the model's own, "model/3" and
+            "model*2" are a third of it and twice it.
         cutoff: t/T at which steering stops.
         patch_size: Side of the patches in latent pixels.
         guidance: Weights of classifier-free guidance; 1: none.
         kernel: Names of kernels.
         degradation: How photos are made low-resolution: "simple", "real-esrgan", "stable-sr"; or which part of them is
             hidden: "center-box", "center-box-by-side".
-        seed: Of noise and degradation; over several a photo's scores are averaged.
+        seed: Seeds of noise and degradation; a photo's scores are averaged over them.
         budget: Model evaluations of all particles together, for `front`.
     """
 
@@ -79,12 +79,13 @@ class EnsemblePlan:
 
     Attributes:
         kind: How it is drawn: a name in `real.bench.draws.DRAWS`.
-        settings: Of the sampler and the steering.
+        settings: Settings of the sampler and the steering.
         degradation: How the photo is made low-resolution, or what of it is hidden; "pairs" where the low-resolution
             photo is given.
         timed: Number of CPU threads with which time and memory are measured, so that it is shared with no other study;
             0: they are not.
-        depends: Of what takes no sampling (`real.bench.unsampled`): what else its picture depends on; None for others.
+        depends: Versions and digests that the picture of a way without sampling depends on (`real.bench.unsampled`);
+            None for others.
     """
 
     kind: str
@@ -122,10 +123,10 @@ class Line:
         label: What the table says.
         ensemble: What it looks at; its N is how many particles.
         ending: What is done with them: a name in `real.bench.endings.ENDINGS`.
-        paper: Which of the paper's rows stands beside it: columns of `paper_tables.csv` and their values, added to
+        paper: Rows of the paper that stand beside it: columns of `paper_tables.csv` and their values, added to
             those of the study; empty for none.
         group: Lines of one curve or colour in a plot; empty where the plot has none.
-        at: Where on the curve.
+        at: Place on the curve.
     """
 
     key: str
@@ -171,8 +172,8 @@ class Study:
         sweeps: Options that may have several values, besides the seed, which may in every study.
         plot: Name of a plot in `real.bench.plots.PLOTS`.
         paper: Columns and values that select the paper's rows; empty if the paper prints no numbers.
-        timed: Measure time and memory, so every line draws its own ensemble.
-        pictures: Keep the image of every line.
+        timed: Whether time and memory are measured, so that every line draws its own ensemble.
+        pictures: Whether the image of every line is kept.
         task: "sr" or "inpaint": what the model does.
         photos: How many photos `bench all` gives it.
     """
@@ -231,5 +232,5 @@ def wanted_by(lines: Iterable[Line]) -> Wanted:
 
 
 def describe_grid(grid: Grid) -> dict[str, list[Any]]:
-    """The grid as JSON has it."""
+    """The grid as JSON holds it."""
     return {name: list(values) for name, values in asdict(grid).items()}

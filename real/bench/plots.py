@@ -37,7 +37,7 @@ def save_plot(path: Path, plot: str, report: Mapping[str, Any], lines: Sequence[
             pictures in `folder`.
         report: Content of `report.json`.
         lines: The study's lines.
-        folder: Where `images/` is.
+        folder: Folder that holds `images/`.
     """
     if plot == "panels":
         _panels(path, report, lines, folder)
@@ -64,10 +64,11 @@ def _two_metrics(report: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
-    """One row a line: two metrics, as the change against the first line, since photos differ more than methods."""
+    """One row per line: two metrics, as the change against the first line, since photos differ more than methods."""
     lines = report["lines"]
     figure.set_size_inches(8.0, 1.3 + 0.3 * len(lines))
     left, right = figure.subplots(1, 2, sharey=True)
+
     for axes, metric in zip((left, right), _two_metrics(report), strict=True):
         for row, line in enumerate(lines):
             colour = COLOURS[1] if line["key"].startswith(("kds", "patch", "funnel")) else COLOURS[0]
@@ -77,13 +78,14 @@ def _dots(figure: Figure, report: Mapping[str, Any]) -> None:
         _label(axes, f"{REPORTED[metric].label}: change", "")
         axes.grid(axis="x", color="#e4e8ec")
         axes.locator_params(axis="x", nbins=5)  # long numbers of small changes run into each other
+
     left.set_ylim(-0.6, len(lines) - 0.4)
     left.set_yticks(range(len(lines)), [line["label"] for line in lines])
     left.invert_yaxis()
 
 
 def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
-    """One curve a group of lines, as the change against the first line."""
+    """One curve per group of lines, as the change against the first line."""
     figure.set_size_inches(8.0, 3.6)
     option = "guidance weight w" if report["study"] == "table6" else "particles N"
     axes_of_row = figure.subplots(1, 2)
@@ -100,7 +102,7 @@ def _curves(figure: Figure, report: Mapping[str, Any]) -> None:
 
 
 def _scatter(figure: Figure, report: Mapping[str, Any]) -> None:
-    """One dot a photo: the worst plain particle against KDS; above the diagonal KDS is better."""
+    """One dot per photo: the worst plain particle against KDS; above the diagonal KDS is better."""
     figure.set_size_inches(4.6, 4.8)
     axes = figure.subplots()
     x, y = (np.array(report["by_photo"][key], dtype=np.float64) for key in ("plain-worst", "kds"))

@@ -38,10 +38,10 @@ class QualityRun:
 
     Args:
         model: The model.
-        settings: Of the plain samplers; what concerns steering is not used.
-        score: Of an image against the truth.
+        settings: Settings of the plain samplers; what concerns steering is not used.
+        score: Metrics of an image against the truth.
         regression: The network that guesses the photo at once.
-        features: Of sets of images.
+        features: Features of sets of images.
         colour_fix: How samples take the colours of the input (`real.images.colour`).
     """
 
@@ -63,7 +63,7 @@ class QualityRun:
         """What one of `LOOKS` finds on a photo.
 
         Args:
-            look: Which.
+            look: One of `LOOKS`.
             truth: RGB uint8 (H, W, 3), sides multiples of 4.
             low: RGB uint8 (H / 4, W / 4, 3).
             drawn: The plain ensemble of `low`, where it is there already.

@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from real.images.files import write_atomically
+from real.images.photos import save_png
 
 __all__ = ["SHEET", "save_picture", "save_ranks", "save_sheet"]
 
@@ -22,9 +22,9 @@ INK, BAR = "#22262b", "#2c7fb8"
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write RGB uint8 (H, W, 3) as a PNG, whole or not at all."""
+    """As `save_png`, in a folder that is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))
+    save_png(path, pixels)
 
 
 def save_sheet(path: Path, strips: Sequence[np.ndarray]) -> None:
@@ -43,7 +43,7 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> 
 
     Args:
         path: The PNG.
-        ranks: By title, then by side of the boxes, how often each rank came up (`real.bench.calibration.rank_counts`).
+        ranks: Counts of each rank, by title, then by side of the boxes (`real.bench.calibration.rank_counts`).
     """
     sides = list(dict.fromkeys(side for of_title in ranks.values() for side in of_title))
 
@@ -53,6 +53,7 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> 
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(sides), len(ranks), squeeze=False, sharex=True)
 
+        # Heights are shares of the panel, the dashed line their mean: panels with different counts compare.
         for column, (title, of_title) in enumerate(ranks.items()):
             axes[0, column].set_title(title, fontsize=8, color=INK)
             for row, side in enumerate(sides):

@@ -20,39 +20,39 @@ def quality_summary(rows: Mapping[str, Sequence[Mapping[str, Any]]], num_particl
     plain, clean = rows["plain"], rows["clean"]
     samplers = {"ddim": plain, "dpmpp-2s": rows["dpmpp-2s"]}
 
-    boxes = {
-        name: float(np.sqrt(np.mean([row["colour"][name]["boxes"] for row in plain]))) for name in plain[0]["colour"]
+    calibration = {
+        name: {
+            "latents": exchangeability([row["latents"] for row in kept]),
+            "pixels": exchangeability([row["pixels"] for row in kept]),
+            "ranks": rank_counts([row["ranks"] for row in kept], num_particles),
+        }
+        for name, kept in samplers.items()
     }
+
+    kinds = list(plain[0]["colour"])
+    grey = rows["grey"]
+    colour = {
+        "cast": {name: mean_with_error(np.array([row["colour"][name]["cast"] for row in plain])) for name in kinds},
+        # Squared errors of the photos: their mean comes before the root.
+        "boxes": {name: float(np.sqrt(np.mean([row["colour"][name]["boxes"] for row in plain]))) for name in kinds},
+        "chroma of grey photos": {
+            name: mean_with_error(np.array([row["chroma"][name] for row in grey])) for name in grey[0]["chroma"]
+        },
+    }
+    sets = {name: set_scores(plain, str(num_particles), name) for name in kinds}
 
     return {
         "photos": len(plain),
         "scores": mean_scores(plain),
-        "sets": {name: set_scores(plain, str(num_particles), name) for name in plain[0]["colour"]},
+        "sets": sets,
         "gains": {
             "average over bicubic": psnr_gain(plain, "average", "bicubic"),
             "mmse over bicubic": psnr_gain(plain, "mmse", "bicubic"),
             "latent_average over mmse_decoded": psnr_gain(plain, "latent_average", "mmse_decoded"),
             "clean: average over bicubic": psnr_gain(clean, "average", "bicubic"),
         },
-        "calibration": {
-            name: {
-                "latents": exchangeability([row["latents"] for row in kept]),
-                "pixels": exchangeability([row["pixels"] for row in kept]),
-                "ranks": rank_counts([row["ranks"] for row in kept], num_particles),
-            }
-            for name, kept in samplers.items()
-        },
-        "colour": {
-            "cast": {
-                name: mean_with_error(np.array([row["colour"][name]["cast"] for row in plain]))
-                for name in plain[0]["colour"]
-            },
-            "boxes": boxes,
-            "chroma of grey photos": {
-                name: mean_with_error(np.array([row["chroma"][name] for row in rows["grey"]]))
-                for name in rows["grey"][0]["chroma"]
-            },
-        },
+        "calibration": calibration,
+        "colour": colour,
         "clean": {"photos": len(clean), "scores": mean_scores(clean)},
     }
 

@@ -45,16 +45,16 @@ def evaluate_autoencoder(
 ) -> str:
     """Reconstruct every photo of a folder and score it; return a line for the terminal.
 
-    Writes `rows.jsonl` (a row a photo; an interrupted run goes on from there) and `reconstruction.json` into `folder`.
+    Writes `rows.jsonl` (one row per photo; an interrupted run resumes there) and `reconstruction.json` into `folder`.
 
     Args:
         photos: Folder of photos.
-        folder: Where the results go.
+        folder: Folder for the results.
         model: The model; its denoiser is not used.
         crop: Side of the centre crop; None: the whole photo, to multiples of 4.
-        limit: Only the first photos by name.
+        limit: Number of photos, the first by name; None: all.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score`.
-        command: For the record.
+        command: Command line, for the record.
 
     Raises:
         UserError: No photo can be used, an option does not fit, or the folder holds something else.
@@ -68,7 +68,7 @@ def evaluate_autoencoder(
     described = {k: v for k, v in describe(Settings(), model, "").items() if k != "settings"}
     identity = {**described, "weights": weights_digest(model), "what": RUN, "crop": crop, "metrics": sorted(metrics)}
 
-    # A row a photo, on the disk at once: an interrupted run goes on where it was.
+    # A row per photo, on the disk at once: an interrupted run resumes where it stopped.
     with locked(folder):
         rows = Rows(folder, identity)
         check_known(found, rows, folder, lambda photo: digest_of([photo.truth]))

@@ -28,8 +28,8 @@ def summarise(
     Args:
         study: What is compared, and which of the paper's rows stand beside it.
         lines: The lines of the study that were drawn.
-        seeds: Over which a photo's scores are averaged.
-        store: With all that the lines need of every photo.
+        seeds: Seeds over which a photo's scores are averaged.
+        store: Store with all that the lines need of every photo.
         photos: Names of the photos that count.
 
     Returns:
@@ -39,6 +39,7 @@ def summarise(
     """
     every = {line.key: LineNumbers.of(line, seeds, store, photos) for line in lines}
     means = {key: numbers.means for key, numbers in every.items()}
+    # Lines are compared on the same photos: those at which all of them are finite, metric by metric.
     kept = finite_photos(means)
     numbers = {key: found.only(kept) for key, found in every.items()}
 
@@ -69,7 +70,7 @@ class LineNumbers:
     """What was measured of a line.
 
     Attributes:
-        values: By metric, (photos, seeds).
+        values: Values by metric, (photos, seeds).
         sets: Metrics of all photos together, of the first seed.
         evaluations: The most that a photo took.
     """
@@ -84,7 +85,7 @@ class LineNumbers:
         seeded = [line.with_seed(seed) for seed in seeds]
         found = [[store.of(photo, one) for one in seeded] for photo in photos]
         names = found[0][0]["scores"]
-        # None, which is what JSON has for a number that is not finite, becomes NaN.
+        # None, which stands for a number that is not finite in JSON, becomes NaN.
         values = {
             name: np.array([[one["scores"][name] for one in row] for row in found], dtype=np.float64) for name in names
         }
@@ -95,7 +96,7 @@ class LineNumbers:
 
     @property
     def means(self) -> dict[str, np.ndarray]:
-        """By metric, over the seeds, (photos,)."""
+        """Means over the seeds by metric, (photos,)."""
         return {name: numbers.mean(1) for name, numbers in self.values.items()}
 
     def only(self, kept: Mapping[str, np.ndarray]) -> LineNumbers:
@@ -142,7 +143,7 @@ def _beside(line: Line, study: Study, published: Sequence[PaperRow]) -> dict[str
 
 
 def _budgets(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """At every budget and by every metric the line that is best among those that cost no more.
+    """The line, at every budget and by every metric, that is best among those that cost no more.
 
     What takes no evaluation of the model is left out: the question is how to spend them.
     """

@@ -33,20 +33,20 @@ class StudyRequest:
     """What `python -m real bench` was asked for.
 
     Attributes:
-        name: Of the study.
+        name: Name of the study.
         study: The study.
-        grid: Its grid, as asked for; see `fill_grid`.
-        settings: Of every run, where the grid says nothing: the strength.
+        grid: Grid of the study, as asked for; see `fill_grid`.
+        settings: Settings of every run, where the grid says nothing: the strength.
         photos: All photos or pairs of the folder.
         crop: Side of the centre crop of the truth in pixels; None: the whole.
-        limit: Only the first photos by name.
+        limit: Number of photos, the first by name; None: all.
         metrics: Names of perceptual metrics to score by too; see `real.metrics.score.make_score` and `real.bench.sets`.
-        command: For the record.
+        command: Command line, for the record.
         noise_photos: Photos on which the fixed noise is picked; without any there is no such line.
-        hints: Where more is known of the photos, for DiffBIR and SeeSR.
+        hints: Places of what else is known of the photos, for DiffBIR and SeeSR.
         prompt: What is to be seen, for pipelines; None: empty. DiffBIR and SeeSR have their texts in the recipe.
         negative_prompt: What to move away from, likewise; needs guidance above 1.
-        noise_level: Of the x4 upscaler; None: its default.
+        noise_level: Timestep of the noise that the x4 upscaler adds to the photo; None: its default.
     """
 
     name: str
@@ -70,7 +70,7 @@ class StudyRequest:
         return self.photos[: self.limit]
 
     def digest(self, photo: Photo) -> str:
-        """Of all files that a photo's rows depend on.
+        """Digest of all files that a photo's rows depend on.
 
         Raises:
             UserError: One is missing or cannot be read.
@@ -87,7 +87,7 @@ class StudyRequest:
         """
         values = tuple(_number_of(h, model) for h in self.grid.bandwidth)
         if len(set(values)) < len(values):
-            why = f"the model's own is {model.bandwidth:g}, which is given as a number too"
+            why = f"must be different numbers, got one twice: the model's own is {model.bandwidth:g}; leave one out"
             raise UserError(why, argument="bandwidth")
 
         grid = replace(self.grid, bandwidth=values)
@@ -123,7 +123,7 @@ def lines_of(request: StudyRequest, model: Model) -> list[Line]:
 
 
 def check_model(request: StudyRequest, model: Model) -> None:
-    """Refuse what the model cannot do before anything is computed, or is written that says what rows there will be.
+    """Refuse what the model cannot do, before anything is computed or written.
 
     Raises:
         UserError: The model takes no text or noise, or no such noise; guidance below 1, or a negative prompt and no
@@ -134,12 +134,12 @@ def check_model(request: StudyRequest, model: Model) -> None:
     """
     taken = FAMILIES[model.family].options
     for name, who in (
-        ("prompt", "models that read text: Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr"),
+        ("prompt", "models that read text (Stable Diffusion inpainting, the x4 upscaler, diffbir, seesr)"),
         ("negative_prompt", "models that read text, as `prompt` does"),
         ("noise_level", "the x4 upscaler"),
     ):
-        if getattr(request, name) is not None and taken.get(name) is None:
-            raise UserError(f"it belongs to {who}; leave it out", argument=name)
+        if (value := getattr(request, name)) is not None and taken.get(name) is None:
+            raise UserError(f"must be left out except with {who}, got {value!r}", argument=name)
     if request.noise_level is not None:
         check_noise_level(request.noise_level, model)
 
@@ -149,7 +149,8 @@ def check_model(request: StudyRequest, model: Model) -> None:
         least = f"must be at least 1 for this model (1: no guidance), got {min(guidance):g}"
         raise UserError(least, argument="guidance")
     if request.negative_prompt and 1.0 in guidance:
-        why = "it acts through guidance alone; give `guidance` above 1 only, without 1"
+        accepted = "must be left out without guidance, through which alone it acts"
+        why = f"{accepted}, got {request.negative_prompt!r}; give `guidance` above 1 only, without 1"
         raise UserError(why, argument="negative_prompt")
     text = text_of(request, model)
     if text and text["prompt"] == text["negative_prompt"] and max(guidance) > 1.0:

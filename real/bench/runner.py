@@ -1,7 +1,7 @@
-"""Runs studies on photos: what their lines lack in the store is drawn, each ensemble once a photo; then the reports.
+"""Runs studies on photos: what their lines lack in the store is drawn, each ensemble once per photo; then the reports.
 
 All ensembles of a photo start from the same noise (it depends on the seed, the photo and the particle), with and
-without steering. Killed at any moment and started again with the same options, the runner goes on with what is missing.
+without steering. If killed, start it again with the same options: it resumes with what is missing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run_study(request: StudyRequest, model: Model, folder: Path) -> dict[str, An
     Args:
         request: The study, its options and the photos.
         model: The model.
-        folder: Where the results go, and where those of an interrupted run are; it must exist.
+        folder: Folder for the results, which also keeps those of an interrupted run; it must exist.
 
     Returns:
         The content of `report.json`.
@@ -121,8 +121,8 @@ class StudyRunner:
         is drawn once, whichever study comes first.
 
         Args:
-            requests: Of `self.requests`.
-            first: Only so many photos; None: all that they judge.
+            requests: Some of `self.requests`.
+            first: Number of photos; None: all that they judge.
         """
         photos = dict.fromkeys(photo for request in requests for photo in request.judged[:first])
         work: Work = []
@@ -134,7 +134,7 @@ class StudyRunner:
         return work
 
     def cost(self, work: Work) -> int:
-        """About how many model evaluations it is."""
+        """Approximate number of model evaluations."""
         return sum(DRAWS[plan.kind].evaluations(plan.settings) for _, plan, _ in work)
 
     def fill(self, work: Work, bar: Any) -> None:
@@ -157,7 +157,7 @@ class StudyRunner:
         return write_report(request, lines, self.model, self.store, photos, folder, left_out=self.left_out)
 
     def _lacking(self, photo: Photo, requests: Sequence[StudyRequest]) -> list[Line]:
-        """The lines, with their seeds, that are not known of a photo, or whose picture is wanted and is not there."""
+        """Lines, with their seeds, that a photo still lacks, or whose picture is wanted but missing."""
         lines = [line for r in requests for line in self._seeded[r.name] if not self.store.has(photo.name, line)]
         return lines + [line for line in self._pictured(requests) if not self._picture(photo, line).exists()]
 

@@ -1,7 +1,7 @@
 """Numbers of a set of images against the set of truths: Frechet distances between features.
 
-A row keeps the features of its images, so that a study that was killed goes on without its pictures: float32 numbers as
-base64 text, some 7 kB an image.
+A row keeps the features of its images, so that a killed study can resume without its pictures: float32 numbers as
+base64 text, some 7 kB per image.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SetFeatures:
     """Features of images, for the rows of a study.
 
     Args:
-        names: Of `SETS`.
-        device: Where the networks run.
+        names: Names in `SETS`.
+        device: Device on which the networks run.
 
     Raises:
         UserError: Packages or weights are missing; the message says what to do.
@@ -56,7 +56,7 @@ def set_scores(rows: Sequence[Mapping[str, Any]], n: str, outcome: str) -> dict[
     They are biased upwards, the more the fewer the images: of use beside each other only, for equal numbers of images.
 
     Args:
-        rows: One a photo, as the study keeps them; without features there is nothing to compare.
+        rows: One row per photo, as the study keeps them; without features there is nothing to compare.
         n: Size of the ensemble, as text.
         outcome: Name of the outcome.
 

@@ -23,7 +23,7 @@ def mean_with_interval(values: np.ndarray) -> dict[str, float | None]:
     """Mean over photos and Student's interval of the mean at level 0.95.
 
     Args:
-        values: One number a photo, (n,).
+        values: One number per photo, (n,).
 
     Returns:
         `mean`, `low` and `high`; all are None without photos, the ends for one photo.
@@ -42,7 +42,7 @@ def mean_with_interval(values: np.ndarray) -> dict[str, float | None]:
 
 
 def _standard_error(values: np.ndarray) -> float:
-    """Of the mean of (n,) values, n at least 2; exactly 0 where all are equal."""
+    """Standard error of the mean of (n,) values, n at least 2; exactly 0 where all are equal."""
     return 0.0 if np.ptp(values) == 0.0 else float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
@@ -79,10 +79,10 @@ def equivalence(mean: float, error: float, photos: int, *, margin: float) -> flo
     """The p of the two one-sided t tests that a mean lies inside (-margin, margin) (Schuirmann 1987).
 
     Args:
-        mean: Of the differences.
-        error: Its standard error, above 0 or 0.
+        mean: Mean of the differences.
+        error: Standard error of the mean, 0 or more.
         photos: How many, at least 2.
-        margin: Above 0.
+        margin: Margin, above 0.
     """
     inside = margin - abs(mean)  # the nearer end decides
     if error == 0.0:

@@ -1,4 +1,4 @@
-"""The store of ensembles: what any study's lines need to know of them, one row a photo and ensemble, drawn once.
+"""The store of ensembles: what any study's lines need to know of them, one row per photo and ensemble, drawn once.
 
 Rows name their ensemble, not their study. A study that asks for more of an ensemble than its row has gets a second row
 with the rest. Features of images, for Frechet distances, are large and lie in a file of their own.
@@ -7,7 +7,6 @@ with the rest. Features of images, for Frechet distances, are large and lie in a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from real.bench.endings import ENDINGS
 from real.bench.photos import Photo, check_known
 from real.bench.plan import Line
-from real.images.files import no_room, to_json, write_text
+from real.images.files import append_line, to_json, write_text
 from real.records.journal import Rows
 
 __all__ = ["EnsembleStore", "Found"]
@@ -27,7 +26,7 @@ class EnsembleStore:
     """Rows in a folder, which must be locked by the caller.
 
     Args:
-        folder: Where the rows are, or will be.
+        folder: Folder of the rows; it may hold none yet.
         identity: What all of them depend on.
 
     Raises:
@@ -48,7 +47,7 @@ class EnsembleStore:
 
         Args:
             photos: The photos.
-            digest: Of what a photo's rows depend on.
+            digest: Digest of what a photo's rows depend on.
 
         Raises:
             UserError: There are such rows.
@@ -56,18 +55,18 @@ class EnsembleStore:
         check_known(photos, self._rows, self.folder, digest)
 
     def has(self, photo: str, line: Line) -> bool:
-        """Whether all is known that a line needs of a photo."""
+        """Whether everything that a line needs of a photo is known."""
         return _key(photo, line) in self._found
 
     def add(self, photo: str, digest: str, key: str, content: dict[str, Any], features: Mapping[str, Any]) -> None:
         """Append what was measured of a photo's ensemble; it is on the disk on return.
 
         Args:
-            photo: Its name.
-            digest: Of what its rows depend on.
-            key: Of the ensemble.
-            content: See `real.bench.measure.measure`.
-            features: See `real.bench.sets.SetFeatures`.
+            photo: Name of the photo.
+            digest: Digest of what its rows depend on.
+            key: Key of the ensemble.
+            content: Content of the row, see `real.bench.measure.measure`.
+            features: Features of its images, see `real.bench.sets.SetFeatures`.
 
         Raises:
             UserError: It cannot be written, since the disk is full.
@@ -98,16 +97,10 @@ class EnsembleStore:
                 }
 
     def _append_features(self, entry: Mapping[str, Any]) -> None:
-        try:
-            with self._features.open("a", encoding="utf-8") as file:
-                file.write(to_json(entry) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise no_room(self._features, error) from error
+        append_line(self._features, to_json(entry))
 
     def _read_features(self) -> dict[str, Mapping[str, Any]]:
-        """Whole lines alone: what a kill cut off goes, and the row that it belongs to was never written."""
+        """Only whole lines: one that a kill cut off is dropped, and the row that it belongs to was never written."""
         if not self._features.exists():
             return {}
         lines = self._features.read_text(encoding="utf-8").split("\n")[:-1]

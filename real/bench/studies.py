@@ -154,7 +154,7 @@ ORDER = (*_FIRST, *(name for name in STUDIES if name not in (*_FIRST, "table2"))
 
 
 def list_studies() -> str:
-    """One line a study, its name and its title, and one for all of them."""
+    """One line per study, its name and its title, and one for all of them."""
     width = max(map(len, STUDIES))
     named = [*((name, study.title) for name, study in STUDIES.items()), ("all", "all of them but table2")]
     return "\n".join(f"{name:{width}}  {title}" for name, title in named)

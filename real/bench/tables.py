@@ -54,6 +54,7 @@ def table3(base: Settings, grid: Grid) -> list[Line]:
             name, settings = sampler_name(sampler), replace(base, sampler=sampler)
             where = f"{name}, {how}" if len(grid.degradation) > 1 else name
             key = f"{how}-{sampler}"
+
             lines += [
                 make.plain(f"plain-{key}", f"{where}, a random particle", settings, paper=plain),
                 make.kds(f"kds-{key}", f"{where} + KDS, N = {base.particles}", settings, paper=kds),
@@ -89,10 +90,12 @@ def table4(base: Settings, grid: Grid) -> list[Line]:
         settings = replace(base, particles=n)
         beside = {"n_particles": str(n)} if n in (5, 10) else {}
         best, kds = (({"method": m} | beside) if beside else NONE for m in ("best-of-n-liqe", "kds"))
+
         for judge in NO_REFERENCE:
             label = f"best of {n} by {REPORTED[judge.replace('-', '_')].label}"
             paper = best if judge == "liqe" else NONE
             lines.append(make.plain(f"best-{n}-{judge}", label, settings, f"best-{judge}", paper=paper))
+
         lines += [
             make.plain(f"choice-{n}", f"nearest to the mean of {n}", settings, "choice"),
             make.kds(f"kds-{n}", f"KDS, N = {n}", settings, paper=kds),
@@ -132,7 +135,7 @@ def table5(base: Settings, grid: Grid) -> list[Line]:
 
 
 def table5_pairs(lines: Sequence[Line]) -> list[LinePair]:
-    """As `against_first`, then more particles against fewer at the same size of the patch."""
+    """Pairs of `against_first`, then more particles against fewer at the same size of the patch."""
     steered = {(line.ensemble.settings.patch_size, line.ensemble.settings.particles): line for line in lines[1:]}
     first = lines[1].particles
     more = [(line, steered[p, first]) for (p, n), line in steered.items() if n != first]
@@ -202,7 +205,7 @@ def against_plain(lines: Sequence[Line]) -> list[LinePair]:
 
 
 def against_first(lines: Sequence[Line]) -> list[LinePair]:
-    """As `against_plain`, then every later steered line against the first steered one: what the change does."""
+    """Pairs of `against_plain`, then every later steered line against the first steered one: what the change does."""
     steered = [line for line in lines if line.ensemble.kind == "kds"]
     later = [LinePair(line.key, steered[0].key, f"{line.label}: against {steered[0].label}") for line in steered[1:]]
     return against_plain(lines) + later

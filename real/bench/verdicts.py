@@ -23,11 +23,11 @@ class MeasuredDifference:
     """A paired difference of a report and what a claim says of it.
 
     Attributes:
-        metric: Of the report.
+        metric: Metric of the report.
         sign: 1 if the claim says that it is positive, -1 if negative.
-        mean: Over the photos.
-        standard_error: Of the mean; None for one photo.
-        p: Of the two-sided test; None for one photo.
+        mean: Mean over the photos.
+        standard_error: Standard error of the mean; None for one photo.
+        p: p-value of the two-sided test; None for one photo.
         photos: How many.
     """
 

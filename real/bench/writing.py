@@ -36,11 +36,11 @@ def write_report(
 
     Args:
         request: The study, with the model's bandwidth.
-        lines: Those that the model can draw.
+        lines: Lines that the model can draw.
         model: The model.
-        store: With all that the lines need of the photos.
-        photos: Which count, but for those that are left out.
-        folder: Made if it is not there.
+        store: Store with all that the lines need of the photos.
+        photos: Photos that count, but for those that are left out.
+        folder: Folder for the report; made if it is not there.
         left_out: Photos that cannot be used, and why; others than these may be named.
 
     Returns:
@@ -70,6 +70,7 @@ def _provenance(request: StudyRequest, model: Model) -> dict[str, Any]:
     identity = identity_of(request, model)
     described["versions"] |= identity["versions"]
     ranges = identity["degradations"]
+
     return {
         **described,
         "study": request.name,

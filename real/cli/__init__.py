@@ -1,4 +1,4 @@
 """The command line: options, what each command does with them, and how errors end.
 
-Called by `python -m real`, and for its parts by the other command lines: those of `train`, `backbones`, `priors`.
+`python -m real` runs the commands; the package's other command lines share the options and the errors.
 """

@@ -19,7 +19,7 @@ TEXTS = ("prompt", "negative_prompt")
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe | None:
-    """The recipe that the options ask for; None if the model is none of DiffBIR and SeeSR.
+    """The recipe that the options ask for; None if the model is neither DiffBIR nor SeeSR.
 
     Args:
         options: Options of a command; those of `real.cli.backbone_options.add_backbones` may be missing.
@@ -32,7 +32,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
     for name in given:
         if options.model not in BACKBONE_OPTIONS[name]:
             models = " or ".join(f"`model={model}`" for model in BACKBONE_OPTIONS[name])
-            raise UserError(f"it belongs to {models}; leave it out", argument=name)
+            raise UserError(f"must be left out except with {models}, got {given[name]!r}", argument=name)
 
     recipe = RECIPES.get(options.model)
     if recipe is None:
@@ -49,7 +49,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe | None:
 
 
 def hint_places_of(options: argparse.Namespace, recipe: Recipe) -> HintPlaces:
-    """Where the options say that hints are.
+    """Places of the hints, as the options name them.
 
     Raises:
         UserError: One is missing or belongs to the other model.

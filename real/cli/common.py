@@ -54,7 +54,7 @@ class StepBar:
         self._bar = tqdm(total=steps, unit="step", desc="restoring")
 
     def __call__(self, state: object) -> None:
-        """One step further; what the sampler says of it is not looked at."""
+        """Advance by one step; the state is ignored."""
         self._bar.update()
 
     def __enter__(self) -> StepBar:
@@ -96,7 +96,7 @@ def make_output(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        why = f"cannot write to {str(folder)!r} ({error.strerror}); give another folder"
+        why = f"must be a folder that can be written to, got {str(folder)!r} ({error.strerror}); give another"
         raise UserError(why, argument="output") from error
     return folder
 
@@ -127,11 +127,11 @@ def latent_model_of(options: argparse.Namespace, *, task: str = "sr") -> LatentM
         UserError: It is of another family.
     """
     if options.model in RECIPES:
-        why = f"{options.model} is for the commands sr and bench; this command takes LDM's shape"
+        why = f"must be of LDM's shape, got {options.model!r}, which is for the commands sr and bench"
         raise UserError(why, argument="model")
     model = model_of(options, task=task)
     if not isinstance(model, LatentModel):
-        why = f"{model.name!r} is of the family {model.family}; this command takes LDM's shape"
+        why = f"must be of LDM's shape, got {model.name!r} of the family {model.family}"
         raise UserError(why, argument="model")
     return model
 

@@ -29,8 +29,8 @@ choosing the particle does.
 """
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
-paired tests. Killed and started again with the same options, it goes on where it was. With --quality sheet.png has
-samples beside the truth, ranks.png the ranks of the truth among them.
+paired tests. If killed, start it again with the same options: it resumes where it stopped. With --quality sheet.png
+has samples beside the truth, ranks.png the ranks of the truth among them.
 
 With --task inpaint the plain samples of an inpainting model are judged instead, in seven kinds of holes: are they
 exchangeable with the truth, what do they score beside biharmonic interpolation, does the border show? sheet-KIND.png
@@ -38,8 +38,8 @@ and ranks.png are the same for each kind. What KDS does in holes is measured by 
 """
 BENCH = """\
 Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its
-lines, means with intervals, paired tests. Killed and started again with the same options, it goes on where it was.
-Written to the output folder (of several: into a folder for each study, beside sr/ and inpaint/ with the rows):
+lines, means with intervals, paired tests. If killed, start it again with the same options: it resumes where it
+stopped. Written to the output folder (of several: a folder for each study, beside sr/ and inpaint/ with the rows):
 
   report.md     tables of the lines and of their differences, the paper's numbers next to them
   report.json   the same as numbers, with settings, versions and the command

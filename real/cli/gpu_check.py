@@ -49,6 +49,7 @@ def run_gpu_check(options: argparse.Namespace, arguments: list[str]) -> int:
         "left_out": dict.fromkeys(PARTS, "not reached"),
     }
 
+    # The report is written after every part, so that a run that is cut short keeps what it has.
     for name in PARTS:
         _run_part(name, device, TINY if options.tiny else FULL, start + 60.0 * options.minutes, record)
         record["seconds"] = time.monotonic() - start

@@ -86,7 +86,8 @@ def _mask(options: argparse.Namespace, photo: np.ndarray) -> tuple[np.ndarray, d
             mask = center_box(photo.shape[0], photo.shape[1], options.center_box, by=by)
         return mask, {"center_box": options.center_box, "box_by": by, "masked": round(float(mask.mean()), 6)}
     if options.box_by is not None:
-        raise UserError("it belongs to `center_box`; leave it out with `mask`", argument="box_by")
+        why = f"must be left out except with `center_box`, got {options.box_by!r} with `mask`"
+        raise UserError(why, argument="box_by")
     mask = load_mask(options.mask)
     check_mask(mask, photo)
     return mask, {"mask": str(options.mask), "masked": round(float(mask.mean()), 6)}

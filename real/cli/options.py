@@ -65,6 +65,7 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
         "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
     )
+
     group.add_argument(
         "--patch-size",
         type=whole,
@@ -157,7 +158,7 @@ def add_text(parser: argparse.ArgumentParser, *, models: str) -> argparse._Argum
 
 
 def given(text: str) -> str:
-    """A text that is not empty, as that of a shell variable that is not set."""
+    """A text that is not empty, as an unset shell variable would be."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty, got ''; is a shell variable not set?")
     return text

@@ -33,7 +33,7 @@ def run_alternatives(alternatives: Mapping[str, Callable[[], np.ndarray]]) -> di
 
 
 def spread_of(restorer: Restorer, result: Restoration | Comparison) -> dict[str, np.ndarray]:
-    """Where the particles disagree, as `Comparison.spread` has it; of a restoration they are decoded for it."""
+    """Map of where the particles disagree, as in `Comparison.spread`; those of a restoration are decoded for it."""
     if isinstance(result, Comparison):
         return result.spread
     if len(result.particles.latents) < 2:

@@ -61,10 +61,10 @@ def run_command(
     Warnings become one line, too. What the terminal's encoding lacks is written as escapes.
 
     Args:
-        command: Does the work and returns an exit status.
+        command: Function that does the work and returns an exit status.
         prog: Name of the program in front of the message.
         options: Names of the arguments that the command line set, such as "patch_size".
-        save_memory: What to do where memory does not suffice, for the message.
+        save_memory: What to do where memory runs out, for the message.
 
     Returns:
         The exit status: that of `command`, 2 for a user's error, 130 when interrupted.
@@ -153,10 +153,13 @@ def _interrupts_by_name() -> Iterator[None]:
 
     Libraries turn one that reaches them at a bad moment into errors of their own: weights that "cannot be loaded".
     """
+    # Python sets handlers in the main thread only, and a handler that somebody else has set stays.
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    # A flag, since the interrupt itself may be lost on its way through a library.
     came = False
 
     def note(number: int, frame: FrameType | None) -> None:

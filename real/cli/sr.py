@@ -40,19 +40,23 @@ __all__ = ["run_sr"]
 
 LARGEST_LOW = 2048
 RANK_TIMEOUT = 600  # seconds
+SHARED = "must be one that several processes can share"
 COLUMNS = {"psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"}
 
 
 def run_sr(options: argparse.Namespace, arguments: list[str]) -> int:
     """Restore a photo four times as large; with --degrade compare with the truth."""
     if launched_size() > 1 and options.model in RECIPES:
-        refuse(f"{options.model} runs in one process; start it without torchrun", argument="model")
+        refuse(f"{SHARED}, got {options.model!r}; start it without torchrun", argument="model")
     if options.degradation is not None and not options.degrade:
-        raise UserError("it belongs to `degrade`: IMAGE is the truth; give both or none", argument="degradation")
+        why = f"must be left out except with `degrade`, where IMAGE is the truth, got {options.degradation!r}"
+        raise UserError(f"{why}; give both or none", argument="degradation")
     if options.metrics and not options.degrade:
-        raise UserError("they compare with the truth, which `degrade` gives; give both or none", argument="metrics")
+        why = f"must be left out except with `degrade`, which gives the truth, got {', '.join(options.metrics)}"
+        raise UserError(f"{why}; give both or none", argument="metrics")
     if options.rank_timeout is not None and launched_size() == 1:
-        raise UserError("it belongs to several processes, which torchrun starts; leave it out", argument="rank_timeout")
+        why = f"must be left out except with several processes, which torchrun starts, got {options.rank_timeout}"
+        raise UserError(why, argument="rank_timeout")
 
     with launched(device=options.device, timeout=options.rank_timeout or RANK_TIMEOUT) as ranks:
         if ranks is None:
@@ -135,8 +139,8 @@ def _model(options: argparse.Namespace, ranks: Ranks | None) -> Model:
     model = common.model_of(options, task="sr")
     if ranks is not None and "ranks" not in FAMILIES[model.family].options:
         raise UserError(
-            f"{model.name!r} is of the family {model.family}, which the command runs in one process; start it without "
-            "torchrun, or share its particles by steer_scheduler(..., process_group=...) in a script",
+            f"{SHARED}, got {model.name!r} of the family {model.family}; start it without torchrun, or share its "
+            "particles by steer_scheduler(..., process_group=...) in a script",
             argument="model",
         )
     return model
@@ -149,7 +153,8 @@ def _hints(options: argparse.Namespace) -> tuple[HintPlaces | None, Hints | None
         return None, None
     places = hint_places_of(options, recipe)
     if options.degrade and options.cleaned is not None:
-        why = "with `degrade=True` the low-resolution photo is made here; give `cleaner` instead"
+        accepted = "must be left out with `degrade=True`, where the low-resolution photo is made here"
+        why = f"{accepted}, got {options.cleaned!r}; give `cleaner` instead"
         raise UserError(why, argument="cleaned")
     return places, places.read(["sample" if options.image is None else Path(options.image).stem])
 

@@ -26,7 +26,7 @@ def run_evaluate(options: argparse.Namespace, arguments: list[str]) -> int:
     """The comparison of `sr --degrade` on a folder, or the judgement of an inpainting model."""
     settings = common.settings_of(options)
     if not options.photos.is_dir():
-        raise UserError(f"{str(options.photos)!r} is not a folder", argument="photos")
+        raise UserError(f"must be a folder, got {str(options.photos)!r}", argument="photos")
     _refuse_ignored(options)
     check_crop(options.crop)
     # Called for its checks: a value out of range is found before the model is loaded.
@@ -66,9 +66,12 @@ def run_bench(options: argparse.Namespace, arguments: list[str]) -> int:
         return 0
 
     if options.colour_fix is not None and options.model not in RECIPES:
-        raise UserError("bench has it for diffbir and seesr; evaluate has it for the others", argument="colour_fix")
+        accepted = "must be left out in bench except with diffbir and seesr"
+        why = f"{accepted}, got {options.colour_fix!r}; evaluate has it for the others"
+        raise UserError(why, argument="colour_fix")
     requests = requests_of(options, common.command_line(arguments))
     folder = common.make_output(options.output)
+    # Several studies run together, since they share ensembles.
     if len(requests) > 1:
         run_everything(requests, lambda task: common.model_of(options, task=task), folder)
         say(f"{folder / 'index.md'} names the reports of {len(requests)} studies")
@@ -93,13 +96,19 @@ def _refuse_ignored(options: argparse.Namespace) -> None:
     """UserError for options that another one makes meaningless."""
     if options.autoencoder_only:
         for name in ("cutoffs", "bandwidths", "quality", "degradation"):
-            if getattr(options, name):
-                raise UserError("`autoencoder_only` samples and degrades nothing; leave one out", argument=name)
+            if value := getattr(options, name):
+                accepted = "must be left out with `autoencoder_only`, which samples and degrades nothing"
+                raise UserError(f"{accepted}, got {value!r}; leave one out", argument=name)
+
     if options.task == "inpaint":
         for name in ("cutoffs", "bandwidths", "degradation", "colour_fix"):
-            if getattr(options, name):
-                raise UserError("`task=inpaint` steers and degrades nothing; leave one out", argument=name)
+            if value := getattr(options, name):
+                accepted = "must be left out with `task=inpaint`, which steers and degrades nothing"
+                raise UserError(f"{accepted}, got {value!r}; leave one out", argument=name)
+
     if options.bandwidths and options.bandwidth is not None:
-        raise UserError("`bandwidths` takes its place; leave one of them out", argument="bandwidth")
+        why = f"must be left out with `bandwidths`, which takes its place, got {options.bandwidth}"
+        raise UserError(why, argument="bandwidth")
     if options.cutoffs and options.cutoff_nsr is not None:
-        raise UserError("`cutoffs` takes its place; leave one of them out", argument="cutoff_nsr")
+        why = f"must be left out with `cutoffs`, which takes its place, got {options.cutoff_nsr}"
+        raise UserError(why, argument="cutoff_nsr")

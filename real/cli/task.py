@@ -27,7 +27,7 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
 
     Args:
         options: Options of `python -m real bench`, parsed.
-        command: For the record.
+        command: Command line, for the record.
 
     Raises:
         UserError: An option is missing or does not fit the study or the model; there is no such study.
@@ -38,7 +38,8 @@ def requests_of(options: argparse.Namespace, command: str) -> list[StudyRequest]
         return asked if len(asked) == 1 else [_as_far_as_planned(one) for one in asked]
     if options.pairs is not None or options.degradation is not None:
         name = "pairs" if options.degradation is None else "degradation"
-        raise UserError("`bench all` degrades good photos, each study in its way; give `photos` alone", argument=name)
+        accepted = "must be left out with all studies, each of which degrades good photos in its way"
+        raise UserError(f"{accepted}, got {str(getattr(options, name))!r}; give `photos` alone", argument=name)
 
     # A model that was named does super-resolution; inpainting has the bundled one.
     names = [name for name in ORDER if options.model is None or STUDIES[name].task == "sr"]
@@ -60,22 +61,26 @@ def request_of(options: argparse.Namespace, name: str, command: str) -> StudyReq
     recipe = recipe_of(options)
     study = _with_paper(STUDIES[name], None if recipe is None else recipe.paper, options.dataset)
     if options.output is None:
-        raise UserError("not given; name a folder, which is made if it is not there", argument="output")
+        raise UserError("must be given, got None; name a folder, which is made if it is not there", argument="output")
     check_crop(options.crop, least=SMALLEST)
 
     grid = fill_grid(study, vars(options))
+    # A recipe has its authors' guidance; a study that goes through weights keeps its own.
     if recipe is not None and options.guidance is None and grid.guidance == Grid().guidance:
         grid = replace(grid, guidance=(recipe.guidance,))
+
     names = HOLES if study.task == "inpaint" else DEGRADATIONS
     if unknown := [name for name in grid.degradation if name not in names]:
         accepted = f"must be one of {', '.join(names)} for this study"
         raise UserError(f"{accepted}, got {unknown[0]!r}", argument="degradation")
 
     if options.photos is None and options.pairs is None:
-        raise UserError("not given; name a folder of photos, or of pairs with `pairs`", argument="photos")
+        raise UserError("must be given, got None; name a folder of photos, or of pairs with `pairs`", argument="photos")
+    # The low-resolution photos of pairs are given, so no study can choose how they are made.
     if options.pairs is not None:
         if options.degradation or "degradation" in study.sweeps or study.task == "inpaint":
-            why = "these photos are degraded already; this study or option needs `photos`"
+            accepted = "must be left out with a study or an option that needs photos as they are"
+            why = f"{accepted}, got {str(options.pairs)!r}, which are degraded already; give `photos`"
             raise UserError(why, argument="pairs")
         grid = replace(grid, degradation=("pairs",))
 
@@ -103,7 +108,8 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
     if options.noise_photos is None:
         return ()
     if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
-        why = "a noise that is picked on the photos of `photos` proves nothing; give others"
+        same = f"{str(options.noise_photos)!r}, on which a noise that is picked there proves nothing"
+        why = f"must be other photos than those of `photos`, got {same}; give others"
         raise UserError(why, argument="noise_photos")
     photos = find_photos(options.noise_photos)[:NOISE_PHOTOS]
     for photo in photos:  # now, not after hours, when the noise is picked
@@ -124,12 +130,14 @@ def _with_paper(study: Study, backbone: str | None, dataset: str | None) -> Stud
     paper = {**study.paper, **wanted}
     known = any(all(row.columns[name] == value for name, value in paper.items()) for row in paper_rows())
     if not known and dataset is not None:
-        raise UserError(f"the paper's table has no {' on '.join(wanted.values())}; leave it out", argument="dataset")
+        why = f"must be in the paper's table, got {' on '.join(wanted.values())}; leave it out"
+        raise UserError(why, argument="dataset")
     return replace(study, paper=paper) if study.paper and known else study
 
 
 def _check_cleaned(options: argparse.Namespace, hints: HintPlaces | None) -> None:
     """Cleaned photos are of low-resolution photos as they lie on the disk."""
     if hints is not None and hints.cleaned is not None and (options.pairs is None or options.crop is not None):
-        why = "it goes with whole photos of `pairs`, without `crop`; or give `cleaner`"
+        accepted = "must be left out except with whole photos of `pairs`, without `crop`"
+        why = f"{accepted}, got {hints.cleaned!r}; or give `cleaner`"
         raise UserError(why, argument="cleaned")

@@ -19,7 +19,7 @@ def gaussian_kernel(size: int, *, sigma: tuple[float, float], angle: float = 0.0
     Args:
         size: Odd side of the kernel in pixels.
         sigma: Standard deviations along the two principal axes, in pixels.
-        angle: Of the first principal axis against the x axis, in radians.
+        angle: Angle of the first principal axis against the x axis, in radians.
         beta: Shape; 1 is the Gaussian, less is heavier-tailed, more is flatter.
 
     Returns:
@@ -40,7 +40,7 @@ def sinc_kernel(size: int, *, cutoff: float) -> np.ndarray:
 
     Args:
         size: Odd side of the kernel in pixels.
-        cutoff: Angular cut-off frequency w in (0, pi], in radians a pixel.
+        cutoff: Angular cut-off frequency w in (0, pi], in radians per pixel.
 
     Returns:
         (size, size), float64, sum 1; it has negative values.

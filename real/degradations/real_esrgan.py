@@ -5,7 +5,7 @@ drawn (`draw`) and what is done with it (`apply`) are apart, so that a degradati
 `PRESETS` holds the two of the literature, by name; `ranges` has their numbers.
 
 Two things are not as in the original code: JPEG is Pillow's, not a differentiable stand-in for it, and resized images
-have at least one pixel a side.
+have at least one pixel on each side.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class SecondOrderDegradation:
 
         Args:
             truth: RGB uint8 (H, W, 3), H and W multiples of 4.
-            draw: From `draw`.
+            draw: Random choices from `draw`.
 
         Returns:
             RGB uint8 (H / 4, W / 4, 3).
@@ -179,7 +179,7 @@ def _blurred(image: np.ndarray, kernel: np.ndarray | None) -> np.ndarray:
 
 
 def _resized(image: np.ndarray, size: tuple[int, int], resample: Filter) -> np.ndarray:
-    """Without antialiasing, as in the original, except for "area", which averages."""
+    """The image resized without antialiasing, as in the original, except by "area", which averages."""
     if image.shape[:2] == size:
         return image
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]

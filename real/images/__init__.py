@@ -1,1 +1,1 @@
-"""Photos and files: read, masked, cut into tiles, drawn side by side, written whole. Every other room may come here."""
+"""Photos and files: read, masked, cut into tiles, drawn side by side, written whole."""

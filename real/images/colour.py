@@ -56,7 +56,7 @@ def wavelet_colour(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor
 
     Args:
         image: (B, C, H, W).
-        reference: Of the same shape, such as the input enlarged to the result's size.
+        reference: Images of the same shape, such as the input enlarged to the result's size.
 
     Returns:
         image - low(image) + low(reference), see `low_frequencies`; values can leave the range of the inputs.
@@ -73,10 +73,10 @@ def adain_colour(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
     Args:
         image: (B, C, H, W).
-        reference: Of the same shape.
+        reference: Images of the same shape.
 
     Returns:
-        As the image; values can leave the range of the inputs.
+        Images of the same shape; values can leave the range of the inputs.
 
     Raises:
         ValueError: Shapes differ.

@@ -12,7 +12,16 @@ from typing import Any
 
 from real.errors import UserError
 
-__all__ = ["no_room", "read_json", "remove_leftovers", "to_json", "write_atomically", "write_json", "write_text"]
+__all__ = [
+    "append_line",
+    "no_room",
+    "read_json",
+    "remove_leftovers",
+    "to_json",
+    "write_atomically",
+    "write_json",
+    "write_text",
+]
 
 PART = ".part-"  # begins the names of temporary files
 TORCH_CANNOT_WRITE = ("inline_container.cc", "PytorchStreamWriter", "iostream error")  # torch.save on a full disk
@@ -24,8 +33,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A reader sees the old file or the new one, never half of one, whatever happens in between.
 
     Args:
-        path: Where the file shall be; its folder must exist.
-        write: Called with the temporary path (same suffix as `path`).
+        path: File to write; its folder must exist.
+        write: Function that writes a file, called with the temporary path (same suffix as `path`).
 
     Raises:
         UserError: The system refuses, since the disk is full or the folder cannot be written to.
@@ -67,6 +76,21 @@ def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, whole or not at all, whatever the locale; file names that are no text are escaped."""
     content = text.encode("utf-8", errors="backslashreplace")
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append a line to a file, and return when it is on the disk.
+
+    Raises:
+        UserError: The system refuses, since the disk is full or the file cannot be written to.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise no_room(path, error) from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is put into a hole before a denoiser sees the photo: black, or what goes on smoothly from around it."""
+"""What is put into a hole before a denoiser sees the photo: black, or a smooth continuation of its surroundings."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ def draw_hole(kind: str, height: int, width: int, rng: np.random.Generator) -> n
         kind: One of `HOLES`: "box" (each side 1/8 to 7/10 of the photo's), "strokes" (a brush of 5 to 20 pixels),
             "scratches" (long thin lines of 1 to 4 pixels), "text" (lines of letters), "speckles" (dots of 1 to 4
             pixels).
-        height: Of the photo, at least 16 pixels.
-        width: Likewise.
+        height: Height of the photo, at least 16 pixels.
+        width: Width of the photo, at least 16 pixels.
         rng: Source of every random choice.
 
     Raises:
@@ -46,8 +46,8 @@ def draw_box(height: int, width: int, area: float, rng: np.random.Generator) -> 
     """A box with the proportions of the photo at a random place: bool (height, width), True inside.
 
     Args:
-        height: Of the photo.
-        width: Likewise.
+        height: Height of the photo.
+        width: Width of the photo.
         area: Share of the photo's area, above 0 and below 1.
         rng: Source of the place.
     """

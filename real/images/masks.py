@@ -77,8 +77,8 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
     """A box in the centre with the sides of the photo in proportion: bool (height, width), True inside.
 
     Args:
-        height: Of the photo.
-        width: Of the photo.
+        height: Height of the photo.
+        width: Width of the photo.
         fraction: Part of the photo, above 0 and below 1; the paper uses 0.3.
         by: What the fraction is of: "area", or "side" (then the box has fraction^2 of the area). PAPER-GAP: the
             paper's "central 30% square region" can be either; the area fits its PSNR better.
@@ -90,12 +90,15 @@ def center_box(height: int, width: int, fraction: float, *, by: str = "area") ->
         raise UserError(f"must be a part of the photo above 0 and below 1, got {fraction:g}", argument="fraction")
     if by not in ("area", "side"):
         raise UserError(f"must be area or side, got {by!r}", argument="by")
+
     # The box has the photo's shape, so that its area is the square of the part of each side.
     part = math.sqrt(fraction) if by == "area" else fraction
     h, w = round(part * height), round(part * width)
     if min(h, w) < 1 or (h, w) == (height, width):
-        why = f"{fraction:g} of {width} x {height} pixels is a box of {w} x {h}; take another"
+        box = f"a box of {w} x {h} in {width} x {height} pixels"
+        why = f"must hide a part of the photo and not all of it, got {fraction:g}, {box}; take another"
         raise UserError(why, argument="fraction")
+
     mask = np.zeros((height, width), dtype=bool)
     top, left = (height - h) // 2, (width - w) // 2
     mask[top : top + h, left : left + w] = True
@@ -108,6 +111,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
     if mask.dtype != bool or mask.ndim != 2:
         raise _refusal(f"must be bool (H, W), True where it is to be painted, got {mask.dtype} {mask.shape}")
 
+    # Swapped sides have a likely cause, which the sizes alone do not tell.
     if mask.shape != (height, width):
         turned = (
             "; turned by a quarter it would fit: one of the two may have an EXIF rotation, which is applied"
@@ -119,6 +123,7 @@ def check_mask(mask: np.ndarray, image: np.ndarray) -> None:
             f"{mask.shape[0]}{turned}"
         )
 
+    # A photo without known pixels would be painted from nothing.
     if not mask.any() or mask.all():
         which = "no pixel" if not mask.any() else "every pixel"
         raise _refusal(
@@ -141,7 +146,7 @@ def latent_mask(mask: np.ndarray, *, factor: int = 4) -> torch.Tensor:
 
     Args:
         mask: bool (H, W), multiples of factor.
-        factor: Pixels of the photo a latent pixel, along each axis.
+        factor: Pixels of the photo per latent pixel, along each axis.
 
     Returns:
         float32 (H / factor, W / factor). Of a scratch of one pixel the share says that three quarters of a latent pixel

@@ -26,6 +26,7 @@ def save_panels(path: Path, panels: list[Panel], *, caption: str = "") -> None:
         panels: Title, a line of numbers (may be empty) and the image, RGB uint8 (h, w, 3); images may differ in size.
         caption: One small line below.
     """
+    # One size for all panels; the bounds keep those of very tall or wide photos readable.
     aspect = max(image.shape[1] / image.shape[0] for _, _, image in panels)
     width = INCHES * max(0.75, min(aspect, 2.0))
     height = width / aspect

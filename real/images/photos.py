@@ -64,6 +64,7 @@ def read_picture(
     path = Path(path)
     data = _bytes_of(path, argument)
 
+    # Pillow only warns of huge pictures; here `largest` refuses them, below.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -73,13 +74,13 @@ def read_picture(
             pixels = convert(image)
     except UnidentifiedImageError as error:
         known = "JPEG, PNG, WebP, BMP or TIFF"
-        message = f"{str(path)!r} is in no format that can be read; convert it to {known}"
+        message = f"must be an image in a known format, got {str(path)!r}; convert it to {known}"
         raise UserError(message, argument=argument) from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         text = str(error).replace(str(path), "").strip() or type(error).__name__
-        message = f"{str(path)!r} is not an image that can be read ({text[:160]})"
+        message = f"must be an image that can be read, got {str(path)!r} ({text[:160]})"
         raise UserError(message, argument=argument) from error
 
     _check_size(path, *size, argument, largest)
@@ -88,16 +89,16 @@ def read_picture(
 
 def _bytes_of(path: Path, argument: str) -> bytes:
     if path.is_dir():
-        raise UserError(f"{str(path)!r} is a folder; give one image file", argument=argument)
+        raise UserError(f"must be an image file, got the folder {str(path)!r}", argument=argument)
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {str(path)!r}", argument=argument) from error
+        raise UserError(f"must be an existing file, got {str(path)!r}", argument=argument) from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         why = getattr(error, "strerror", error)
-        raise UserError(f"cannot read {str(path)!r} ({why})", argument=argument) from error
+        raise UserError(f"must be a file that can be read, got {str(path)!r} ({why})", argument=argument) from error
     if not data:
-        raise UserError(f"{str(path)!r} is empty", argument=argument)
+        raise UserError(f"must be an image file, got an empty file {str(path)!r}", argument=argument)
     return data
 
 

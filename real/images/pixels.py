@@ -56,7 +56,7 @@ def from_tensor(name: str, value: torch.Tensor) -> np.ndarray:
     """A picture as diffusers' pipelines take it, (3, H, W) or (1, 3, H, W), as RGB uint8 (H, W, 3).
 
     Args:
-        name: Of the argument, for messages.
+        name: Name of the argument, for messages.
         value: Floats from 0 to 1, or uint8.
 
     Raises:
@@ -80,12 +80,13 @@ def unit_tensor(photo: np.ndarray) -> torch.Tensor:
 
 
 def signed_tensor(photo: np.ndarray) -> torch.Tensor:
-    """RGB uint8 (h, w, 3) -> float32 (1, 3, h, w) in [-1, 1], as networks take pictures."""
+    """RGB uint8 (h, w, 3) or (B, h, w, 3) -> float32 (B, 3, h, w) in [-1, 1], as networks take pictures."""
     return _planes(photo) / 127.5 - 1
 
 
 def _planes(photo: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
+    batch = photo if photo.ndim == 4 else photo[None]
+    return torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float()
 
 
 def _range(values: torch.Tensor) -> str:
@@ -106,7 +107,7 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
         values = np.clip(np.asarray(image, dtype=np.float64) / top, 0.0, 1.0)
         values = 1.0 - values if tags.get(PHOTOMETRIC) == 0 else values  # TIFF's "white is zero"
     elif image.mode == "I":
-        raise UserError("integers of 32 bits, or signed ones, have no fixed range; save it in 8 or 16 bit")
+        raise UserError("integers must be of 8 or 16 bit, got 32 bit or signed ones, which have no fixed range")
     else:
         return None
 
@@ -137,6 +138,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(source):
             return image  # as it is, to the bit
 
+        # A profile of another colour space says nothing of these numbers.
         if source.profile.xcolor_space != SPACES.get(image.mode):
             raise ValueError(f"it is for {source.profile.xcolor_space.strip()}, the picture is {image.mode}")
         converted = ImageCms.profileToProfile(

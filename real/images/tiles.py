@@ -27,7 +27,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def fitted_tile(length: int, tile: int, overlap: int, *, multiple: int = 1) -> int:
-    """Side of the smallest tiles that cover `length` pixels in as few as tiles of at most `tile` pixels need.
+    """Side of the smallest tiles that cover `length` pixels with no more of them than tiles of `tile` pixels need.
 
     A fixed side would be wasteful: 130 pixels in tiles of 128 with 12 in common would be worked on nearly twice.
 

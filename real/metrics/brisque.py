@@ -26,7 +26,7 @@ class Brisque:
     """The score as a callable: from about 0 (a good photo) to 100, in both directions beyond; less is better.
 
     Args:
-        device: Taken as the other metrics take it; the score is computed on the CPU.
+        device: Device, an argument like that of the other metrics; the score is computed on the CPU.
 
     Raises:
         UserError: A package is missing; the message holds the command that installs it.
@@ -48,7 +48,7 @@ class Brisque:
 
         Args:
             image: RGB uint8 (H, W, 3).
-            truth: Not looked at; other metrics have it.
+            truth: Any image, which is ignored; other metrics have this argument.
 
         Returns:
             The score; nan for a flat image, which has no statistics.

@@ -10,7 +10,7 @@ import numpy as np
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-__all__ = ["distortion", "hole_distortion"]
+__all__ = ["check_pair", "distortion", "hole_distortion"]
 
 SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 
@@ -59,12 +59,17 @@ def hole_distortion(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> d
     }
 
 
-def _lumas(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(image: np.ndarray, truth: np.ndarray, *, least: int = 1) -> None:
+    """ValueError unless both are RGB uint8 (H, W, 3) of one shape, with sides of at least so many pixels."""
     for name, pixels in (("image", image), ("truth", truth)):
-        if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or min(pixels.shape[:2]) < 11:
-            got = f"{pixels.dtype} {pixels.shape}"
-            accepted = "uint8 (H, W, 3), shaped as the other, with sides of at least 11"
-            raise ValueError(f"{name} must be {accepted}, got {got}")
+        rgb = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+        if not rgb or pixels.shape != truth.shape or min(pixels.shape[:2]) < least:
+            accepted = f"uint8 (H, W, 3), shaped as the other, with sides of at least {least}"
+            raise ValueError(f"{name} must be {accepted}, got {pixels.dtype} {pixels.shape}")
+
+
+def _lumas(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    check_pair(image, truth, least=11)
     return rgb2ycbcr(image)[..., 0], rgb2ycbcr(truth)[..., 0]
 
 

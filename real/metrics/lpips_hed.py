@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from real.errors import UserError
+from real.metrics.distortion import check_pair
 
 __all__ = ["INSTALL", "FidLite0", "LpipsHed", "frechet_distance"]
 
@@ -36,7 +37,7 @@ class LpipsHed:
     """The distance as a callable.
 
     Args:
-        device: Where the network runs.
+        device: Device on which the network runs.
 
     Raises:
         UserError: A package is missing; the message holds the command that installs all of them.
@@ -57,12 +58,7 @@ class LpipsHed:
         Raises:
             ValueError: The two are not uint8 arrays of one shape (H, W, 3), or too small.
         """
-        for name, pixels in (("image", image), ("truth", truth)):
-            if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                got = f"{pixels.dtype} {pixels.shape}"
-                raise ValueError(f"{name} must be uint8 (H, W, 3), shaped as the other, got {got}")
-        if min(truth.shape[:2]) < 16:
-            raise ValueError(f"truth must have at least 16 pixels a side, got {truth.shape[0]} x {truth.shape[1]}")
+        check_pair(image, truth, least=16)
         distance = 0.0
         for head, features in zip(self._heads, self._features(np.stack([image, truth])), strict=True):
             unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
@@ -88,7 +84,7 @@ class FidLite0:
     """Features of EfficientNet-Lite0 and the Frechet distance between two sets of them.
 
     Args:
-        device: Where the network runs.
+        device: Device on which the network runs.
 
     Raises:
         UserError: A package is missing; the message holds the command that installs all of them.
@@ -148,6 +144,7 @@ def _hed_blocks(path: Path, device: torch.device) -> list[list[tuple[torch.Tenso
         import h5py
     except ModuleNotFoundError as error:
         raise UserError(f"h5py is not installed; for perceptual numbers: {INSTALL}") from error
+
     blocks = []
     with h5py.File(path) as file:
         for block, count in enumerate(CONVOLUTIONS, start=1):

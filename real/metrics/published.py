@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from real.errors import UserError, out_of_memory
+from real.metrics.distortion import check_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +50,8 @@ class PublishedMetric:
     """One of `PUBLISHED` as a callable.
 
     Args:
-        name: See the table above.
-        device: Where the network runs.
+        name: Name in the table above.
+        device: Device on which the network runs.
 
     Raises:
         ValueError: There is no such metric.
@@ -72,10 +73,7 @@ class PublishedMetric:
         Raises:
             ValueError: The image, or the truth, is no such array.
         """
-        for name, pixels in (("image", image), ("truth", truth)):
-            if pixels.dtype != np.uint8 or pixels.shape != truth.shape or pixels.ndim != 3 or pixels.shape[2] != 3:
-                got = f"{pixels.dtype} {pixels.shape}"
-                raise ValueError(f"{name} must be uint8 (H, W, 3), shaped as the other, got {got}")
+        check_pair(image, truth)
         given = (image, truth) if self.needs_truth else (image,)
         tensors = [_rows(pixels, self.device).float() / 255 for pixels in given]
         if self.library != "pyiqa":
@@ -88,7 +86,7 @@ def inception_features(*, device: str = "cpu") -> Callable[[Sequence[np.ndarray]
     """Pooled features of the Inception network that FID is defined with (Heusel et al. 2017), by torchmetrics.
 
     Args:
-        device: Where the network runs.
+        device: Device on which the network runs.
 
     Returns:
         A function of RGB uint8 images (H, W, 3), of any sizes: features (n, 2048), float64.

@@ -40,7 +40,7 @@ def load_metrics(names: Sequence[str], *, device: str = "cpu") -> dict[str, Imag
 
     Args:
         names: "lpips-hed" (see `real.metrics.lpips_hed`), "brisque", or those of `real.metrics.published`.
-        device: Where the networks run.
+        device: Device on which the networks run.
 
     Returns:
         Functions of an image and its truth, RGB uint8 (H, W, 3), by the name of their number: with _ for -. Those in
@@ -51,7 +51,7 @@ def load_metrics(names: Sequence[str], *, device: str = "cpu") -> dict[str, Imag
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise UserError(
-            f"must be of {', '.join(METRICS)} (of sets, for bench: fid-lite0, fid), got {unknown[0]!r}",
+            f"must be one of {', '.join(METRICS)} (of sets, for bench: fid-lite0, fid), got {unknown[0]!r}",
             argument="metrics",
         )
     own: dict[str, Callable[..., ImageMetric]] = {"lpips-hed": LpipsHed, "brisque": Brisque}

@@ -23,7 +23,7 @@ def autoencoder_class(config: Mapping[str, Any], *, argument: str) -> Any:
 
     Args:
         config: Content of the autoencoder's config.json.
-        argument: Where the configuration comes from, for the message.
+        argument: Argument that the configuration comes from, for the message.
 
     Raises:
         UserError: It is of another class.
@@ -32,7 +32,7 @@ def autoencoder_class(config: Mapping[str, Any], *, argument: str) -> Any:
 
     name = config.get("_class_name", AUTOENCODERS[0])
     if name not in AUTOENCODERS:
-        raise UserError(f"its autoencoder must be of {', '.join(AUTOENCODERS)}, got {name!r}", argument=argument)
+        raise UserError(f"must have an autoencoder of {', '.join(AUTOENCODERS)}, got {name!r}", argument=argument)
     return getattr(diffusers, name)
 
 

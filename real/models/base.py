@@ -23,9 +23,9 @@ class Model(ABC):
 
     Attributes:
         name: Folder or id on the hub; "bundled" for those that the package carries; or "diffbir", "seesr".
-        family: Its family, a name in `real.opening.FAMILIES`.
+        family: Family of the model, a name in `real.opening.FAMILIES`.
         bandwidth: h that fits the scale of its latents (`kds.json` in its folder); the paper's where it names none.
-        device: Where the networks are.
+        device: Device of the networks.
         revision: Revision of an id, as it was asked for.
         commit: Commit of an id, where it is known.
         packages: Packages besides torch and diffusers whose version a result depends on.
@@ -71,7 +71,7 @@ class LoadOptions:
     """How a model is loaded and run; `real.opening.open_model` says what each means.
 
     Attributes:
-        device: Where to put the networks.
+        device: Device on which the networks run.
         dtype: Precision of the denoiser: "float32", "bfloat16" or "float16".
         pickled_weights: Whether pickles are accepted.
         max_batch: Most rows that go through the denoiser at once; None: as many as the family takes by default.
@@ -94,13 +94,13 @@ class ModelFamily:
     Attributes:
         name: Name in `result.json`.
         task: "sr" or "inpaint": the command that takes it.
-        what: In words, for messages.
+        what: Description in words, for messages.
         restorer: (photo, model, options by name) -> a `real.restorers.base.Restorer`; for inpainting the photo and the
             mask come first.
         options: Options that the restorer takes, with their defaults; None: the model's own, or none.
         latent: Whether the core's samplers drive the networks themselves; else diffusers does.
-        load: Loads a model that `real.models.families.recognise` found; None for a family that has a name instead of
-            one place (DiffBIR, SeeSR).
+        load: Function that loads a model that `real.models.families.recognise` found; None for a family that has a
+            name instead of one place (DiffBIR, SeeSR).
         pipeline: Class in `model_index.json`; None: diffusers has none, and the folder no such file.
         fits: (configuration of the denoiser, of the autoencoder) -> whether they have the family's shape.
         denoiser: Folder of the denoiser.

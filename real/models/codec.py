@@ -35,7 +35,7 @@ def encode(model: LatentModel, x: torch.Tensor) -> torch.Tensor:
         latents: torch.Tensor = model.vqvae.encode(pixel_shuffle(blocks, SCALE)).latents
         return latents
 
-    return map_tiles(one_tile, pixel_unshuffle(x, SCALE), tile=TILE, overlap=OVERLAP)  # one block a latent pixel
+    return map_tiles(one_tile, pixel_unshuffle(x, SCALE), tile=TILE, overlap=OVERLAP)  # one block per latent pixel
 
 
 def encode_photo(model: LatentModel, photo: np.ndarray) -> torch.Tensor:

@@ -47,7 +47,7 @@ def pick_device(name: str = "auto") -> str:
     except (RuntimeError, AssertionError) as error:
         text = str(error).split("\n")[0][:120]
         raise UserError(
-            f"{name!r} cannot be used here ({text}); give cpu, cuda, mps or auto", argument="device"
+            f"must be a device that works here, got {name!r} ({text}); give cpu, cuda, mps or auto", argument="device"
         ) from error
     return name
 
@@ -57,7 +57,7 @@ def pick_dtype(name: str, device: str) -> str:
 
     Args:
         name: "auto", "float32", "bfloat16" or "float16".
-        device: Where the networks are to run, as `pick_device` returns it.
+        device: Device on which the networks are to run, as `pick_device` returns it.
 
     Returns:
         "bfloat16" on a CPU with instructions for it, on CUDA "bfloat16" or on older cards "float16", else "float32";
@@ -68,7 +68,7 @@ def pick_dtype(name: str, device: str) -> str:
     """
     if name != "auto":
         if name not in DTYPES:
-            raise UserError(f"must be auto, {', '.join(DTYPES)}, got {name!r}", argument="dtype")
+            raise UserError(f"must be one of auto, {', '.join(DTYPES)}, got {name!r}", argument="dtype")
         return name
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -1,4 +1,4 @@
-"""Which family a model is of: recognised by its configuration alone.
+"""The family of a model, recognised by its configuration alone.
 
 A family is a class of diffusers' pipelines with networks of one shape. Nothing that a model's author wrote is run to
 find out: pipelines and networks with code of their own are refused.
@@ -17,6 +17,7 @@ from real.models.hub import INDEX, Source, read_config
 __all__ = ["recognise"]
 
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)  # stable_diffusion: diffusers' safety checker
+NO_CODE = "a model without code of its own, which is never run here"
 
 
 def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> ModelFamily:
@@ -33,22 +34,22 @@ def recognise(source: Source, families: Sequence[ModelFamily], *, task: str) -> 
     Raises:
         UserError: The model is of another shape, for the other task, or brings code of its own.
     """
-    known = "; ".join(family.what for family in families if family.task == task)
+    known = " or ".join(family.what for family in families if family.task == task)
     family = _by_index(source, families, known, task)
     if family.task != task:
         family = _second(source, families, task) or family
     if family.task != task:
-        raise _refusal(source, f"is {family.what}, for {family.task!r}; {task!r} takes {known}")
+        raise _refusal(source, f"{known} for {task!r}", f", {family.what}, for {family.task!r}")
 
     # The class of the pipeline is a claim; the shapes of the networks are what has to fit.
     parts = {folder: read_config(source, f"{folder}/config.json") for folder in (family.denoiser, family.autoencoder)}
     if missing := [folder for folder, config in parts.items() if config is None]:
-        raise _refusal(source, f"has no {missing[0]}/config.json; it should be {family.what}")
+        raise _refusal(source, family.what, f" without {missing[0]}/config.json")
     unet, vae = (config or {} for config in parts.values())
     if not family.fits(unet, vae):
         channels = f"{unet.get('in_channels')} to {unet.get('out_channels')} channels"
         latents = f"{vae.get('latent_channels')} latent channels"
-        raise _refusal(source, f"has a UNet of {channels} and {latents}, which is not the shape of {family.what}")
+        raise _refusal(source, f"of the shape of {family.what}", f" with a UNet of {channels} and {latents}")
     return family
 
 
@@ -59,13 +60,13 @@ def _by_index(source: Source, families: Sequence[ModelFamily], known: str, task:
     if index is None:
         family = _without_index(source, families)
         if family is None:
-            raise _refusal(source, f"has no {INDEX}; {task!r} takes folders and ids of {known}")
+            raise _refusal(source, f"a folder or an id of {known} for {task!r}", f" without {INDEX}")
         return family
 
     _refuse_code(source, index)
     found = next((family for family in families if family.pipeline == index["_class_name"]), None)
     if found is None:
-        raise _refusal(source, f"is a {index['_class_name']}; {task!r} takes {known}")
+        raise _refusal(source, f"{known} for {task!r}", f", a {index['_class_name']}")
     return found
 
 
@@ -90,11 +91,11 @@ def _second(source: Source, families: Sequence[ModelFamily], task: str) -> Model
 def _refuse_code(source: Source, index: dict[str, Any]) -> None:
     """Refuse pipelines and components that are modules in the model's own folder."""
     if not isinstance(index.get("_class_name"), str):
-        raise _refusal(source, "brings a pipeline as code of its own, which is never run here")
+        raise _refusal(source, NO_CODE, " with a pipeline of its own")
     for name, value in index.items():
         if isinstance(value, list) and len(value) == 2 and value[0] not in LIBRARIES:
-            raise _refusal(source, f"has a {name} that is code of its own ({value[0]}), which is never run here")
+            raise _refusal(source, NO_CODE, f" with a {name} of its own ({value[0]})")
 
 
-def _refusal(source: Source, why: str) -> UserError:
-    return UserError(f"{source.name!r} {why}", argument=source.argument)
+def _refusal(source: Source, accepted: str, but: str) -> UserError:
+    return UserError(f"must be {accepted}, got {source.name!r}{but}", argument=source.argument)

@@ -40,8 +40,8 @@ def hole_condition(model: LatentModel, photo: np.ndarray, mask: np.ndarray) -> t
     """The condition of a model's denoiser.
 
     Args:
-        model: Of the family "ldm-inpaint"; `model.hole` says which of the two readings is its own.
-        photo: RGB uint8 (4h, 4w, 3); what is inside the mask has no say.
+        model: Model of the family "ldm-inpaint"; `model.hole` says which of the two readings is its own.
+        photo: RGB uint8 (4h, 4w, 3); what is inside the mask is ignored.
         mask: bool (4h, 4w), True inside the hole.
 
     Returns:

@@ -44,7 +44,7 @@ class Source:
         is_folder: Whether it is a folder here.
         revision: Commit, tag or branch that was asked for; None: the default branch, or a folder.
         commit: The commit that this means, where the hub or the cache says so.
-        offline: Take everything from the cache.
+        offline: Whether everything is taken from the cache.
         argument: Name of the argument that named it, for messages.
     """
 
@@ -73,7 +73,7 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         argument: Name of the argument that named it, for messages.
 
     Returns:
-        Its `Source`. With HF_HUB_OFFLINE set, or where the hub cannot be reached, the one in the cache.
+        The `Source`. With HF_HUB_OFFLINE set, or where the hub cannot be reached, the one in the cache.
 
     Raises:
         UserError: There is no such folder or id, or neither the hub nor the cache has it; the message says what to do.
@@ -84,16 +84,18 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
     revised = "revision" if argument == "model" else argument
     if Path(name).is_dir():
         if revision is not None:
-            raise UserError(f"{name!r} is a folder; only ids on the hub have revisions", argument=revised)
+            why = f"must be of an id on the hub, got {revision!r} of the folder {name!r}; leave it out"
+            raise UserError(why, argument=revised)
         return Source(name, is_folder=True, argument=argument)
     if Path(name).exists():
-        raise UserError(f"{name!r} is a file; give a folder as diffusers saves it, with {file}", argument=argument)
+        why = f"must be a folder as diffusers saves it, with {file}, got the file {name!r}"
+        raise UserError(why, argument=argument)
 
     # The cache is asked first: it also says whether the name can be an id at all.
     try:
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
     except HFValidationError as error:
-        why = f"{name!r} is no folder here and cannot be an id on the hub; check the path"
+        why = f"must be a folder or an id on the hub, got {name!r}, which can be neither; check the path"
         raise UserError(why, argument=argument) from error
     in_cache = Source(name, False, revision, _commit_of(cached), offline=True, argument=argument)
     if _is_offline():
@@ -106,15 +108,16 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         commit = _ask(name, file, revision)
     except EntryNotFoundError as error:
         why = ", so it is no pipeline of diffusers" if file == INDEX else ""
-        raise UserError(f"{name!r} on the hub has no {file}{why}", argument=argument) from error
+        raise UserError(f"must have {file}, got {name!r} on the hub without it{why}", argument=argument) from error
     except RevisionNotFoundError as error:
-        why = f"{name!r} on the hub has no commit, tag or branch {revision!r}"
+        why = f"must be a commit, tag or branch of {name!r} on the hub, got {revision!r}"
         raise UserError(why, argument=revised) from error
     except GatedRepoError as error:
         why = f"{name!r} wants its licence accepted on its page and a login: hf auth login"
         raise UserError(why, argument=argument) from error
     except RepositoryNotFoundError as error:
-        why = f"{name!r} is no folder here, and the hub has no such model or hides it; check the spelling; {WITHDRAWN}"
+        which = "which is no folder here, and which the hub does not have or hides"
+        why = f"must be a folder or an id on the hub, got {name!r}, {which}; check the spelling; {WITHDRAWN}"
         raise UserError(why, argument=argument) from error
     except Exception as error:  # each version of the hub's client has its own kinds for a network that is not there
         if isinstance(cached, str):
@@ -137,9 +140,11 @@ def read_config(source: Source, path: str) -> dict[str, Any] | None:
             return None
         content = json.loads(file.read_text(encoding="utf-8"))
     except Exception as error:  # of the disk, of JSON, or of the network, whose kinds differ between versions
-        raise UserError(f"cannot read {path} of {source.name!r} ({error})", argument=source.argument) from error
+        why = f"must have a {path} that can be read, got {source.name!r} ({error})"
+        raise UserError(why, argument=source.argument) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} of {source.name!r} is no JSON object", argument=source.argument)
+        why = f"must have a JSON object in {path}, got a {type(content).__name__} in that of {source.name!r}"
+        raise UserError(why, argument=source.argument)
     return content
 
 

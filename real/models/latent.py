@@ -95,7 +95,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
 
     Args:
         source: Place of the model, from `real.models.hub.locate`.
-        family: Its family, from `real.models.families.recognise`.
+        family: Family of the model, from `real.models.families.recognise`.
         options: How to load and run it.
 
     Raises:
@@ -107,8 +107,8 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     """
     for argument, given in (("vae_tiling", options.vae_tiling), ("cpu_offload", options.cpu_offload)):
         if given:
-            why = "it is for pipelines; models in LDM's shape are small and tile by themselves"
-            raise UserError(f"{why}; leave it out", argument=argument)
+            why = "must be left out except with pipelines, got True; LDM's shape is small and tiles by itself"
+            raise UserError(why, argument=argument)
 
     weights = weights_options(source, pickled_weights=options.pickled_weights)
     # low_cpu_mem_usage needs another package and only matters for models that fill the memory.
@@ -155,7 +155,7 @@ def kds_bandwidth(source: Source) -> float:
     """The bandwidth in the model's kds.json; the paper's where there is none."""
     value = (read_config(source, "kds.json") or {}).get("bandwidth", PAPER_BANDWIDTH)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
-        message = f"the bandwidth in kds.json of {source.name!r} must be a positive number, got {value!r}"
+        message = f"must have a positive number as the bandwidth in kds.json, got {value!r} in {source.name!r}"
         raise UserError(message, argument=source.argument)
     return float(value)
 
@@ -164,13 +164,13 @@ def _hole(source: Source) -> str:
     """What the model's kds.json says of holes."""
     value = (read_config(source, "kds.json") or {}).get("hole", HOLES[0])
     if value not in HOLES:
-        message = f"the hole in kds.json of {source.name!r} must be one of {', '.join(HOLES)}, got {value!r}"
+        message = f"must have one of {', '.join(HOLES)} as the hole in kds.json, got {value!r} in {source.name!r}"
         raise UserError(message, argument=source.argument)
     return str(value)
 
 
 def explain(source: Source, error: Exception) -> UserError:
-    """The error for weights that could not be loaded, in one line; raises it itself where memory did not suffice."""
+    """The error for weights that could not be loaded, in one line; raises `error` itself where memory ran out."""
     if out_of_memory(error):
         raise error
     why = " ".join(str(error).split())
@@ -179,4 +179,5 @@ def explain(source: Source, error: Exception) -> UserError:
     hint = "if it has its weights as pickles only, `pickled_weights=True` allows them"
     if source.offline:
         hint = f"if the cache holds only a part of it, fetch the rest: hf download {source.name}; {hint}"
-    return UserError(f"cannot load {source.name!r} ({why}); {hint}", argument=source.argument)
+    text = f"must have weights that can be loaded, got {source.name!r} ({why}); {hint}"
+    return UserError(text, argument=source.argument)

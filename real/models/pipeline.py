@@ -65,8 +65,8 @@ def load_pipeline(source: Source, family: ModelFamily, options: LoadOptions) -> 
 
     Args:
         source: Place of the model, from `real.models.hub.locate`.
-        family: Its family, from `real.models.families.recognise`; it names the class of the pipeline.
-        options: How to load and run it. With guidance a particle is two rows of `max_batch`.
+        family: Family of the model, from `real.models.families.recognise`; it names the class of the pipeline.
+        options: How to load and run it. With guidance each particle is two rows of `max_batch`.
 
     Raises:
         UserError: A package is missing, the device does not fit, or the weights cannot be loaded.
@@ -121,7 +121,9 @@ def check_text(settings: Settings, negative_prompt: str | None) -> None:
             f"must be at least 1 for this model (1: no guidance), got {settings.guidance:g}", argument="guidance"
         )
     if negative_prompt and settings.guidance == 1.0:
-        raise UserError("it acts through guidance alone; give a `guidance` above 1 too", argument="negative_prompt")
+        accepted = "must be left out without guidance, through which alone it acts"
+        why = f"{accepted}, got {negative_prompt!r}; give a `guidance` above 1 too"
+        raise UserError(why, argument="negative_prompt")
 
 
 def check_packages(options: LoadOptions) -> None:
@@ -136,7 +138,8 @@ def check_packages(options: LoadOptions) -> None:
     if not options.cpu_offload:
         return
     if torch.device(options.device).type == "cpu":
-        raise UserError("everything is on the CPU already; it needs a `device` such as cuda", argument="cpu_offload")
+        why = "must be left out on the CPU, where everything is already, got True; give a `device` such as cuda"
+        raise UserError(why, argument="cpu_offload")
     if importlib.util.find_spec("accelerate") is None:
         raise UserError("it needs accelerate: pip install accelerate", argument="cpu_offload")
 

@@ -33,7 +33,7 @@ class RegressionNetwork(torch.nn.Module):
 
     Args:
         width: Channels of the residual blocks.
-        blocks: How many there are.
+        blocks: Number of residual blocks.
     """
 
     def __init__(self, *, width: int = 64, blocks: int = 8) -> None:

@@ -20,7 +20,7 @@ def launched_size() -> int:
 
 
 def launched_rank() -> int:
-    """Which of them this is, from 0."""
+    """Number of this process among them, from 0."""
     return _number("RANK", 0) if launched_size() > 1 else 0
 
 

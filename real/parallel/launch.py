@@ -88,14 +88,15 @@ def device_of_process(device: str) -> str:
         UserError: If there are fewer devices than processes, or device names one of them.
     """
     if ":" in device:
-        refuse(f"{device!r} is one device for all processes; give cuda: each takes one of its own", argument="device")
+        why = f"must be a kind of device, got {device!r}, one for all processes; give cuda: each takes one of its own"
+        refuse(why, argument="device")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device != "cuda":
         return device
     number, count = int(os.environ.get("LOCAL_RANK", launched_rank())), torch.cuda.device_count()
     if number >= count:
-        why = f"process {number} finds {count} CUDA devices, one for each is needed; start fewer"
+        why = f"must have a CUDA device for each process, got {count} and process {number}; start fewer"
         raise UserError(why, argument="device")
     torch.cuda.set_device(number)
     return f"cuda:{number}"

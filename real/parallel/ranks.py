@@ -47,7 +47,7 @@ class Ranks:
         if process_group is distributed.group.WORLD:
             process_group = None
         if process_group is distributed.GroupMember.NON_GROUP_MEMBER:
-            raise ValueError("this process is not in process_group; only its members can share an ensemble")
+            raise ValueError("process_group must be one with this process, got another; only members share an ensemble")
         if process_group is not None and not isinstance(process_group, distributed.ProcessGroup):
             raise TypeError(
                 "process_group must be a group of torch.distributed, got a "
@@ -93,7 +93,7 @@ class Ranks:
             other = next((rank for rank, text in enumerate(texts) if text != texts[0]), None)
             if other is not None:
                 raise UserError(
-                    f"is {texts[0]} on rank 0 and {texts[other]} on rank {other}; all processes need the same",
+                    f"must be the same in all processes, got {texts[0]} on rank 0 and {texts[other]} on rank {other}",
                     argument=name,
                 )
 
@@ -126,8 +126,8 @@ class Ranks:
     def __getstate__(self) -> dict[str, None]:
         if self.group is not None:
             raise TypeError(
-                "process_group cannot be pickled: only the default group can, which is then that of the process that "
-                "loads; use unsteer_scheduler before pickling"
+                "process_group must be the default group to be pickled, which is then that of the process that loads, "
+                "got another; use unsteer_scheduler before pickling"
             )
         return {"group": None}
 
@@ -145,7 +145,7 @@ class SharedSteering:
 
     @property
     def needs_alpha_bar(self) -> bool:
-        """As `KernelDensitySteering.needs_alpha_bar`."""
+        """See `KernelDensitySteering.needs_alpha_bar`."""
         return self.steering.needs_alpha_bar
 
     def __call__(
@@ -163,7 +163,7 @@ def particle_share(num_particles: int, process_group: Any = None) -> range:
 
     Args:
         num_particles: N, of the whole ensemble.
-        process_group: As for `steer_scheduler`; None: the default group.
+        process_group: Process group, as of `steer_scheduler`; None: the default group.
 
     Returns:
         N / R consecutive numbers, those from rank * N / R on.

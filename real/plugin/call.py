@@ -1,7 +1,7 @@
 """One call of a scheduler's `step`: which timestep it is, and the numbers that are read for it.
 
 Everything is read on the host, without waiting for an accelerator where that can be avoided: a table that lies there is
-copied once a run, and a timestep is recognised by its place in the scheduler's timesteps, or brings its number along.
+copied once per run, and a timestep is recognised by its place in the scheduler's timesteps, or brings its number along.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Call:
 
     Args:
         scheduler: Any scheduler of diffusers (whose annotations are not followed), before the call.
-        arguments: Of `step`, by name.
+        arguments: Arguments of `step`, by name.
         host: Copies of the scheduler's tables in the processor's memory, by name. One that is missing, or was made of
             another table, is made here and kept for the next call.
         previous: Index of the call before in the scheduler's timesteps; -1 at the first.
@@ -116,18 +116,18 @@ def usual_start(scheduler: Any, timestep: Any) -> None:
 
 
 def start_at_zero(scheduler: Any, timestep: Any) -> None:
-    """As `usual_start`, for schedulers whose runs always begin with the first timestep."""
+    """Like `usual_start`, for schedulers whose runs always begin with the first timestep."""
     if scheduler.step_index is None:
         scheduler._step_index = 0
 
 
 def start_for_timestep(scheduler: Any, timestep: Any) -> None:
-    """As `usual_start`, for schedulers that look the timestep up at every call."""
+    """Like `usual_start`, for schedulers that look the timestep up at every call."""
     scheduler._step_index_for(timestep)
 
 
 def no_start(scheduler: Any, timestep: Any) -> None:
-    """For schedulers without a step index."""
+    """Nothing to set, for schedulers without a step index."""
 
 
 def usual_position(call: Call) -> tuple[int, int]:
@@ -136,10 +136,10 @@ def usual_position(call: Call) -> tuple[int, int]:
 
 
 def position_before_the_end(call: Call) -> tuple[int, int]:
-    """As `usual_position`; the last timestep is where the last step ends."""
+    """Like `usual_position`; the last timestep is where the last step ends."""
     return call.index, len(call.scheduler.timesteps) - 1
 
 
 def given_position(call: Call) -> tuple[int, int]:
-    """As `usual_position`, given by the pipeline."""
+    """Like `usual_position`, but given by the pipeline."""
     return int(call.arguments["cur_sampling_step"]), len(call.arguments["all_timesteps"])

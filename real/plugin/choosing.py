@@ -20,12 +20,12 @@ Callback = Callable[[Any, int, Any, dict[str, Any]], Mapping[str, Any]]
 def choosing_callback(other: Callback | None = None) -> Callback:
     """A `callback_on_step_end` that hands on only the chosen latents of each image after the last step.
 
-    `pipe(..., callback_on_step_end=choosing_callback())` decodes one picture an image instead of N. It sees the latents
+    `pipe(..., callback_on_step_end=choosing_callback())` decodes one picture per image, not N. It sees the latents
     as the pipeline has them, also where the pipeline changed them after `step` (inpainting without a mask channel).
     With `hand_on="chosen"` they are chosen already and stay as they are.
 
     Args:
-        other: Callback of yours, called before at every step; what it returns counts. An official one of diffusers
+        other: Your own callback, called first at every step; its return value is kept. An official one of diffusers
             (`SDCFGCutoffCallback`, ...) still gets the tensors that it asks for.
 
     Returns:

@@ -112,7 +112,7 @@ def kdpm2(call: Call) -> Coefficients:
 
 
 def kdpm2_ancestral(call: Call) -> Coefficients:
-    """As `kdpm2`, with the interpolated sigma one entry earlier."""
+    """Like `kdpm2`, with the interpolated sigma one entry earlier."""
     first = call.scheduler.state_in_first_order
     sigma = call.read("sigmas") if first else call.read("sigmas_interpol", call.index - 1)
     return _variance_exploding(call, sigma)

@@ -56,6 +56,7 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
     if not is_steered(scheduler):
         raise TypeError(f"scheduler must be one of steer_scheduler, got {type(scheduler).__name__} that is not steered")
 
+    # The network runs before `step`: the hook must know from t/T alone whether the window is open.
     if scheduler.kds.cutoff_in != "timestep":
         raise ValueError(f"cutoff_in must be 'timestep' for an early choice, got {scheduler.kds.cutoff_in!r}")
 
@@ -65,26 +66,27 @@ def choose_early(model: torch.nn.Module, scheduler: Any) -> None:
             "whole ensemble in one"
         )
 
-    if family_of(type(scheduler)).jumps:
+    family = family_of(type(scheduler))
+    if family.jumps:
         raise ValueError(
             f"scheduler must not jump back in time for an early choice, got {type(scheduler).__name__}; the steering "
             "window would open again"
         )
 
     config = scheduler.config
-    family = family_of(type(scheduler))
     if not (config.get("num_train_timesteps") and family.counts_training_steps) or _is_continuous(config):
         raise TypeError(
             "scheduler must have timesteps that count training steps, which say where the window ends, got "
             f"{type(scheduler).__name__}"
         )
 
+    # A second call replaces the first.
     remove(model, EARLY)
     register(model, _EarlyHook(scheduler), EARLY)
 
 
 def _is_continuous(config: Any) -> bool:
-    """Whether the timesteps are log(sigma) / 4, as `coefficients` has it."""
+    """Whether the timesteps are log(sigma) / 4, as in `coefficients`."""
     return config.get("timestep_type") == "continuous" and config.get("prediction_type") == "v_prediction"
 
 
@@ -133,7 +135,7 @@ class _EarlyHook(ModelHook):
         self.seen = now
 
     def _places(self, state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(rows of the network that go on, for each of its rows which of those stands in for it), made once a run."""
+        """(rows of the network that go on, for each of its rows which of those stands in for it), made once per run."""
         key = state.runs, batch
         if self.places is None or self.places[0] != key:
             self.places = key, *_places(state, batch)
@@ -158,7 +160,7 @@ def _next_time(call: Call, state: SteeringState) -> float:
 def _places(state: SteeringState, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     if state.x0 is None:
         raise UserError(
-            "at least one step must be steered before the window closes, got none (`cutoff` "
+            "must come after a step that is steered, got none before the window closes (`cutoff` "
             f"{state.steering.cutoff:g}, strength {state.steering.strength:g}); lower the cutoff",
             argument="early_choice",
         )

@@ -25,7 +25,7 @@ def particle_generators(
     stream: int | None = None,
     particles: Sequence[int] | None = None,
 ) -> list[torch.Generator]:
-    """One generator a particle, for the `generator=` of a pipeline.
+    """One generator per particle, for the `generator=` of a pipeline.
 
     With a single generator the noise of a particle depends on the size of the batch. With this list, particle i of an
     image starts from the noise of `real.sampling.initial_noise` for its seed, whatever N is and whatever images
@@ -85,7 +85,7 @@ def repeat_for_particles(value: object, num_particles: int) -> object:
     `num_images_per_prompt` at 1 keeps them together: row b * N + i is particle i of image b.
 
     Args:
-        value: Tensor (B, ...), list with one entry an image (prompts, pictures), or one prompt or picture.
+        value: Tensor (B, ...), list with one entry per image (prompts, pictures), or one prompt or picture.
         num_particles: N.
 
     Returns:
@@ -116,7 +116,7 @@ def check_num_particles(value: object) -> None:
 
 
 def seeds_of(seed: int | Sequence[int]) -> tuple[int, ...]:
-    """One seed an image; ValueError unless all are whole numbers that a generator takes."""
+    """One seed per image; ValueError unless all are whole numbers that a generator takes."""
     seeds = tuple(seed) if isinstance(seed, Sequence) else (seed,)
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**63 for s in seeds):
         raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, or one for each image, got {seed!r}")

@@ -29,6 +29,7 @@ def probe(call: Call) -> Coefficients:
         return float(result.pred_original_sample)
 
     c_skip, c_out = x0(_SMALL, 0.0) / _SMALL, x0(0.0, _SMALL) / _SMALL
+    # Two coefficients describe the step only if x0 is linear in both.
     expected, found = (2.0 * c_skip + 3.0 * c_out) * _SMALL, x0(2.0 * _SMALL, 3.0 * _SMALL)
     if abs(found - expected) > 1e-4 * (abs(c_skip) + abs(c_out)) * _SMALL or x0(0.0, 0.0) != 0.0:
         raise ValueError(

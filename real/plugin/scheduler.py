@@ -18,7 +18,7 @@ from real.plugin.subclass import steered_scheduler_of
 
 __all__ = ["is_steered", "steer_scheduler", "unsteer_scheduler"]
 
-_STATE = "kds"  # the one attribute that a steered scheduler has and its original has not
+_STATE = "kds"  # the one attribute that a steered scheduler has and its original lacks
 
 
 def steer_scheduler(
@@ -53,7 +53,7 @@ def steer_scheduler(
         bandwidth: h in units of the latent, a number, the name of a rule or an array (B,) or (B, L): see
             `kds_ref.steer`. It is absolute; `kds.trace` says how many particles it really lets interact.
         strength: delta in [0, 1]; the paper uses 0.3. 0 leaves every bit as it is.
-        cutoff: Steer while the position is at least this, in [0, 1]; 0 steers to the end. None: 0.3, as in the paper,
+        cutoff: Position down to which (inclusive) to steer, in [0, 1]; 0 steers to the end. None: 0.3, as in the paper,
             unless `cutoff_nsr` is given instead.
         cutoff_in: What the position is. "timestep" (the paper): t/T; where the scheduler's timesteps have no end T,
             as "step". "noise": sigma / sqrt(alpha^2 + sigma^2), comparable between schedulers; flow models with
@@ -65,7 +65,7 @@ def steer_scheduler(
         patch_size: Side of the patches in latent pixels (the paper: 1), or None for a whole sample or frame.
         stride: Distance between patches; None: no overlap.
         kernel: Weights of the mean shift, see `kds_ref.mean_shift`.
-        scale_with_dimension: Multiply h by the root of the patch's dimension.
+        scale_with_dimension: Whether h is multiplied by the root of the patch's dimension.
         layout: How rows belong to B images: "grouped" (row b * N + i is particle i of image b, what
             num_images_per_prompt does) or "tiled" (row i * B + b).
         axes: A letter for each axis of one sample: C channels, H and W space, L tokens or time, F frames, each frame an
@@ -74,9 +74,9 @@ def steer_scheduler(
             Diffusion), and so has audio ("CL").
         hand_on: "all": the last step returns all rows. "chosen": only the chosen one of each image, for pipelines
             that decode whatever they end with (LDM-SR); not where they mix the result with a full batch.
-        seed: For the noise inside `step` of stochastic samplers where the pipeline hands no generator over: one
-            whole number, or one for each image. None: torch's global generator, as without steering.
-        process_group: Of torch.distributed, such as `torch.distributed.group.WORLD`, whose processes share the
+        seed: Seed of the noise inside `step` of stochastic samplers where the pipeline passes no generator: one whole
+            number, or one for each image. None: torch's global generator, as without steering.
+        process_group: Group of torch.distributed, such as `torch.distributed.group.WORLD`, whose processes share the
             ensemble: the batch of each holds N / R particles of every image, rank r those of `particle_share`, and
             `step` gathers predictions to steer them all. None: the batch holds all N. N stays the whole ensemble.
 
@@ -158,7 +158,7 @@ def unsteer_scheduler(scheduler: Any) -> Any:
     """The plain scheduler inside a steered one, with its present state.
 
     Args:
-        scheduler: From `steer_scheduler`; it is copied, not changed.
+        scheduler: Scheduler from `steer_scheduler`; it is copied, not changed.
 
     Returns:
         An instance of the original class.

@@ -48,7 +48,7 @@ class Family:
         churns: Whether `step` adds noise to the sample before it predicts x0 (s_churn).
         upcasts: Whether `step` computes in float32 whatever precision it gets, so that the rewritten output may stay in
             float32 (measured by tests/real/plugin/test_schedulers.py).
-        start: Sets the step index as `step` would, where it is not set yet.
+        start: Function that sets the step index as `step` would, where it is not set yet.
         position: Call of `step` -> its index in the run, and the number of calls.
         axes: Axes of one sample by their number; see `Layout`.
         scale: What `cutoff_in="timestep"` means here, for the documentation: "t/T", or "steps" where the timesteps
@@ -196,7 +196,7 @@ def family_of(kind: type) -> Family:
 
 
 def checked_family(scheduler: Any) -> Family:
-    """As `family_of`, after a trial where the class is not in the table.
+    """Like `family_of`, after a trial where the class is not in the table.
 
     Raises:
         TypeError: The scheduler cannot be steered; the message says why, or lists what can.

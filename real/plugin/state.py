@@ -54,7 +54,7 @@ class Choice(NamedTuple):
 
     Attributes:
         particle: Index of the particle, (B,), from 0 to N - 1.
-        rows: Its row of the batch, (B,); of the whole ensemble's batch where several processes share it.
+        rows: Row of the particle in the batch, (B,); in the whole ensemble's batch where several processes share it.
         latents: The chosen latents, (B, *sample).
     """
 
@@ -81,7 +81,7 @@ class SteeringState:
         info: `kds_ref.SteeringInfo` of the last steered call, with axes images x frames x particles x locations.
         latents: All rows that the last call of `step` returned; where processes share the ensemble, its rows of all of
             them after the last step of a run, and those of this one before.
-        x_t: Noisy latents that the last call of `step` got, a row a particle of this process.
+        x_t: Noisy latents that the last call of `step` got, one row per particle of this process.
         x0_pred: Clean latents that its model output predicted, before steering, likewise; None where the output says
             nothing of them (noise prediction at alpha_bar = 0).
         x0: Steered clean latents of the last steered call, a row a particle of this process; None: no call was steered.
@@ -121,6 +121,8 @@ class SteeringState:
         check_num_particles(self.num_particles)
         if not isinstance(self.steering, KernelDensitySteering):
             raise TypeError(f"steering must be a KernelDensitySteering, got {type(self.steering).__name__}")
+
+        # In the units of `step`: the noise level that the ratio means, and a tensor that the caller cannot change.
         if self.steering.cutoff_nsr is not None:
             self._read_cutoff_nsr(self.steering.cutoff_nsr)
         if isinstance(self.steering.bandwidth, np.ndarray):
@@ -131,16 +133,17 @@ class SteeringState:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, got {getattr(self, name)!r}")
         if isinstance(self.ramp, bool) or not isinstance(self.ramp, int | float) or not 0.0 <= self.ramp <= 1.0:
             raise ValueError(f"ramp must be a width in [0, 1] on the scale of cutoff (0: a step), got {self.ramp!r}")
+
         if self.axes is not None:
             check_axes(self.axes)
         if self.seed is not None:
             seeds = seeds_of(self.seed)
             self.seed = self.seed if isinstance(self.seed, int) else seeds
         if self.ranks is not None:
-            self.ranks.share(self.num_particles)
+            self.ranks.share(self.num_particles)  # raises unless the processes divide N
 
     def _read_cutoff_nsr(self, ratio: float) -> None:
-        """A noise-to-signal ratio r is the noise level r / sqrt(1 + r^2), as `cutoff_in="noise"` has it."""
+        """A noise-to-signal ratio r is the noise level r / sqrt(1 + r^2) of `cutoff_in="noise"`."""
         if self.cutoff_in != "timestep":
             raise ValueError(f"cutoff_in must be left out where cutoff_nsr is given, got {self.cutoff_in!r}")
         # Levels come in float32; neighbouring timesteps differ by more than this tolerance.
@@ -155,7 +158,7 @@ class SteeringState:
 
     @property
     def rows(self) -> Layout:
-        """How the rows of this process are meant, of any axes."""
+        """Layout of this process's rows, whatever their axes."""
         return Layout(len(self.particles), self.layout, "C")
 
     @property
@@ -165,7 +168,7 @@ class SteeringState:
 
     @property
     def trace(self) -> list[StepRecord]:
-        """One `StepRecord` a call of `step` since `set_timesteps`; numbers are brought from the device here."""
+        """One `StepRecord` per call of `step` since `set_timesteps`; numbers are brought from the device here."""
         # All in one transfer: each number by itself would wait for the device.
         waiting = [value for record in self._records for value in record if isinstance(value, torch.Tensor)]
         if waiting:

@@ -27,14 +27,14 @@ from real.plugin.state import SteeringState
 
 __all__ = ["steer_step", "steered_step", "window"]
 
-_SMALLEST = 1e-6  # of |c_out|; below it the output has no say in x0
+_SMALLEST = 1e-6  # of |c_out|; below it the output does not affect x0
 
 
 def steered_step(scheduler: Any, binding: inspect.BoundArguments) -> Any:
     """One `step` of a steered scheduler: steer the model output, let the original make its step, keep what comes out.
 
     Args:
-        scheduler: From `steer_scheduler`.
+        scheduler: Scheduler from `steer_scheduler`.
         binding: Arguments of `step` by their names, the scheduler among them.
 
     Returns:

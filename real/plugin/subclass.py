@@ -35,7 +35,7 @@ class Steered:
 
 
 class SteeredParallel(Steered):
-    """Of schedulers that can also make steps of many timesteps at once."""
+    """Mixin for schedulers that can also make steps of many timesteps at once."""
 
     def batch_step_no_noise(self, *args: Any, **options: Any) -> Any:
         """The original's, as long as nothing is to be steered: rows of many timesteps are no ensemble."""

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bandwidths", nargs="+", type=float, default=BANDWIDTHS, metavar="H", help="of KDS")
 
     for name, text in (
-        ("particles", "particles a photo"),
+        ("particles", "particles per photo"),
         ("steps", "noise levels"),
         ("crop", "side of the centre crop in pixels"),
         ("seed", "of measurement and particles"),
@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     network = load_ffdnet()
 
+    # Without photos there is nothing to measure: one picture, of the photo that scikit-image carries.
     if options.photos is None:
         write_picture(network, folder / "picture.png", settings)
         return 0
@@ -95,8 +96,10 @@ def _measure(
 ) -> None:
     distance = LpipsHed()
     for photo in tqdm(photos, unit="photo"):
+        with blaming("photos"):
+            whole = load_photo(photo.truth)
         with blaming("crop"):
-            pixels = center_crop(load_photo(photo.truth), side=settings.crop)
+            pixels = center_crop(whole, side=settings.crop)
 
         new = rows_of(
             network,

@@ -43,7 +43,7 @@ class FFDNet(nn.Module):
 
         Args:
             x: Photos with white noise, (B, 3, H, W), black at 0 and white at 1; the noise goes beyond.
-            sigma: Standard deviation of the noise on that scale, in [0, 75/255]: a number, or one number a photo, (B,).
+            sigma: Standard deviation of the noise on that scale, in [0, 75/255]: one number, or one per photo, (B,).
 
         Returns:
             The clean photos, like x.

@@ -31,7 +31,8 @@ class Measurement:
         estimate: A photo that is made without sampling, (3, H, W): the noisy photo itself, or filled or enlarged.
         noise: How much of a particle's own noise its start has, in units of the first noise level: 0 where the measured
             photo has noise of that level already, 1 elsewhere.
-        agree: Makes clean samples (N, 3, H, W) agree with what is known; None where that is no constraint.
+        agree: Function that makes clean samples (N, 3, H, W) agree with what is known; None where that is no
+            constraint.
     """
 
     seen: torch.Tensor

@@ -20,7 +20,7 @@ Denoiser = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 def noise_levels(steps: int, *, largest: float, smallest: float = 1.0 / 255.0) -> tuple[float, ...]:
-    """Levels in even ratios, from `largest` to `smallest`, one a step."""
+    """Levels in even ratios, from `largest` to `smallest`, one per step."""
     return tuple(float(level) for level in np.geomspace(largest, smallest, steps))
 
 
@@ -29,7 +29,7 @@ def particle_noise(num_particles: int, shape: Sequence[int], *, seed: Sequence[i
 
     Args:
         num_particles: N.
-        shape: Of one photo, (3, H, W).
+        shape: Shape of one photo, (3, H, W).
         seed: Whole numbers that name the photo.
         draws: How many each particle needs: its start and every step but the last.
     """
@@ -54,7 +54,7 @@ def sample_posterior(
         x: The start at the first noise level, (N, 3, H, W).
         sigmas: Noise levels, descending and positive; the last step goes to 0.
         noise: Standard normal, (len(sigmas) - 1, N, 3, H, W).
-        agree: Makes a predicted clean sample agree with what is known; None: nothing else is known.
+        agree: Function that makes a predicted clean sample agree with what is known; None: nothing else is known.
 
     Returns:
         Clean samples, like x.

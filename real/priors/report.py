@@ -56,7 +56,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     Photos that are not finished are left out, and those with an infinite PSNR, such as of a flat picture.
 
     Returns:
-        For every measurement: `photos`, `estimate` (PSNR and LPIPS-HED), `ways` (columns by way to sample),
+        Dictionaries by measurement: `photos`, `estimate` (PSNR and LPIPS-HED), `ways` (columns by way to sample),
         `differences` (KDS minus plain, the same columns), and `calibration`: the mean squared distance of two samples
         over that between a sample and the truth, of each way; 1 is a calibrated posterior.
     """
@@ -67,12 +67,14 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for kind in [kind for kind in MEASUREMENTS if f"{kind}/{PLAIN}" in by_run]:
         runs = {name.partition("/")[2]: photos for name, photos in by_run.items() if name.startswith(f"{kind}/")}
+        # Differences are paired, so a photo counts where every way has finished it with finite numbers.
         finished = sorted(set.intersection(*(set(photos) for photos in runs.values())))
         names = [name for name in finished if all(_is_finite(photos[name]) for photos in runs.values())]
         if not names:
             continue
-        estimate = runs.pop(ESTIMATE)
 
+        # The estimate is a single picture, without the numbers of an ensemble.
+        estimate = runs.pop(ESTIMATE)
         columns = {way: _columns([photos[name] for name in names]) for way, photos in runs.items()}
 
         result[kind] = {
@@ -93,7 +95,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _is_finite(row: dict[str, Any]) -> bool:
-    """Whether every PSNR is a number: without any error it is infinite, which JSON has not."""
+    """Whether every PSNR is a number: without any error it is infinite, which JSON cannot hold."""
     values = [scores["psnr"] for scores in row.values() if isinstance(scores, dict)]
     values.append(row.get("mean_particle_psnr", 0.0))
     return all(value is not None and math.isfinite(value) for value in values)
@@ -197,6 +199,7 @@ def write_picture(network: FFDNet, path: Path, settings: PriorSettings) -> None:
         plain, steered = (
             sample(network, known, settings, number=number, bandwidth=h) for h in (None, PICTURE_BANDWIDTH)
         )
+        # Noise has a one-step answer of the network; the other estimates need no network.
         once = network(known.estimate[None], LARGEST_SIGMA)[0] if kind == "noise" else known.estimate
 
         pictures = {

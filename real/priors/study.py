@@ -30,10 +30,10 @@ class PriorSettings:
 
     Attributes:
         particles: N.
-        steps: Number of noise levels, and of network evaluations a particle.
-        strength: Of the steering.
+        steps: Number of noise levels, and of network evaluations per particle.
+        strength: Strength of the steering.
         crop: Side of the centre crop of every photo, in pixels.
-        seed: Of measurement and particles, together with the photo's number.
+        seed: Seed of measurement and particles, together with the photo's number.
     """
 
     particles: int = 6
@@ -98,10 +98,10 @@ def rows_of(
     Args:
         network: The denoiser.
         photo: RGB uint8 (H, W, 3), cropped.
-        name: Of the photo, in the rows.
+        name: Name of the photo, in the rows.
         number: The photo's `photo_seed`, which determines all noise.
-        settings: See there.
-        bandwidths: Which to try, by measurement.
+        settings: Settings of the study.
+        bandwidths: Bandwidths to try, by measurement.
         distance: Perceptual distance of two photos.
         done: Runs that have a row already, such as "noise/plain".
     """
@@ -144,5 +144,5 @@ def _scores(x: torch.Tensor, photo: np.ndarray, distance: Distance) -> dict[str,
 
 
 def describe_settings(settings: PriorSettings) -> dict[str, Any]:
-    """For the record."""
+    """Settings of the study, for the record."""
     return {**asdict(settings), "largest_sigma": LARGEST_SIGMA, "measurements": list(MEASUREMENTS)}

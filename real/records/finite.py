@@ -13,11 +13,11 @@ import numpy as np
 
 __all__ = ["finite_photos", "not_finite"]
 
-Values = Mapping[str, Mapping[str, np.ndarray]]  # line -> metric -> one number a photo; None is NaN
+Values = Mapping[str, Mapping[str, np.ndarray]]  # line -> metric -> one number per photo; None is NaN
 
 
 def finite_photos(values: Values) -> dict[str, np.ndarray]:
-    """Of every metric the photos at which all lines that have it are finite, bool (photos,)."""
+    """Photos at which all lines that have a metric are finite, bool (photos,), by metric."""
     kept: dict[str, np.ndarray] = {}
     for of_line in values.values():
         for metric, numbers in of_line.items():

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from real.errors import UserError
-from real.images.files import no_room, read_json, remove_leftovers, to_json, write_json, write_text
+from real.images.files import append_line, read_json, remove_leftovers, to_json, write_json, write_text
 
 __all__ = ["Rows", "locked"]
 
@@ -25,8 +24,8 @@ class Rows:
     """The rows of one folder, by photo and run.
 
     Args:
-        folder: Where `rows.jsonl` and `settings.json` are; it must exist.
-        identity: What the rows depend on, as JSON has it.
+        folder: Folder of `rows.jsonl` and `settings.json`; it must exist.
+        identity: What the rows depend on, as JSON holds it.
 
     Raises:
         UserError: The folder's rows are of other settings (the message names what differs), or damaged otherwise than
@@ -40,7 +39,7 @@ class Rows:
         self._rows = {(row["photo"], row["run"]): row for row in self._read()}
         if self._rows:  # without rows there is nothing that other settings could spoil
             if not mark.exists():
-                why = f"{str(folder)!r} has rows but no settings.json; give another folder"
+                why = f"must have settings.json beside its rows, got {str(folder)!r} without it; give another folder"
                 raise UserError(why, argument="output")
             known = read_json(mark, remedy="without it the folder's rows say nothing; give another folder")
             _check_same(known, identity, folder)
@@ -71,14 +70,8 @@ class Rows:
         key = row["photo"], row["run"]
         if key in self._rows:
             raise ValueError(f"row: photo {key[0]!r} and run {key[1]!r} have a row already")
-        line = to_json(row) + "\n"
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise no_room(self.path, error) from error
+        line = to_json(row)
+        append_line(self.path, line)
         self._rows[key] = json.loads(line)
 
     def _read(self) -> list[Row]:
@@ -91,9 +84,8 @@ class Rows:
                     raise ValueError("a row without its name")
                 rows.append(row)
             except (ValueError, AttributeError) as error:
-                raise UserError(
-                    f"line {number} of {str(self.path)!r} is no row; delete it", argument="output"
-                ) from error
+                why = f"must hold whole rows, got line {number} of {str(self.path)!r}; delete it"
+                raise UserError(why, argument="output") from error
         return rows
 
 
@@ -107,8 +99,8 @@ def _check_same(known: dict[str, Any], identity: dict[str, Any], folder: Path) -
         name = min(differing, key=lambda name: name.startswith("versions."))
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
-            f"{str(folder)!r} holds rows of other settings: {name} was {before.get(name)!r} and is "
-            f"{now.get(name)!r}{more}; give another folder",
+            f"must hold rows of the same settings, got {str(folder)!r} with those of others: {name} was "
+            f"{before.get(name)!r} and is {now.get(name)!r}{more}; give another folder",
             argument="output",
         )
 
@@ -136,13 +128,17 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
+
     with (folder / ".lock").open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"another process is writing to {str(folder)!r}; wait for it", argument="output") from error
-        except OSError as error:  # such as on a network file system
-            why = f"{str(folder)!r} cannot be locked ({error.strerror}); give a folder on a local disk"
+            why = f"must be a folder that no other process writes to, got {str(folder)!r}; wait for it"
             raise UserError(why, argument="output") from error
+        except OSError as error:  # such as on a network file system
+            why = f"must be a folder that can be locked, got {str(folder)!r} ({error.strerror}); take a local disk"
+            raise UserError(why, argument="output") from error
+
+        # Only under the lock: they could be those of a process that is still writing.
         remove_leftovers(folder)
         yield

@@ -53,9 +53,9 @@ def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
 
 
 def weights_digest(model: Model) -> str | None:
-    """Of the weights of a model from a folder, so that another one under its name is noticed; None where a commit says.
+    """Digest of the weights of a model in a folder, so that another one under its name is noticed; None with a commit.
 
-    Half a second a gigabyte and more: for folders of rows, not for single photos.
+    It takes half a second per gigabyte and more: for folders of rows, not for single photos.
     """
     if model.commit is not None:
         return None

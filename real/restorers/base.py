@@ -63,7 +63,7 @@ class Restorer(ABC):
             settings: Settings of the method.
             steered: False draws the same particles without KDS, each to its end.
             first: Particle 0 alone (without KDS only).
-            progress: Called after every model evaluation with a `kds_ref.SamplerState`.
+            progress: Callback, called after every model evaluation with a `kds_ref.SamplerState`.
         """
 
     @abstractmethod
@@ -86,8 +86,8 @@ class Restorer(ABC):
         Args:
             settings: Settings of the method.
             steered: False draws the same particles without KDS, each to its end.
-            which: Decode the chosen particle or all of them; "first" draws particle 0 alone (without KDS only).
-            progress: Called after every model evaluation with a `kds_ref.SamplerState`.
+            which: "chosen" or "all", the particles to decode; "first" draws particle 0 alone (without KDS only).
+            progress: Callback, called after every model evaluation with a `kds_ref.SamplerState`.
         """
         particles = self.sample(settings, steered=steered, first=which == "first", progress=progress)
         # After an early choice the other particles were not sampled to the end.
@@ -120,7 +120,7 @@ class Restoration:
 
     @property
     def trace(self) -> list[dict[str, float]]:
-        """One row a steered step; look at its effective_particles first: at 1 nothing was steered."""
+        """One row per steered step; look at its effective_particles first: at 1 nothing was steered."""
         return self.particles.trace
 
 
@@ -132,7 +132,7 @@ def restore(restorer: Restorer, settings: Settings, *, progress: Progress | None
     Args:
         restorer: The photo and the model.
         settings: Settings of the method.
-        progress: Called after every model evaluation of the ensemble, then of the plain particle.
+        progress: Callback, called after every model evaluation of the ensemble, then of the plain particle.
     """
     steered = restorer.draw(settings, progress=progress)
     plain = restorer.draw(settings, steered=False, which="first", progress=progress)

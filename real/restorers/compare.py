@@ -44,14 +44,15 @@ class Comparison:
     Attributes:
         images: RGB uint8 (H, W, 3) by name: ddim_one, ddim_choice, ddim_average, kds_one, kds_choice, kds_average, and
             bicubic and mmse for super-resolution.
-        scores: For every method of `METHODS` that there is, its scores by name; after an early choice the steered
+        scores: Scores by name, for every method of `METHODS` that there is; after an early choice the steered
             ensemble has `kds_choice` alone.
         chosen: Index of the chosen particle, plain ("ddim") and steered ("kds"), and of the one that an early choice
             would have taken ("kds_early").
         trace: Trace of the steered ensemble; see `Particles`.
         evaluations: Evaluations of the plain and of the steered ensemble; see `Particles`.
-        spread: Where the particles disagree, plain ("ddim") and steered ("kds"): (H, W), standard deviation in grey
-            levels of 255 (`real.images.disagreement`); only of ensembles of two and more that were sampled to the end.
+        spread: Maps of where the particles disagree, plain ("ddim") and steered ("kds"): (H, W), standard deviation in
+            grey levels of 255 (`real.images.disagreement`); only of ensembles of two and more that were sampled to the
+            end.
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -87,7 +88,7 @@ def plain_comparison(
         score: Metrics of an image against the truth, by name; `psnr_rgb` must be among them.
         baselines: Images by name, names of `METHODS`.
         drawn: The plain ensemble with all its pictures, where it is there already.
-        progress: Called after every step.
+        progress: Callback, called after every step.
     """
     result = Comparison(images=dict(baselines))
     result.scores = {name: score(image, truth) for name, image in baselines.items()}
@@ -113,7 +114,7 @@ def compare(
         settings: Settings of the steered run; they may differ from those of `plain` in the steering alone.
         plain: Result of `plain_comparison`; it is not changed.
         score: Metrics of an image against the truth, the same as for `plain`.
-        progress: Called after every step.
+        progress: Callback, called after every step.
     """
     steered = restorer.draw(settings, which="all", progress=progress)
     result = Comparison(dict(plain.images), dict(plain.scores), dict(plain.chosen), steered.particles.trace)

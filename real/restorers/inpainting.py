@@ -32,12 +32,12 @@ class PipelineInpainting(PipelineRestorer):
     """A photo, a mask and an inpainting pipeline whose denoiser sees mask and known image.
 
     Args:
-        image: RGB uint8 (H, W, 3); what is inside the mask has no say.
+        image: RGB uint8 (H, W, 3); what is inside the mask is ignored.
         mask: bool (H, W), True where it is to be painted.
         model: Model of the family "sd-inpaint".
         prompt: What to paint; empty by default, the neutral choice.
         negative_prompt: What to move away from; needs a guidance above 1.
-        paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
+        paste: Whether to put the known pixels back into the result; without it they are what the autoencoder makes.
 
     Raises:
         ValueError: The mask does not fit the image.
@@ -85,10 +85,10 @@ class LatentInpainting(LatentRestorer):
     What the hole is filled with is the model's, see `real.models.hole_condition`.
 
     Args:
-        image: RGB uint8 (H, W, 3); what is inside the mask has no say.
+        image: RGB uint8 (H, W, 3); what is inside the mask is ignored.
         mask: bool (H, W), True where it is to be painted.
         model: Model of the family "ldm-inpaint".
-        paste: Put the known pixels back into the result; without it they are what the autoencoder makes of them.
+        paste: Whether to put the known pixels back into the result; without it they are what the autoencoder makes.
 
     Raises:
         ValueError: The mask does not fit the image.

@@ -1,6 +1,6 @@
 """What the restorers of whole pipelines have in common: diffusers runs its own, steered, and decodes as it always does.
 
-The pipeline's `__call__` with a steered scheduler (see `real.plugin`) and one generator a particle ends with latents;
+The pipeline's `__call__` with a steered scheduler (see `real.plugin`) and one generator per particle ends with latents;
 which of them become pictures is decided afterwards.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["BlackedOutError", "PipelineRestorer"]
 
 
 class BlackedOutError(UserError):
-    """The safety checker that belongs to a model blacked a picture out, which is no result."""
+    """The model's safety checker blacked a picture out, so there is no result."""
 
 
 class PipelineRestorer(Restorer):
@@ -73,6 +73,7 @@ class PipelineRestorer(Restorer):
         """
         check_text(settings, self.negative_prompt)
         model, num_particles = self.model, 1 if first else settings.particles
+        # A new scheduler for every run: its state holds the options and the trace of one ensemble.
         scheduler = model.pipe.scheduler = steered_scheduler(
             model.scheduler, settings, num_particles, bandwidth=model.bandwidth, steered=steered
         )

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    # Export reads finished runs: it needs no photos, no device and no training settings.
     if options.stage == "export":
         folders = Path(options.autoencoder), Path(options.unet), Path(options.output)
         inpainting = Path(options.inpainting) if options.inpainting else None
@@ -61,6 +62,8 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     photos, data = load_photos(options.photos)
     task = {"batch": options.batch} if options.batch else {}
     output = Path(options.output)
+
+    # Inpainting has no options of a degradation: its photos have holes and nothing else.
     degradation = Degradation()
     if options.stage != "inpainting":
         degradation = Degradation(tuple(options.blur), tuple(options.noise), tuple(options.jpeg), options.skip)
@@ -73,12 +76,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.stage == "autoencoder":
         start_from = Path(options.start_from) if options.start_from else None
         if options.batch:
-            task["mixed"] = options.batch // 2
+            task["mixed"] = options.batch // 2  # the share that the defaults have
         channels, weight = tuple(options.channels), options.mixed_weight
         settings = AutoencoderSettings(channels=channels, mixed_weight=weight, **task)
         train_autoencoder(photos, output, settings, *common, start_from=start_from, command=command)
         return 0
 
+    # The remaining stages work on the latents of a finished autoencoder.
     autoencoder = Path(options.autoencoder)
     if options.stage in ("unet", "inpainting"):
         start_from = Path(options.start_from) if options.start_from else None
@@ -92,7 +96,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         return 0
 
     if options.batch:
-        task["predicted"] = options.batch // 2
+        task["predicted"] = options.batch // 2  # the share that the defaults have
     if options.predicted is not None:
         task["predicted"] = options.predicted
     train_decoder(photos, autoencoder, Path(options.unet), output, DecoderSettings(**task), *common, command=command)

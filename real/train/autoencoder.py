@@ -9,7 +9,7 @@ where neither the denoiser nor a bandwidth does it justice.
 The networks have to be local: a patch of latents must mean the same wherever it stands, or a wrong guess in one corner
 changes the brightness of all others. Group normalisation is not local: it subtracts means over the whole photo, and
 networks learn to carry brightness through those. Two things make them unlearn it. The normalisations have one group
-(with two channels a group, as at first here, each one erases the mean of nearly every channel). And in a share
+(with two channels per group, as at first here, each one erases the mean of nearly every channel). And in a share
 `mosaic` of the steps the crops of different photos are encoded, or decoded, side by side as one picture.
 
 Three terms make the loss, since latents that only reconstruct well are bad to diffuse: a denoiser has to guess what
@@ -42,6 +42,7 @@ import torch
 from diffusers import VQModel
 
 from real.degradations.simple import Degradation
+from real.images.pixels import signed_tensor
 from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
 from real.train.photos import CropSampler
@@ -99,7 +100,7 @@ def train_autoencoder(
     switch = int(run_settings.steps * settings.quantised_from)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(run_settings.device).float() / 127.5 - 1
+        return signed_tensor(pixels).to(run_settings.device)
 
     def images() -> torch.Tensor:
         return tensor(sampler.draw(settings.batch))
@@ -168,7 +169,7 @@ def _fit_codebook(
     settings: AutoencoderSettings,
     run_settings: RunSettings,
 ) -> None:
-    """k-means of the latents of fresh crops, 8 latents a code."""
+    """k-means of the latents of fresh crops, 8 latents per code."""
     model.eval()
     latents: list[np.ndarray] = []
     needed = 8 * settings.codes

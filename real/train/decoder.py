@@ -19,6 +19,7 @@ from diffusers import UNet2DModel, VQModel
 
 from real.degradations.simple import Degradation
 from real.errors import UserError
+from real.images.pixels import signed_tensor
 from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.normalised import joined, parted
 from real.train.photos import CropSampler
@@ -90,7 +91,7 @@ def train_decoder(
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(run_settings.device).float() / 127.5 - 1
+        return signed_tensor(pixels).to(run_settings.device)
 
     def predicted(z: torch.Tensor, truths: np.ndarray) -> torch.Tensor:
         """One-step prediction of z from noise and condition, KDS Eq. 6 (v1)."""

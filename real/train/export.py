@@ -67,7 +67,7 @@ def export_model(
 
     # Refused only now: what is wrong with the runs comes first, and nothing has been written.
     if output.exists() and any(output.iterdir()):
-        raise UserError(f"{str(output)!r} is not empty; give a new folder", argument="output")
+        raise UserError(f"must be a new or empty folder, got {str(output)!r}", argument="output")
 
     output.mkdir(parents=True, exist_ok=True)
     diffusers.VQModel.from_pretrained(autoencoder / "vqvae").half().save_pretrained(output / "vqvae")

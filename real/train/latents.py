@@ -112,11 +112,11 @@ class Batches:
 
     Args:
         pairs: Photos with latents; every one must have `crop` latent pixels on both sides.
-        task: Prepared with the same pairs.
+        task: Task, prepared with the same pairs.
         crop: Side of a crop in latent pixels.
-        batch: Crops a step.
+        batch: Crops per step.
         dropout: Share of the crops whose condition is dropped.
-        seed: Of everything that is drawn.
+        seed: Seed of everything that is drawn.
     """
 
     def __init__(

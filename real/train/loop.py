@@ -1,8 +1,8 @@
-"""The training loop that both stages share: EMA, learning-rate schedule, checkpoints, resuming, progress.
+"""The training loop that all stages share: EMA, learning-rate schedule, checkpoints, resuming, progress.
 
-A run lives in one folder: `checkpoint.pt` (everything that is needed to go on, replaced atomically) and `curve.jsonl`
-(loss and speed, one row an interval). Killed at any moment and started again with the same command, a run goes on from
-its last checkpoint and draws the same numbers that the uninterrupted run would have drawn.
+A run lives in one folder: `checkpoint.pt` (everything that is needed to resume, replaced atomically) and `curve.jsonl`
+(loss and speed, one row per interval). If killed, start it again with the same command: it resumes from its last
+checkpoint and draws the same numbers that the uninterrupted run would have drawn.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TrainingRun:
 
     Args:
         model: Module in training; its exponential moving average is kept in `self.ema`.
-        folder: Where the checkpoint and the curve are written.
+        folder: Folder of the checkpoint and the curve.
         settings: Length, speed and seed.
         identity: Whatever must be the same when a run is resumed (architecture, data); a checkpoint of another
             identity is refused rather than continued.
@@ -85,8 +85,9 @@ class TrainingRun:
         """Train up to step `until` (by default the run's last).
 
         Args:
-            loss_of_batch: Draws a batch with `self.rng` and `self.generator` and returns its loss and its size.
-            until: Stop before this step; used by stages that change their task on the way.
+            loss_of_batch: Function that draws a batch with `self.rng` and `self.generator` and returns its loss and its
+            size.
+            until: Step to stop before; used by stages that change their task on the way.
         """
         settings, end = self.settings, min(until or self.settings.steps, self.settings.steps)
         losses: list[float] = []
@@ -179,7 +180,7 @@ class TrainingRun:
         if state["identity"] != self.identity:
             changed = sorted(k for k in self.identity if state["identity"].get(k) != self.identity[k])
             raise UserError(
-                f"{str(path)!r} belongs to a run with other settings ({', '.join(changed)}); "
+                f"must be of a run with the same settings, got {str(path)!r} of others ({', '.join(changed)}); "
                 "give another `output` or the settings that it was started with",
                 argument="output",
             )

@@ -150,7 +150,8 @@ def _grow(weight: torch.Tensor, former: torch.Tensor) -> None:
     """Write `former` into the first entries of `weight`; its outputs take nothing from the further inputs."""
     if any(new < old for new, old in zip(weight.shape, former.shape, strict=True)):
         raise UserError(
-            f"a weight of shape {tuple(weight.shape)} cannot hold one of {tuple(former.shape)}", argument="channels"
+            f"must be at least the former network's, got a weight {tuple(weight.shape)} for one {tuple(former.shape)}",
+            argument="channels",
         )
     if former.ndim > 1:
         weight[: len(former), former.shape[1] :] = 0.0

@@ -1,4 +1,4 @@
-"""The optimiser of both stages: Muon for the weights of hidden layers, AdamW for everything else.
+"""The optimiser of all stages: Muon for the weights of hidden layers, AdamW for everything else.
 
 Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") replaces the momentum of every
 weight matrix by the nearest semi-orthogonal matrix, found by a few Newton-Schulz iterations. On the autoencoder here it
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
     Args:
         parameters: Weights of at least two axes; the first is the output's.
         lr: Spectral size of a step.
-        momentum: Of the (Nesterov) moving average of the gradient.
+        momentum: Momentum of the (Nesterov) moving average of the gradient.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], *, lr: float, momentum: float = 0.95) -> None:

@@ -22,7 +22,7 @@ Train small latent diffusion models for 4x super-resolution and for inpainting, 
   regression    a network that guesses the photo at once, for comparison
   export        autoencoder and denoisers in half precision, with the training record, as a diffusers folder
 
-A stage that was killed goes on from its last checkpoint when the same command is given again.
+If a stage is killed, start it again with the same command: it resumes from its last checkpoint.
 """
 INPAINTING = """\
 Train a denoiser that fills holes: boxes, brush strokes, scratches of 1 to 4 pixels, text and speckles, up to half of
@@ -106,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     for stage in stages.choices.values():
-        stage.register("type", None, given)  # no text may be empty, as that of a shell variable that is not set
+        stage.register("type", None, given)  # no text may be empty, as an unset shell variable would be
     return parser
 
 
@@ -116,7 +116,7 @@ def _add_common(parser: argparse.ArgumentParser, *, steps: int, learning_rate: f
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="checkpoint, curve and trained network")
     parser.add_argument("--steps", type=int, default=steps, help="optimiser steps (default %(default)s)")
-    parser.add_argument("--batch", type=int, help="crops a step")
+    parser.add_argument("--batch", type=int, help="crops per step")
     parser.add_argument("--learning-rate", type=float, default=learning_rate, help="of Muon (default %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default %(default)s")
@@ -155,7 +155,7 @@ def _add_holes(parser: argparse.ArgumentParser) -> None:
         "--holes",
         type=int,
         default=3,
-        help="holes that are drawn a photo, of which every third is a box, the others strokes, scratches, text and "
+        help="holes that are drawn per photo, of which every third is a box, the others strokes, scratches, text and "
         "speckles by turns (default %(default)s)",
     )
 

@@ -1,4 +1,4 @@
-"""Photos in memory and random crops of them: the one source of training data for both stages.
+"""Photos in memory and random crops of them: the one source of training data for all stages.
 
 `load_photos` walks folders; `CropSampler` draws square crops, photos in proportion to their area, with flips and
 transposition. All arrays here are RGB, uint8, (H, W, 3).
@@ -29,9 +29,9 @@ def load_photos(
     Args:
         folders: Folders of photos; files with another suffix than those of photos are ignored.
         min_side: Photos with a shorter side than this, in pixels, are left out.
-        max_pixels: A larger photo is downsampled to this many pixels, so that memory is bounded (0.8 MB a photo at
+        max_pixels: A larger photo is downsampled to this many pixels, so that memory is bounded (0.8 MB per photo at
             the default) whatever the photos' size.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Returns:
         The photos, in the order of their sorted paths, and a count of the files used, unreadable and too small.
@@ -43,7 +43,7 @@ def load_photos(
     for folder in folders:
         root = Path(folder)
         if not root.is_dir():
-            raise UserError(f"{str(root)!r} is not a folder; pass folders that hold photos", argument="photos")
+            raise UserError(f"must be folders that hold photos, got {str(root)!r}", argument="photos")
         paths += sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
     photos, counts = [], {"used": 0, "unreadable": 0, "too_small": 0}
@@ -64,8 +64,8 @@ def load_photos(
 
     if not photos:
         raise UserError(
-            f"no usable photo among {len(paths)} files under {[str(f) for f in folders]} "
-            f"(short side at least {min_side} px; {sorted(SUFFIXES)})",
+            f"must hold photos of at least {min_side} pixels on the short side ({', '.join(sorted(SUFFIXES))}), "
+            f"got none among {len(paths)} files under {[str(f) for f in folders]}",
             argument="photos",
         )
     return photos, counts
@@ -92,7 +92,9 @@ class CropSampler:
         self.photos = [p for p in photos if min(p.shape[:2]) >= size]
         if not self.photos:
             raise UserError(
-                f"no photo has both sides of at least {size} px; use smaller crops or larger photos", argument="size"
+                f"must have a photo of at least {size} pixels on both sides, got none; use smaller crops or larger "
+                "photos",
+                argument="photos",
             )
         self.size = size
         self.rng = rng

@@ -63,8 +63,8 @@ def read_record(folder: Path, part: str) -> dict[str, Any]:
         record = read_json(folder / "training.json", remedy=TRAIN_AGAIN)[EXPORTED[part]]
         return record
     raise UserError(
-        f"{str(folder)!r} holds no finished run (no {part}/ and record.json) and no exported model (no {part}/ and "
-        "training.json); train first"
+        f"{str(folder)!r} must hold a finished run ({part}/ and record.json) or an exported model ({part}/ and "
+        "training.json), got neither; train first"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from real.degradations.simple import Degradation
+from real.images.pixels import signed_tensor
 from real.models.regression import RegressionNetwork, save_regression
 from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.photos import CropSampler
@@ -51,6 +52,7 @@ def train_regression(
     Returns:
         The trained network.
     """
+    # The global seed sets the first weights alone; everything else is drawn from the run's own generators.
     torch.manual_seed(run_settings.seed)
     model = RegressionNetwork(width=settings.width, blocks=settings.blocks).to(run_settings.device)
     plain = {**asdict(settings), **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(degradation).items()}}
@@ -59,7 +61,7 @@ def train_regression(
     sampler = CropSampler(photos, size=settings.crop, rng=run.rng)
 
     def tensor(pixels: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(run_settings.device).float() / 127.5 - 1
+        return signed_tensor(pixels).to(run_settings.device)
 
     def loss_of_batch() -> tuple[torch.Tensor, int]:
         truths = sampler.draw(settings.batch)
@@ -70,6 +72,8 @@ def train_regression(
 
     model.train()
     run.train(loss_of_batch)
+
+    # The result is the moving average of the weights, not those of the last step.
     averaged = run.ema
     assert isinstance(averaged, RegressionNetwork)
     save_regression(averaged, folder / "regression")

@@ -30,7 +30,7 @@ def load_saved(path: Path, *, device: str = "cpu") -> Any:
         return torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
-        message = f"{str(path)!r} must be whole, got a damaged file ({why}); delete it, or give another folder"
+        message = f"must hold whole files, got a damaged {str(path)!r} ({why}); delete it, or give another folder"
         raise UserError(message, argument="output") from error
 
 

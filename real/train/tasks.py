@@ -73,8 +73,8 @@ class KnownPart:
     Attributes:
         mask: The hole on the grid of the latents, float32 (1, h, w), as `latent_mask` has it.
         rows: First and last row that the hole touches there.
-        columns: Likewise.
-        latents: Of the photo with its hole filled smoothly, float16 (3, h, w).
+        columns: First and last column that the hole touches there.
+        latents: Latents of the photo with its hole filled smoothly, float16 (3, h, w).
     """
 
     mask: np.ndarray
@@ -86,12 +86,12 @@ class KnownPart:
 class InpaintingTask:
     """The condition is what is known: latents of the photo with its hole filled smoothly, and the hole.
 
-    The photo with its hole is encoded as a whole, so it is done beforehand, for `holes` holes a photo, of all kinds by
-    turns (`real.images.holes`). That is also how it has to be: the latents of a photo without a hole tell what is in
-    it, some pixels beyond its edge.
+    The photo with its hole is encoded as a whole, so it is done beforehand: for `holes` holes per photo, all kinds in
+    turn (`real.images.holes`). That is also how it has to be: the latents of a photo without a hole tell what is in it,
+    some pixels beyond its edge.
 
     Args:
-        holes: Holes a photo.
+        holes: Holes per photo.
     """
 
     stage = "inpainting"

@@ -79,7 +79,7 @@ def train_unet(
         run_settings: Length, speed, seed.
         data: Counts of the photos, for the record.
         start_from: Output folder of a finished run, of this task or another one, whose network this one starts from;
-            weights of another condition and of attention that it has not are new. None: random weights.
+            weights of another condition and of attention that it lacks are new. None: random weights.
         command: The command line, for the record.
 
     Returns:

@@ -266,7 +266,7 @@ def test_memory_options_reach_the_pipeline(inpainter_folder: Path, monkeypatch: 
     model = open_model(inpainter_folder, task="inpaint", vae_tiling=True)
     assert model.pipe.vae.use_tiling
     assert model.pipe.vae.use_slicing
-    with pytest.raises(UserError, match=r"cpu_offload: .*`device`"):
+    with pytest.raises(UserError, match=r"cpu_offload must be left out on the CPU.*`device`"):
         open_model(inpainter_folder, task="inpaint", device="cpu", cpu_offload=True)
     monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None if name == "accelerate" else name)
     with pytest.raises(UserError, match="pip install accelerate"):
@@ -317,10 +317,10 @@ def test_what_does_not_fit_is_refused(
     for model in (upscaler, tiny):
         with pytest.raises(UserError, match=r"^colour_fix must be one of none, wavelet, adain"):
             super_resolve(low, model=model, colour_fix="lab")
-    with pytest.raises(ValueError, match=r"model: .* for the task 'inpaint'"):
+    with pytest.raises(ValueError, match=r"model must be for the task 'sr', got .* for 'inpaint'"):
         super_resolve(low, model=inpainter)
     for wrong in (upscaler, tiny):
-        with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
+        with pytest.raises(ValueError, match=r"model must be for the task 'inpaint', got .* for 'sr'"):
             inpaint(small, hole, model=wrong)
     for mask, named in (
         (hole[:5], "mask must have"),

@@ -97,9 +97,9 @@ def test_options_reach_the_settings_and_their_defaults_agree(tmp_path: Path) -> 
         ("--schedule quadratic", "--schedule must be one of cosine, linear, scaled_linear, got 'quadratic'"),
         ("--unknown", "unrecognized arguments: --unknown"),
         ("--part=5", "unrecognized arguments: --part"),
-        ("--output=", "--output is empty"),
-        ("posterior --photos=", "--photos is empty"),
-        ("prior --photos=", "--photos is empty"),
+        ("--output=", "--output must be the name of a folder, got ''"),
+        ("posterior --photos=", "--photos must be the name of a folder, got"),
+        ("prior --photos=", "--photos must be the name of a folder, got"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(

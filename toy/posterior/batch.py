@@ -2,7 +2,7 @@
 
 What `toy.mixture` is for one mixture this is for B of them, each with its own weights and means. Sampling a
 thousand posteriors with ten particles evaluates the score 500,000 times, so it is two matrix products over all
-components instead of a loop. `conditioning` makes it, `methods` and `scores` use it.
+components instead of a loop.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def gaussian_line(posterior: PosteriorBatch, method: Method | None, noise: Array
     """Place a method's answers in the plane, where the posterior is one Gaussian.
 
     Args:
-        posterior: with one component.
+        posterior: posterior with one component.
         method: how to sample; None takes the exact samples.
         noise: (N_max, B, d).
         exact: exact samples, (B, N, d).
@@ -84,11 +84,11 @@ def mixture_line(
     Args:
         posterior: a few posteriors.
         method: how to sample; None takes exact samples.
-        seed: of noise, directions and exact samples.
+        seed: seed of noise, directions and exact samples.
         ensembles: how many for each posterior.
 
     Returns:
-        As `gaussian_line`; errors and squared distances are means over the posteriors.
+        The same as of `gaussian_line`; errors and squared distances are means over the posteriors.
     """
     noise_rng, direction_rng, exact_rng = (np.random.default_rng([seed, stream]) for stream in range(3))
     cases, dimension = posterior.n_cases, posterior.dimension

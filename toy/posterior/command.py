@@ -23,7 +23,7 @@ JSON_NAME, JOURNAL_NAME = "posterior.json", "posterior_rows.jsonl"
 STUDY = """\
 Sample posteriors that are known exactly, with and without KDS, and score the answers by them: in the plane, with
 models that are wrong in a known way, and on patches of photos under a mixture of Gaussians. The first figure takes
-some seconds, the whole study about a quarter of an hour on two cores. A run that was stopped goes on where it was."""
+some seconds, the whole study about a quarter of an hour on two cores. A stopped run resumes where it was."""
 STUDY_FILES = """\
 files written to the output folder:
   posterior_plane.png     posteriors in the plane, and where answers lie
@@ -114,6 +114,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     from toy.posterior.prior import FITTED, PATCH, fit_prior, pack_prior
 
     folder = Path(arguments.output)
+    # `fit_prior` wants at least ten patches for each component.
     for name, low, high in (("components", 1, 200), ("patches", 10 * arguments.components, 10**6)):
         if not low <= getattr(arguments, name) <= high:
             raise UserError(f"--{name} must lie between {low} and {high}, got {getattr(arguments, name)}")

@@ -117,6 +117,9 @@ def _check(
         raise ValueError(f"measurements must have shape (B, {rows}) to fit operator, got {y.shape}")
 
     if not np.allclose(r, r.T, rtol=1e-10, atol=0) or np.linalg.eigvalsh(r)[0] <= 0:
-        raise ValueError("noise_covariance must be symmetric and positive definite; without noise pass a small one")
+        raise ValueError(
+            "noise_covariance must be symmetric and positive definite, got one that is not; "
+            "without noise pass a small one"
+        )
 
     return a, r, y

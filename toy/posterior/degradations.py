@@ -17,7 +17,7 @@ class Degradation:
     """A linear measurement of a patch.
 
     Args:
-        name: for files and tables.
+        name: name in files and tables.
         operator: A, (m, PATCH * PATCH).
         noise: standard deviation of the measurement's noise, in units of the patches.
         text: what it is, for figures.

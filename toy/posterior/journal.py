@@ -1,4 +1,4 @@
-"""The study's memory: what each task found, one line of JSON as soon as it is done, so that a killed run goes on.
+"""The study's memory: what each task found, one line of JSON as soon as it is done, so that a killed run can resume.
 
 The first line holds the settings; a folder with other settings is refused instead of mixed up. A last line that was
 cut short by the kill is dropped.
@@ -16,7 +16,7 @@ class Journal:
     """Results by key, kept in a file.
 
     Args:
-        path: of the file; made with the first line if missing.
+        path: path of the file; made with the first line if missing.
         settings: what the results depend on.
 
     Raises:
@@ -37,7 +37,8 @@ class Journal:
         if not lines:
             self._append({"settings": settings})
         elif lines[0].get("settings") != settings:
-            raise ValueError(f"output {str(path.parent)!r} holds a study with other settings; name another folder")
+            folder = str(path.parent)
+            raise ValueError(f"output must hold this study, got {folder!r} with other settings; name another folder")
         for line in lines[1:]:
             self.results[line["key"]] = line["result"]
 
@@ -55,7 +56,8 @@ class Journal:
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
         except json.JSONDecodeError as error:
-            raise ValueError(f"output holds a file {self.path.name} that is no journal; name another folder") from error
+            name = self.path.name
+            raise ValueError(f"output must hold a journal in {name}, got another file; name another folder") from error
         if whole != text:
             os.truncate(self.path, len(whole.encode()))
         return lines

@@ -89,11 +89,11 @@ def run(method: Method, model: Model, noise: Array, *, channels: int = 1, group:
     """Sample particles.
 
     Args:
-        method: see `Method`.
-        model: its `eps` takes (B, n, d).
+        method: method to run, see `Method`.
+        model: model; its `eps` takes (B, n, d).
         noise: (N_max, B, d), standard normal, N_max above the method's N if it renoises. The first N are used, so 5
             particles are the first 5 of 10, and every method starts from the same.
-        channels: of a sample, whose d values are channels * side * side.
+        channels: channels of a sample, whose d values are channels * side * side.
         group: how many neighbouring cases make one sample for density guidance, which is made for many dimensions.
 
     Returns:

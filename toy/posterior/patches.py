@@ -33,7 +33,7 @@ class Measured:
     """Everything that the lines of one degradation share.
 
     Args:
-        posterior: of every patch, B cases.
+        posterior: posterior of every patch, B cases.
         truth: the patches, (B, d).
         noise: initial noise, (MOST_PARTICLES + 1, B, d), float32.
         exact: samples of the posteriors, (B, EXACT_SAMPLES + MOST_PARTICLES, d).
@@ -55,7 +55,7 @@ def measure_photos(
         photos: grey values, see `load_photos`.
         degradation: what is measured.
         pictures: how many crops.
-        seed: of crops, measurement noise, initial noise and exact samples, which are independent of each other.
+        seed: seed of crops, measurement noise, initial noise and exact samples, which are independent of each other.
     """
     crop_rng, measure_rng, noise_rng, exact_rng = (np.random.default_rng([seed, stream]) for stream in range(4))
     crops = cut_crops(photos, pictures, size=SIDE, rng=crop_rng)
@@ -112,6 +112,7 @@ def choosing_line(measured: Measured, method: Method) -> dict[str, Any]:
 
     rows = []
     for group in (one for one in GROUPS if len(particles) >= 4 * one):
+        # Patches at the end that do not fill a group are left out.
         kept = len(particles) - len(particles) % group
         part, best = posterior.take(slice(kept)), choose(particles[:kept], group=group)
 

@@ -21,7 +21,7 @@ def load_photos(folder: Path | None) -> list[Array]:
     """Return photos as grey values in [0, 1], in the order of their names.
 
     Args:
-        folder: where they lie, subfolders included; None for those of scikit-image.
+        folder: folder of the photos, subfolders included; None for those of scikit-image.
 
     Returns:
         Arrays (height, width), float64.

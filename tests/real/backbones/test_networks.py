@@ -153,28 +153,28 @@ def test_a_missing_a_superfluous_and_a_misshapen_weight_are_told(official: Any, 
     load_exactly(network, state, name="x")
     assert not network.training
     without = {k: v for k, v in state.items() if k != "conv_in.bias"}
-    with pytest.raises(UserError, match=r"those of x lack conv_in\.bias; is it another"):
+    with pytest.raises(UserError, match=r"weights must have exactly .*, got x without conv_in\.bias; is it another"):
         load_exactly(network, without, name="x")
-    with pytest.raises(UserError, match=r"have left over more\.bias;"):
+    with pytest.raises(UserError, match=r"got x with the further more\.bias;"):
         load_exactly(network, {**state, "more.bias": torch.zeros(1)}, name="x")
-    with pytest.raises(UserError, match=r"conv_in\.bias is \(5,\) and should be \(32,\)"):
+    with pytest.raises(UserError, match=r"got x with conv_in\.bias of \(5,\) for \(32,\);"):
         load_exactly(network, {**state, "conv_in.bias": torch.zeros(5)}, name="x")
     with pytest.raises(UserError, match=r"and 5 more"):
         check_keys({}, {str(i): torch.zeros(1) for i in range(8)}, name="x")
 
 
 def test_foreign_names_and_shapes_are_refused(official: Any) -> None:
-    with pytest.raises(UserError, match=r"'zero_convs\.0\.bias' is no name"):
+    with pytest.raises(UserError, match=r"weights must have the names .*, got 'zero_convs\.0\.bias'"):
         unet_weights({"zero_convs.0.bias": torch.zeros(1)})
     state = official("diffbir", "controlnet")
-    with pytest.raises(UserError, match=r"input_blocks\.0\.0\.weight is absent"):
+    with pytest.raises(UserError, match=r"input_blocks\.0\.0\.weight as .*, got absent"):
         controlnet_weights({k: v for k, v in state.items() if k != "input_blocks.0.0.weight"}, layers_per_block=1)
-    with pytest.raises(UserError, match=r"is \(32, 3, 3, 3\)"):
+    with pytest.raises(UserError, match=r"got \(32, 3, 3, 3\)"):
         controlnet_weights({**state, "input_blocks.0.0.weight": torch.zeros(32, 3, 3, 3)}, layers_per_block=1)
 
 
 def test_pickles_are_read_only_where_they_are_allowed(diffbir_files: Any, tmp_path: Path, official: Any) -> None:
-    with pytest.raises(UserError, match=r"is a pickle.*`pickled_weights=True` allows it"):
+    with pytest.raises(UserError, match=r"weights must be safetensors, got .*, a pickle.*`pickled_weights=True`"):
         read_weights(diffbir_files[1])
     with pytest.warns(UserWarning, match="pickled weights are allowed"):
         read = read_weights(diffbir_files[0], pickled_weights=True)
@@ -184,9 +184,9 @@ def test_pickles_are_read_only_where_they_are_allowed(diffbir_files: Any, tmp_pa
     same = read_weights(tmp_path / "v2.safetensors")
     assert torch.equal(same["zero_convs.0.0.bias"], official("diffbir", "controlnet")["zero_convs.0.0.bias"])
     for name, content, message in (
-        ("a.safetensors", b"no", "cannot read"),
-        ("a.zip", b"no", "neither"),
-        ("b.safetensors", None, "there is no file"),
+        ("a.safetensors", b"no", "weights must be weights that can be read, got"),
+        ("a.zip", b"no", r"one of the endings \.safetensors, \.bin"),
+        ("b.safetensors", None, "must be an existing file, got"),
     ):
         if content is not None:
             (tmp_path / name).write_bytes(content)
@@ -198,7 +198,7 @@ def test_pickles_are_read_only_where_they_are_allowed(diffbir_files: Any, tmp_pa
 def test_a_pickle_with_code_or_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"weight": Path("/")}, tmp_path / "code.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="must be weights that can be read"):
         read_weights(tmp_path / "code.pt", pickled_weights=True)
     with pytest.raises(UserError, match="must hold a dictionary of tensors, got a list"):
         read_weights(tmp_path / "list.pt", pickled_weights=True)
@@ -206,7 +206,7 @@ def test_a_pickle_with_code_or_without_tensors_is_refused(tmp_path: Path) -> Non
 
 def test_a_network_of_the_stock_kind_is_not_taken_for_seesrs(seesr_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
-    with pytest.raises(UserError, match=r"cannot read config\.json"):
+    with pytest.raises(UserError, match=r"must have a config\.json that can be read, got"):
         seesr_networks.load_network(tmp_path, "unet")
     (tmp_path / "unet" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="does not say use_image_cross_attention"):

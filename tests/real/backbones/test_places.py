@@ -43,10 +43,10 @@ def test_files_on_the_disk_and_in_the_cache(cache: Path, tmp_path: Path) -> None
     assert (path.read_text(), place) == ("x", f"some/model/v2.safetensors@{COMMIT}")
     assert find_file(f"some/model/v2.safetensors@{COMMIT}", argument="control")[1] == place
     for name, named in (
-        ("some/model", "control: there is no file 'some/model'"),
-        ("v3.safetensors", "control: the file 'v3.safetensors' is not there"),
-        (str(tmp_path), "is a folder"),
-        ("./some/v3.safetensors", "there is no file"),
+        ("some/model", "control must be a file, or OWNER/NAME/FILE on the hub, got 'some/model', which is not there"),
+        ("v3.safetensors", "got 'v3.safetensors', which is not there"),
+        (str(tmp_path), "which is a folder"),
+        ("./some/v3.safetensors", "which is not there"),
         ("other/model/v2.safetensors", "control: 'other/model' is neither.* HF_HUB_OFFLINE is set"),
     ):
         with pytest.raises(UserError, match=named):
@@ -63,7 +63,7 @@ def test_a_pickle_is_refused_before_it_is_fetched(cache: Path, monkeypatch: pyte
         raise ConnectionRefusedError("no network")
 
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", hub)
-    with pytest.raises(UserError, match=r"control: 'v2\.pth' is a pickle"):
+    with pytest.raises(UserError, match=r"control must be safetensors, got 'v2\.pth', a pickle"):
         find_file(RECIPES["diffbir"].weights, argument="control")
     assert not asked
     with pytest.raises(
@@ -109,9 +109,9 @@ def test_seesrs_folder_is_whole(cache: Path, seesr_folder: Path, tmp_path: Path)
     shutil.copytree(seesr_folder, half)
     weights = half / "controlnet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(UserError, match=r"seesr: .* has no controlnet/.*`pickled_weights=True` allows them"):
+    with pytest.raises(UserError, match=r"seesr must have controlnet/.* without it.*`pickled_weights=True` allows"):
         find_seesr(str(half))
     assert find_seesr(str(half), pickled_weights=True)[0] == half
     (half / "controlnet" / "config.json").unlink()
-    with pytest.raises(UserError, match=r"has no controlnet/config\.json"):
+    with pytest.raises(UserError, match=r"must be SeeSR's folder, got .* without controlnet/config\.json"):
         find_seesr(str(half))

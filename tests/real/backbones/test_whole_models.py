@@ -250,22 +250,22 @@ def test_defaults_are_the_authors(models: Any) -> None:
 
 def test_what_is_missing_or_foreign_is_refused(models: Any, recipes: Any, known: Any, low: np.ndarray) -> None:
     for name, hints, options, error, named in (
-        ("diffbir", None, {}, UserError, "cleaner: DiffBIR works on a cleaned photo"),
-        ("diffbir", known["seesr"], {}, UserError, "^cleaner: "),
-        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags: diffbir takes none"),
+        ("diffbir", None, {}, UserError, "cleaner must be given for DiffBIR"),
+        ("diffbir", known["seesr"], {}, UserError, "^cleaner must be given"),
+        ("diffbir", replace(known["diffbir"], tags="a"), {}, UserError, "tags must be left out with diffbir"),
         ("diffbir", Hints(cleaned=low), {}, UserError, "cleaned must have the result's 80 x 64 pixels, got 20 x 16"),
-        ("seesr", None, {}, UserError, "tags: not given"),
-        ("seesr", Hints(tags=""), {}, UserError, "image_tokens: not given"),
-        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "cleaned: seesr takes none"),
+        ("seesr", None, {}, UserError, "tags must be given for SeeSR"),
+        ("seesr", Hints(tags=""), {}, UserError, "image_tokens must be given"),
+        ("seesr", replace(known["seesr"], cleaned=low), {}, UserError, "cleaned must be left out with seesr"),
         ("seesr", known["seesr"], {"noise_level": 3}, ValueError, "noise_level"),
         ("seesr", known["seesr"], {"negative_prompt": "a", "settings": Settings()}, ValueError, "negative_prompt"),
     ):
         with pytest.raises(error, match=named):
             super_resolve(low, model=models[name], hints=hints, **options)
     for options, error, named in (
-        ({"revision": "main"}, UserError, "revision: diffbir has several parts"),
-        ({"cpu_offload": True}, UserError, "cpu_offload: it is for pipelines"),
-        ({"task": "inpaint"}, UserError, "diffbir is for 'sr'"),
+        ({"revision": "main"}, UserError, "revision must be left out with diffbir, .* several parts, got 'main'"),
+        ({"cpu_offload": True}, UserError, "cpu_offload must be left out except with pipelines, got"),
+        ({"task": "inpaint"}, UserError, "got 'diffbir', which is for 'sr'"),
         ({"dtype": "int8"}, ValueError, "dtype"),
     ):
         with pytest.raises(error, match=named):
@@ -291,9 +291,9 @@ def test_a_base_that_does_not_fit_is_refused(
     recipes: Any, seesr_base: Path, diffbir_base: Path, tmp_path: Path
 ) -> None:
     for name, base, named in (
-        ("diffbir", seesr_base, r"base: .* has no unet/config\.json"),
-        ("seesr", diffbir_base, "base: .* has 16 numbers a text token, the UNet takes 24"),
-        ("seesr", tmp_path, r"base: .* has no scheduler"),
+        ("diffbir", seesr_base, r"base must have unet/config\.json, got .* without it"),
+        ("seesr", diffbir_base, "base must have 24 numbers a text token, .* with 16"),
+        ("seesr", tmp_path, r"base must have scheduler.* without it"),
     ):
         with pytest.raises(UserError, match=named):
             open_model(name, recipe=replace(recipes[name], base=str(base)))
@@ -303,7 +303,7 @@ def test_the_unet_may_be_a_checkpoint_in_its_original_names(
     recipes: Any, models: Any, diffbir_files: Any, official: Any
 ) -> None:
     recipe = replace(recipes["diffbir"], unet=str(diffbir_files[0]), weights=str(diffbir_files[1]))
-    with pytest.raises(UserError, match=r"control: .* is a pickle.* `pickled_weights=True`"):
+    with pytest.raises(UserError, match=r"control must be safetensors, got .*, a pickle.* `pickled_weights=True`"):
         open_model("diffbir", recipe=recipe)
     with pytest.warns(UserWarning, match="can run code") as said:
         model = open_model("diffbir", recipe=recipe, pickled_weights=True)

@@ -395,7 +395,7 @@ def test_other_crops_other_photos_and_a_second_process_are_refused(
     shutil.copy(moved / "0.png", moved / "1.png")
     with pytest.raises(UserError, match=r"another 1\.png"):
         run_study(replace(request, photos=find_photos(moved)), tiny, folder)
-    with runner.locked(folder), pytest.raises(UserError, match="another process"):
+    with runner.locked(folder), pytest.raises(UserError, match="must be a folder that no other process writes to"):
         run_study(request, tiny, folder)
     assert (folder / "rows.jsonl").read_text() == before
 

@@ -317,7 +317,7 @@ def test_damaged_rows_are_refused(tmp_path: Path) -> None:
             Rows(tmp_path, {"seed": 1})
     (tmp_path / "rows.jsonl").write_text('{"photo": "a", "run": "x"}\n')
     (tmp_path / "settings.json").unlink()
-    with pytest.raises(UserError, match=r"no settings\.json"):
+    with pytest.raises(UserError, match=r"must have settings\.json beside its rows"):
         Rows(tmp_path, {"seed": 1})
 
 
@@ -345,7 +345,7 @@ def test_pairs_in_the_layouts_of_stablesr(tmp_path: Path, layout: tuple[str, str
     with pytest.raises(UserError, match="not four times"):
         load(photo, crop=None, seed=0)
     save(tmp_path / layout[0] / "alone.png", truth)
-    with pytest.raises(UserError, match=r"1 photos .* no partner, such as 'alone'"):
+    with pytest.raises(UserError, match=r"got 1 without a partner in .*, such as 'alone'"):
         find_pairs(tmp_path)
 
 
@@ -399,13 +399,13 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["table99", "--photos", "{photos}"], "table99"),
         (["table1", "table99", "--photos", "{photos}"], "table99"),
         (["--photos", "{photos}"], "NAME must be the name of a study"),
-        (["table3", "--photos", "{photos}"], "'inpaint' takes"),
+        (["table3", "--photos", "{photos}"], "for 'inpaint', got"),
         (["table3", "--photos", "{photos}", "--degradation", "simple"], "must be one of center-box"),
         (["table3", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--degradation", "center-box"], "center-box"),
         (["table1"], "--photos"),
-        (["table1", "--photos", "{nowhere}"], "not a folder"),
-        (["table1", "--photos", "{empty}"], "holds no photo"),
+        (["table1", "--photos", "{nowhere}"], "must be a folder, got"),
+        (["table1", "--photos", "{empty}"], "must hold photos (.bmp, "),
         (["table1", "--pairs", "{photos}"], "gt/ and lq/"),
         (["table8", "--pairs", "{photos}"], "--pairs"),
         (["table1", "--photos", "{photos}", "--pairs", "{photos}"], "not allowed with"),
@@ -418,8 +418,8 @@ def test_the_list_has_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["table13", "--photos", "{photos}", "--bandwidth", "model", "guess"], "'guess'"),
         (["fig6", "--photos", "{photos}", "--bandwidth", "0.1", "-1"], "bandwidth"),
         (["table1", "--photos", "{photos}", "--strength", "2"], "strength"),
-        (["all", "--photos", "{photos}", "--degradation", "simple"], "--degradation: `bench all`"),
-        (["all", "--pairs", "{photos}"], "--pairs: `bench all`"),
+        (["all", "--photos", "{photos}", "--degradation", "simple"], "--degradation must be left"),
+        (["all", "--pairs", "{photos}"], "--pairs must be left out with all studies"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{photos}"], "--noise-photos"),
         (["attribution", "--photos", "{photos}", "--noise-photos", "{small}", "--crop", "64"], "--noise-photos: b.png"),
         (["table1", "--photos", "{photos}", "--steps", "5", "10"], "--steps must have one value"),

@@ -14,7 +14,7 @@ from real.errors import UserError, blaming
     [
         (UserError("no photo can be used"), "no photo can be used"),
         (UserError("must be at least 1, got 0", argument="patch_size"), "--patch-size must be at least 1, got 0"),
-        (UserError("there is no\n file 'x'", argument="image"), "IMAGE: there is no file 'x'"),
+        (UserError("gone is the\n file 'x'", argument="image"), "IMAGE: gone is the file 'x'"),
         (UserError("`tile` or `dtype=float16`, or `vae_tiling=True`"), "--tile or --dtype float16, or --vae-tiling"),
         (UserError("run `hf download a/b`"), "run `hf download a/b`"),  # a command is no argument
     ],
@@ -27,7 +27,7 @@ def test_the_error_itself_names_the_argument() -> None:
     error = UserError("must be at least 1, got 0", argument="patch_size")
     assert str(error) == "patch_size must be at least 1, got 0"
     assert (error.message, error.argument) == ("must be at least 1, got 0", "patch_size")
-    assert str(UserError("there is no file 'x'", argument="mask")) == "mask: there is no file 'x'"
+    assert str(UserError("gone is the file 'x'", argument="mask")) == "mask: gone is the file 'x'"
     assert option_of("rank_timeout") == "--rank-timeout"
 
 

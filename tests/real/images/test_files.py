@@ -46,3 +46,19 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(UserError, match=r"a\.json' must be a JSON object.*; make it again"):
             read_json(tmp_path / "a.json", remedy="make it again")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that goes down in between must not leave an empty file under the name."""
+    seen: list[str] = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (seen.append("on the disk"), sync(handle))[1])
+
+    def renamed(self: Path, target: Path) -> Path:
+        seen.append("named")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_text(tmp_path / "a.txt", "text")
+    assert seen == ["on the disk", "named"]
+    assert (tmp_path / "a.txt").read_text() == "text"

@@ -86,7 +86,7 @@ def test_a_profile_that_cannot_be_used_is_named(save: Save, profile: bytes) -> N
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        (np.arange(1024, dtype=np.int32).reshape(32, 32) % 256, "32 bits"),
+        (np.arange(1024, dtype=np.int32).reshape(32, 32) % 256, "32 bit or signed"),
         (np.arange(1024, dtype=np.float32).reshape(32, 32) / 4, "from 0 to 1"),
         (-np.ones((32, 32), np.float32), "from 0 to 1"),
         (np.full((32, 32), np.nan, np.float32), "from 0 to 1"),
@@ -184,13 +184,13 @@ def test_a_mask_of_another_size_is_told_width_first(photo: np.ndarray) -> None:
 def test_a_format_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64)
     for load in (load_photo, load_mask):
-        with pytest.raises(UserError, match=rf"{name}' is in no format .*JPEG, PNG, WebP, BMP or TIFF") as caught:
+        with pytest.raises(UserError, match=rf"known format, got .*{name}'; .*JPEG, PNG, WebP, BMP or TIFF") as caught:
             load(tmp_path / name)
         assert "BytesIO" not in str(caught.value)
 
 
 def test_a_name_with_a_null_character_is_an_error_of_the_user() -> None:
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="must be a file that can be read, got"):
         load_photo("a\0b.png")
 
 

@@ -108,6 +108,17 @@ def test_weights_that_cannot_be_had_are_an_error_and_no_number(
         score()
 
 
+def test_memory_that_does_not_suffice_is_not_taken_for_a_missing_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(Network):
+        def forward(self, *images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    install(monkeypatch, "nima", Large)
+    with pytest.raises(RuntimeError, match="allocate memory") as caught:
+        PublishedMetric("nima")(IMAGE, TRUTH)
+    assert not isinstance(caught.value, UserError)
+
+
 def test_scores_are_psnr_and_ssim_and_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "maniqa-pipal", Network)
     assert make_score()(IMAGE, TRUTH) == distortion(IMAGE, TRUTH)
@@ -119,7 +130,7 @@ def test_every_metric_is_written_by_the_reports() -> None:
 
 
 def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(UserError, match=r"metrics must be of lpips-hed, brisque, lpips, .*, got 'psnr'"):
+    with pytest.raises(UserError, match=r"metrics must be one of lpips-hed, brisque, lpips, .*, got 'psnr'"):
         make_score(["psnr"])
     with pytest.raises(ValueError, match=r"name must be one of lpips, .*, got 'fid'"):
         PublishedMetric("fid")
@@ -185,5 +196,5 @@ def test_the_commands_say_it_in_one_line(tmp_path, capsys: pytest.CaptureFixture
         Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
         assert main([*command, *options, "--metrics", "sharpness"]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
-        assert "--metrics must be of lpips-hed, brisque, lpips" in last
+        assert "--metrics must be one of lpips-hed, brisque, lpips" in last
         assert "got 'sharpness'" in last

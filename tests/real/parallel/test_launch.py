@@ -165,7 +165,7 @@ def test_every_process_takes_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert [device_of_process(device) for device in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
     assert taken == [1, 1]
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match="2 CUDA devices"):
+    with pytest.raises(UserError, match="device must have a CUDA device for each process, got 2"):
         device_of_process("cuda")
     with pytest.raises(UserError, match="cuda:0"):
         device_of_process("cuda:0")

@@ -101,16 +101,16 @@ def test_the_samplers_over_two_processes_are_one_process_bit_for_bit(
 @pytest.mark.parametrize(
     ("case", "error", "words"),
     [
-        ("strength", "UserError", ["strength is 0.0 on rank 0 and 0.1 on rank 1"]),
-        ("bandwidth", "UserError", ["bandwidth is torch.float32 (1,) #"]),
-        ("timesteps", "UserError", ["timesteps is torch.int64 (3,) #", "and torch.int64 (4,) #"]),
-        ("sample", "UserError", ["sample is (2, 3, 4, 4) on rank 0 and (4, 3, 4, 4) on rank 1"]),
+        ("strength", "UserError", ["strength must be the same in all processes, got 0.0 on rank 0 and 0.1 on rank 1"]),
+        ("bandwidth", "UserError", ["bandwidth must be the same in all processes, got torch.float32 (1,) #"]),
+        ("timesteps", "UserError", ["timesteps must be the same", "got torch.int64 (3,) #", "and torch.int64 (4,) #"]),
+        ("sample", "UserError", ["sample must be the same", "got (2, 3, 4, 4) on rank 0 and (4, 3, 4, 4) on rank 1"]),
         ("share", "ValueError", ["as rows, got 3", "num_particles=4 over 2 processes"]),
         ("step", "RankError", ["rank 0 exchanges latents of shape", "rank 1 exchanges x0_pred of shape"]),
         ("num_particles", "UserError", ["num_particles must be a multiple of 2, the number of processes, got 5"]),
-        ("settings steps", "UserError", ["steps is 2 on rank 0 and 3 on rank 1"]),
-        ("settings seed", "UserError", ["seed is 1 on rank 0 and 0 on rank 1"]),
-        ("condition", "UserError", ["condition is (1, 3, 8, 8) on rank 0 and (1, 3, 8, 6) on rank 1"]),
+        ("settings steps", "UserError", ["steps must be the same in all processes, got 2 on rank 0 and 3 on rank 1"]),
+        ("settings seed", "UserError", ["seed must be the same in all processes, got 1 on rank 0 and 0 on rank 1"]),
+        ("condition", "UserError", ["condition must be", "got (1, 3, 8, 8) on rank 0 and (1, 3, 8, 6) on rank 1"]),
         ("particles", "UserError", ["num_particles must be a multiple of 2, the number of processes, got 3"]),
         ("part", "ValueError", ["indices", "ranks"]),
         ("early", "ValueError", ["process_group must be None for an early choice, got 2 processes"]),
@@ -134,8 +134,8 @@ def test_copies_and_pickles_steer_with_the_group(shared: list[dict[str, Any]]) -
         assert len(found["ends"][0]) == 4
         assert found["deep copy keeps the group"]
         assert found["from_config is plain"]
-        assert found["pickle"].startswith("TypeError: process_group cannot be pickled")
-        assert found["outside"].startswith("no error" if rank == 0 else "ValueError: this process is not in")
+        assert found["pickle"].startswith("TypeError: process_group must be the default group to be pickled")
+        assert found["outside"].startswith("no error" if rank == 0 else "ValueError: process_group must be one")
 
 
 def test_a_pickle_of_the_default_group_needs_one_where_it_is_loaded(shared: list[dict[str, Any]]) -> None:

@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_refused() -> None:
     for options in ({"cutoff": 1.0}, {"strength": 0.0}):
         scheduler = steer_scheduler(plain, num_particles=N, **options)
         choose_early(network, scheduler)
-        with pytest.raises(ValueError, match="at least one step must be steered"):
+        with pytest.raises(ValueError, match="early_choice must come after a step that is steered, got none"):
             loop(network, scheduler, images=1, layout="grouped")
     scheduler = steer_scheduler(plain, num_particles=N)
     choose_early(network, scheduler)

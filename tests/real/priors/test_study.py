@@ -159,6 +159,19 @@ def test_the_command_names_the_option(
     assert named in capsys.readouterr().err
 
 
+def test_a_photo_is_not_blamed_on_the_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(command, "load_ffdnet", lambda: NETWORK)
+    monkeypatch.setattr(command, "LpipsHed", lambda: distance)
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", str(tmp_path / "photos"), "--output", str(tmp_path / "out"), "--crop", "400"]
+    (tmp_path / "photos" / "a.png").touch()
+    assert command.main(options) == 2
+    assert "error: --photos must be an image file, got an empty file" in capsys.readouterr().err
+    Image.fromarray(PHOTO).save(tmp_path / "photos" / "a.png")
+    assert command.main(options) == 2
+    assert "error: --crop must be at most the photo's" in capsys.readouterr().err
+
+
 def test_noise_belongs_to_the_photo_and_not_to_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "load_ffdnet", lambda: NETWORK)
     monkeypatch.setattr(command, "LpipsHed", lambda: distance)

@@ -1,5 +1,6 @@
 """Rows of a folder: damaged files are named, and a folder without rows takes any settings."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 from real.errors import UserError
-from real.records.journal import Rows
+from real.records.journal import Rows, locked
 
 ROW = {"photo": "a", "run": "x"}
 
@@ -63,3 +64,20 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write '.*rows\.jsonl' \(No space left on device\); make room"):
         rows.add(ROW)
     assert ("a", "x") not in rows
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.EWOULDBLOCK, "no other process writes to"), (errno.ENOLCK, r"can be locked, .*local disk")],
+)
+def test_a_file_system_without_locks_is_not_taken_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=message), locked(tmp_path):
+        pytest.fail("the folder is not locked")

@@ -45,7 +45,7 @@ def test_a_mask_is_light_where_to_paint(tmp_path: Path) -> None:
     mask = load_mask(tmp_path / "mask.png")
     assert mask.shape == (20, 30)
     assert np.argwhere(mask).tolist() == [[3, 7], [3, 8], [4, 7], [4, 8]]
-    with pytest.raises(UserError, match="mask: there is no file"):
+    with pytest.raises(UserError, match="mask must be an existing file, got"):
         load_mask(tmp_path / "nothing.png")
 
 

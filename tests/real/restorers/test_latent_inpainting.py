@@ -44,9 +44,9 @@ def hole(small: np.ndarray) -> np.ndarray:
 
 def test_channels_tell_the_family(filler: Any, hole_filler_folder: Path, tiny_folder: Path) -> None:
     assert (filler.family, filler.bandwidth) == ("ldm-inpaint", 1.5)
-    with pytest.raises(UserError, match=r"model: .* LDM inpainting .* for 'inpaint'"):
+    with pytest.raises(UserError, match=r"model must be LDM-SR .* for 'sr', got .*, LDM inpainting .* for 'inpaint'"):
         open_model(hole_filler_folder)
-    with pytest.raises(UserError, match=r"model: .* for 'sr'"):
+    with pytest.raises(UserError, match=r"model must be .* for 'inpaint', got .* for 'sr'"):
         open_model(str(tiny_folder), task="inpaint", device="cpu", dtype="float32")
 
 
@@ -117,11 +117,11 @@ def test_known_pixels_stay_and_hidden_ones_have_no_say(filler: Any, small: np.nd
 
 def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray, hole: np.ndarray) -> None:
     for name in ("prompt", "negative_prompt"):
-        with pytest.raises(ValueError, match=f"{name}: .* takes none; it is for x4-upscaler, sd-inpaint"):
+        with pytest.raises(ValueError, match=f"{name} must be left out except with x4-upscaler, sd-inpaint"):
             inpaint(small, hole, model=filler, **{name: "dog"})
-    with pytest.raises(ValueError, match=r"model: .* for the task 'inpaint'"):
+    with pytest.raises(ValueError, match=r"model must be for the task 'sr', got .* for 'inpaint'"):
         super_resolve(small, model=filler)
-    with pytest.raises(ValueError, match=r"model: .* for the task 'sr'"):
+    with pytest.raises(ValueError, match=r"model must be for the task 'inpaint', got .* for 'sr'"):
         inpaint(small, hole, model=tiny)
     with pytest.raises(ValueError, match="mask must"):
         inpaint(small, hole[:5], model=filler)
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused(filler: Any, tiny: Any, small: np.ndarray,
 def test_a_hole_of_another_name_is_refused(hole_filler_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(hole_filler_folder, tmp_path / "model")
     (folder / "kds.json").write_text('{"hole": "grey"}')
-    with pytest.raises(UserError, match=r"the hole in kds\.json of .* must be one of black, smooth, got 'grey'"):
+    with pytest.raises(UserError, match=r"model must have one of black, smooth as the hole in kds\.json, got 'grey'"):
         open_model(folder, task="inpaint", device="cpu", dtype="float32")
 
 

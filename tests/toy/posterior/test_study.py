@@ -139,10 +139,10 @@ def test_a_journal_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
     assert again.results == {"a": {"x": 1.5}}
     again.add("b", {"x": 2.0})
     assert Journal(path, {"seed": 0}).results == {"a": {"x": 1.5}, "b": {"x": 2.0}}
-    with pytest.raises(ValueError, match=r"output .* holds a study with other settings"):
+    with pytest.raises(ValueError, match=r"output must hold this study, got .* with other settings"):
         Journal(path, {"seed": 1})
     path.write_text("no json\n")
-    with pytest.raises(ValueError, match="that is no journal"):
+    with pytest.raises(ValueError, match=r"output must hold a journal in rows\.jsonl, got another file"):
         Journal(path, {"seed": 0})
 
 
@@ -201,7 +201,7 @@ def test_the_study_shows_progress(
         (["posterior", "--ensembles", "1"], "--ensembles must lie between 10 and 10000, got 1"),
         (["posterior", "--seed", "-1"], "--seed must lie between"),
         (["posterior", "--photos", "nowhere"], "--photos must be a folder, got 'nowhere'"),
-        (["posterior", "--output="], "--output is empty"),
+        (["posterior", "--output="], "--output must be the name of a folder, got ''"),
         (["posterior", "--other"], "unrecognized arguments: --other"),
         (["prior", "--photos", "nowhere"], "--photos must be a folder"),
         (["prior", "--components", "0"], "--components must lie between 1 and 200, got 0"),

@@ -1,0 +1,37 @@
+"""The digest of a model's weights: every network that a result depends on is in it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from real.records.provenance import weights_digest  # noqa: E402
+
+NETWORKS = ("unet", "controlnet", "vae", "vqvae", "text_encoder", "cleaner")
+
+
+def model(**changed: float) -> Any:
+    """Stands in for a model: six networks of one number each."""
+    networks = {name: torch.nn.Linear(1, 1, bias=False) for name in NETWORKS}
+    for name, network in networks.items():
+        network.weight.data.fill_(changed.get(name, 0.0))
+    networks["cleaner"] = SimpleNamespace(model=networks["cleaner"])  # as spandrel gives it
+    return SimpleNamespace(commit=None, **networks)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_another_network_is_another_digest(name: str) -> None:
+    assert weights_digest(model()) == weights_digest(model())
+    assert weights_digest(model(**{name: 1.0})) != weights_digest(model())
+
+
+def test_a_network_of_a_pipeline_counts_too() -> None:
+    first, second = (SimpleNamespace(commit=None, pipe=model(unet=value)) for value in (0.0, 1.0))
+    assert weights_digest(first) != weights_digest(second)  # type: ignore[arg-type]
+
+
+def test_a_commit_says_it_already() -> None:
+    known = model()
+    known.commit = "abc"
+    assert weights_digest(known) is None
