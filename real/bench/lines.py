@@ -72,6 +72,11 @@ class Lines:
         """Bicubic interpolation, without a model."""
         return self._unsampled("bicubic", "bicubic", settings, group="")
 
+    def baselines(self, settings: Settings) -> list[Line]:
+        """Bicubic interpolation, and the regression network where it knows the degradation."""
+        names = [name for name in unsampled_for(self.degradation) if name in ("bicubic", "regression")]
+        return [self._unsampled(name, name, settings, group="") for name in names]
+
     def unsampled(self, settings: Settings, *, suffix: str = "", group: str = "") -> list[Line]:
         """A line of everything that restores such photos without sampling; see `real.bench.unsampled`."""
         names = unsampled_for(self.degradation)

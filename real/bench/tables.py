@@ -34,13 +34,13 @@ __all__ = [
 
 
 def table1(base: Settings, grid: Grid) -> list[Line]:
-    """One plain sample against KDS."""
+    """One plain sample against KDS, and what costs no sample at all."""
     make, name = Lines(grid.degradation[0]), sampler_name(base.sampler)
     return [
         make.plain("plain", f"{name}, a random particle", base, paper={"method": "none"}),
         make.kds("kds", f"{name} + KDS, N = {base.particles}", base, paper={"method": "kds"}),
         make.plain("plain-choice", f"{name} + choice, N = {base.particles}", base, "choice"),
-        make.bicubic(base),
+        *make.baselines(base),
     ]
 
 
@@ -218,7 +218,11 @@ def table1_pairs(lines: Sequence[Line]) -> list[LinePair]:
         LinePair("kds", "plain", f"{keys['kds']}: against a random particle, the paper's comparison"),
         LinePair("plain-choice", "plain", "choosing alone, without steering"),
         LinePair("kds", "plain-choice", "what steering adds to choosing"),
-        LinePair("kds", "bicubic", f"{keys['kds']}: against bicubic interpolation"),
+        *(
+            LinePair("kds", key, f"{keys['kds']}: against {keys[key]}")
+            for key in ("bicubic", "regression")
+            if key in keys
+        ),
     ]
 
 
