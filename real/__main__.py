@@ -35,7 +35,7 @@ examples:
   python -m real evaluate --photos BSD100 --crop 192 --output out
   python -m real bench --list                           the paper's tables and figures as commands
 """
-COMMANDS = {"sr": "sr", "inpaint": "inpaint", "evaluate": "studies", "bench": "studies", "gpu-check": "gpu_check"}
+COMMANDS = {"sr": "sr", "inpaint": "inpaint", "evaluate": "evaluation", "bench": "evaluation", "gpu-check": "gpu_check"}
 DOORS = {
     "app": "a page in the browser to play with a photo (the same as python -m real.app)",
     "train": "train a model of your own (the same as python -m real.train)",

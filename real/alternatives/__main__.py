@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from real.alternatives.named import FILLERS, UPSCALERS, filler, upscaler, versions
 from real.bench.loading import check_crop, load_truth
-from real.bench.photos import HOLES, Photo, check_known, digest_of, find_photos
+from real.bench.photo_sets import HOLES, Photo, check_known, digest_of, find_photos
 from real.bench.statistics import mean_with_interval
 from real.cli.options import folder, seed, whole
 from real.cli.run import run_command

@@ -45,9 +45,9 @@ def upscaler(name: str) -> Callable[[np.ndarray], np.ndarray]:
         UserError: There is no such name, or a package is missing; then the message holds the command that installs it.
     """
     _check(name, UPSCALERS)
-    from real.alternatives import upscaling
+    from real.alternatives import enlarging
 
-    return upscaling.lanczos if name == "lanczos" else upscaling.RealEsrgan()
+    return enlarging.lanczos if name == "lanczos" else enlarging.RealEsrgan()
 
 
 def filler(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -60,12 +60,12 @@ def filler(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         UserError: As for `upscaler`.
     """
     _check(name, FILLERS)
-    from real.alternatives import holes
+    from real.alternatives import fillings
 
     if name == "biharmonic":
-        return holes.biharmonic
-    holes.need_opencv()
-    return holes.fast_marching if name == "fast-marching" else holes.navier_stokes
+        return fillings.biharmonic
+    fillings.need_opencv()
+    return fillings.fast_marching if name == "fast-marching" else fillings.navier_stokes
 
 
 def installed(name: str) -> bool:

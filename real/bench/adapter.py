@@ -14,7 +14,7 @@ from kds_ref import SamplerResult, ddim, dpm_solver_pp_2s, predict_eps, predict_
 from kds_ref.schedules import NoiseSchedule
 from real.api import inpainting_restorer
 from real.api import super_resolution_restorer as super_resolver
-from real.bench.photos import HOLES
+from real.bench.photo_sets import HOLES
 from real.bench.unsampled import UNSAMPLED
 from real.images.masks import center_box
 from real.images.seeds import photo_seed
@@ -31,7 +31,7 @@ __all__ = ["LatentParts", "hole_filler", "parts_of", "super_resolver", "takes_op
 def hole_filler(
     truth: np.ndarray, hole: str, model: Model, *, prompt: str | None = None, negative_prompt: str | None = None
 ) -> Restorer:
-    """A restorer of what `hole`, a name in `real.bench.photos.HOLES`, hides of a photo, RGB uint8 (H, W, 3)."""
+    """A restorer of what `hole`, a name in `real.bench.photo_sets.HOLES`, hides of a photo, RGB uint8 (H, W, 3)."""
     mask = center_box(*truth.shape[:2], **HOLES[hole])
     return inpainting_restorer(truth, mask, model, prompt=prompt, negative_prompt=negative_prompt)
 

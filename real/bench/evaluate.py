@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from real.bench.loading import check_crop, load_truth
-from real.bench.photos import Photo, check_known, digest_of, find_photos, left_out_text, used
+from real.bench.photo_sets import Photo, check_known, digest_of, find_photos, left_out_text, used
 from real.bench.quality import LOOKS, QualityRun
 from real.bench.quality_pictures import SHEET, save_picture, save_ranks, save_sheet
 from real.bench.quality_summary import quality_summary, quality_table

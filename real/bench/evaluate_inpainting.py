@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from real.bench.inpainting_quality import INPAINTING_RUNS, InpaintingJudge, inpainting_summary, inpainting_table
 from real.bench.loading import check_crop, load_truth
-from real.bench.photos import Photo, check_known, digest_of, find_photos, left_out_text, used
+from real.bench.photo_sets import Photo, check_known, digest_of, find_photos, left_out_text, used
 from real.bench.quality_pictures import SHEET, save_picture, save_ranks, save_sheet
 from real.errors import UserError
 from real.images.files import write_json

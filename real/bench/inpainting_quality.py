@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from real.alternatives.holes import biharmonic
+from real.alternatives.fillings import biharmonic
 from real.bench.calibration import distances, exchangeability, hole_ranks, rank_counts
 from real.bench.quality_summary import mean_scores, number_text, psnr_gain
 from real.images.disagreement import average_picture

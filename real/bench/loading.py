@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from real.bench.photos import DEGRADATIONS, Photo
+from real.bench.photo_sets import DEGRADATIONS, Photo
 from real.degradations.simple import SCALE
 from real.errors import UserError
 from real.images.photos import center_crop, load_photo

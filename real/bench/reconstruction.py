@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from real.bench.loading import check_crop, load_truth
-from real.bench.photos import check_known, digest_of, find_photos, left_out_text, used
+from real.bench.photo_sets import check_known, digest_of, find_photos, left_out_text, used
 from real.errors import UserError
 from real.images.files import write_json
 from real.metrics.score import make_score

@@ -13,7 +13,7 @@ import torch
 from real.backbones.hints import HintPlaces
 from real.bench.adapter import takes_opponents
 from real.bench.endings import ENDINGS
-from real.bench.photos import Photo, describe_degradations, digest_of
+from real.bench.photo_sets import Photo, describe_degradations, digest_of
 from real.bench.plan import OF_MODELS_BANDWIDTH, Grid, Line, Study
 from real.errors import UserError
 from real.metrics.score import versions_of

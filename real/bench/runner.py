@@ -21,7 +21,7 @@ from real.bench.draws import DRAWS
 from real.bench.ensembles import bench_score
 from real.bench.loading import LoadedPhoto, load
 from real.bench.measure import Images, measure
-from real.bench.photos import Photo
+from real.bench.photo_sets import Photo
 from real.bench.plan import Endings, EnsemblePlan, Line, wanted_by
 from real.bench.request import StudyRequest, check_model, identity_of, lines_of
 from real.bench.sets import SETS, SetFeatures

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from real.bench.endings import ENDINGS
-from real.bench.photos import Photo, check_known
+from real.bench.photo_sets import Photo, check_known
 from real.bench.plan import Line
 from real.images.files import append_line, to_json, write_text
 from real.records.journal import Rows

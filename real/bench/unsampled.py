@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from real.alternatives.named import filler, installed, upscaler, versions
-from real.bench.photos import HOLES, digest_of
+from real.bench.photo_sets import HOLES, digest_of
 from real.models.regression import BUNDLED_REGRESSION, RegressionNetwork, load_regression, regress
 from real.restorers.base import Restorer
 from real.restorers.compare import bicubic

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from real.bench.markdown import render
-from real.bench.photos import Photo, used
+from real.bench.photo_sets import Photo, used
 from real.bench.plan import Line, describe_grid
 from real.bench.plots import save_plot
 from real.bench.report import summarise

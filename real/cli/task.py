@@ -9,7 +9,7 @@ from real.backbones.hints import HintPlaces
 from real.backbones.recipes import Recipe
 from real.bench.loading import SMALLEST, check_crop, load
 from real.bench.paper import paper_rows
-from real.bench.photos import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
+from real.bench.photo_sets import DEGRADATIONS, HOLES, Photo, find_pairs, find_photos
 from real.bench.plan import Grid, Study, fill_grid
 from real.bench.request import StudyRequest
 from real.bench.studies import ORDER, STUDIES

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from real.bench.photos import Photo, check_known, digest_of, find_photos
+from real.bench.photo_sets import Photo, check_known, digest_of, find_photos
 from real.cli.options import folder as folder_named
 from real.cli.options import whole
 from real.cli.run import run_command, say

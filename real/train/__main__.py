@@ -13,15 +13,15 @@ from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.models.devices import pick_device
 from real.train.autoencoder import train_autoencoder
+from real.train.crops import load_photos
 from real.train.decoder import DecoderSettings, train_decoder
 from real.train.export import export_model
 from real.train.latents import Task
-from real.train.loop import RunSettings
 from real.train.normalised import AutoencoderSettings
 from real.train.parsers import build_parser
-from real.train.photos import load_photos
 from real.train.regression import RegressionSettings, train_regression
 from real.train.tasks import InpaintingTask, SuperResolutionTask
+from real.train.training_run import RunSettings
 from real.train.unet import UNetSettings, train_unet
 
 __all__ = ["main"]

@@ -43,11 +43,11 @@ from diffusers import VQModel
 
 from real.degradations.simple import Degradation
 from real.images.pixels import signed_tensor
-from real.train.loop import RunSettings, TrainingRun, autocast
+from real.train.crops import CropSampler
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, joined, parted
-from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
 from real.train.saved import fingerprint
+from real.train.training_run import RunSettings, TrainingRun, autocast
 
 __all__ = ["train_autoencoder"]
 

@@ -20,11 +20,11 @@ from diffusers import UNet2DModel, VQModel
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.pixels import signed_tensor
-from real.train.loop import RunSettings, TrainingRun, autocast
+from real.train.crops import CropSampler
 from real.train.normalised import joined, parted
-from real.train.photos import CropSampler
 from real.train.record import read_record, write_record
 from real.train.saved import fingerprint
+from real.train.training_run import RunSettings, TrainingRun, autocast
 from real.train.unet import ldm_sr_scheduler
 
 __all__ = ["DecoderSettings", "train_decoder"]

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from real.degradations.simple import SCALE
 from real.images.pixels import signed_tensor
-from real.train.loop import RunSettings, autocast
 from real.train.saved import digest_of_arrays, fingerprint, keep, load_kept
+from real.train.training_run import RunSettings, autocast
 
 __all__ = ["Batches", "Crop", "EncodedPhoto", "Task", "draw_timesteps", "encode", "encode_photos"]
 

@@ -13,7 +13,7 @@ import torch
 from real.errors import UserError
 from real.images.files import read_json, write_json
 from real.models.latent import SECOND
-from real.train.loop import TrainingRun
+from real.train.training_run import TrainingRun
 
 __all__ = ["denoiser_of", "read_record", "short", "write_record"]
 

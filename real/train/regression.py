@@ -11,9 +11,9 @@ import torch
 from real.degradations.simple import Degradation
 from real.images.pixels import signed_tensor
 from real.models.regression import RegressionNetwork, save_regression
-from real.train.loop import RunSettings, TrainingRun, autocast
-from real.train.photos import CropSampler
+from real.train.crops import CropSampler
 from real.train.record import write_record
+from real.train.training_run import RunSettings, TrainingRun, autocast
 
 __all__ = ["RegressionSettings", "train_regression"]
 

@@ -23,8 +23,8 @@ from real.images.holes import HOLES, draw_hole
 from real.images.pixels import signed_tensor
 from real.models.hole_condition import filled, hidden
 from real.train.latents import Crop, EncodedPhoto, encode
-from real.train.loop import RunSettings
 from real.train.saved import digest_of_arrays, keep, load_kept
+from real.train.training_run import RunSettings
 
 __all__ = ["TRAINED_HOLE", "InpaintingTask", "KnownPart", "SuperResolutionTask"]
 

@@ -20,9 +20,9 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 from real.degradations.simple import SCALE
 from real.errors import UserError, blaming
 from real.train.latents import Batches, Task, encode_photos
-from real.train.loop import RunSettings, TrainingRun, autocast
 from real.train.record import denoiser_of, read_record, write_record
 from real.train.saved import fingerprint
+from real.train.training_run import RunSettings, TrainingRun, autocast
 
 __all__ = ["UNetSettings", "ldm_sr_scheduler", "noise_loss", "train_unet"]
 

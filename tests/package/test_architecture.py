@@ -139,8 +139,8 @@ def test_the_rooms_of_real_import_downwards(modules_of_real: dict[str, str]) -> 
         ("real.plugin.step", "import real.parallel.ranks\nfrom real.errors import UserError", set()),
         ("real.images.photos", "from real.cli.options import whole", {"real.cli.options"}),
         ("real.metrics.score", "from real.degradations.simple import SCALE", {"real.degradations.simple"}),
-        ("real.train.loop", "from real.cli.run import leave", {"real.cli.run"}),
-        ("real.train.__main__", "from real.cli.run import leave\nimport real.train.loop", set()),
+        ("real.train.training_run", "from real.cli.run import leave", {"real.cli.run"}),
+        ("real.train.__main__", "from real.cli.run import leave\nimport real.train.training_run", set()),
         ("real.api", "from real.opening import open_model", set()),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_damaged_file_names_its_option(
     assert f"--{option} must be weights that can be read, got {str(file)!r}" in error
 
 
-@pytest.mark.parametrize("place", ["real.cli.common.open_model", "real.cli.studies.run_study"])
+@pytest.mark.parametrize("place", ["real.cli.common.open_model", "real.cli.evaluation.run_study"])
 def test_out_of_memory_is_one_line(
     place: str, photos: Path, parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from real.api import inpaint, open_model  # noqa: E402
 from real.bench import runner, unsampled, writing  # noqa: E402
 from real.bench.loading import load  # noqa: E402
-from real.bench.photos import find_photos  # noqa: E402
+from real.bench.photo_sets import find_photos  # noqa: E402
 from real.bench.plan import Grid, Line, fill_grid, wanted_by  # noqa: E402
 from real.bench.request import StudyRequest, lines_of  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402

@@ -15,7 +15,7 @@ from real import open_model  # noqa: E402
 from real.bench import evaluate as module  # noqa: E402
 from real.bench.evaluate import evaluate_folder  # noqa: E402
 from real.bench.loading import load_truth  # noqa: E402
-from real.bench.photos import Photo, find_photos  # noqa: E402
+from real.bench.photo_sets import Photo, find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.reconstruction import evaluate_autoencoder  # noqa: E402
 from real.bench.request import StudyRequest  # noqa: E402
@@ -120,7 +120,7 @@ def test_a_study_of_photos_without_error_alone_ends_with_a_report(tiny: LatentMo
     for part, pixels in (("gt", np.full((64, 64, 3), 90, np.uint8)), ("lq", low)):
         (folder / part).mkdir()
         Image.fromarray(pixels).save(folder / part / "flat.png")
-    from real.bench.photos import find_pairs
+    from real.bench.photo_sets import find_pairs
 
     study = STUDIES["table1"]
     grid = fill_grid(study, {"steps": [1], "particles": [2], "degradation": ["pairs"]})
@@ -272,7 +272,7 @@ def test_a_judgement_of_quality_goes_on_and_has_its_pictures(
 
 def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None:
     from real.backbones.hints import HintPlaces
-    from real.bench.photos import find_pairs
+    from real.bench.photo_sets import find_pairs
 
     for part, names in (("gt", ("x.png", "x.jpg", "y.png")), ("lq", ("x.png", "y.png", "y_LR.png"))):
         (tmp_path / part).mkdir()

@@ -18,7 +18,7 @@ from real.__main__ import main  # noqa: E402
 from real.api import open_model  # noqa: E402
 from real.bench import everything, runner, writing  # noqa: E402
 from real.bench.everything import run_everything  # noqa: E402
-from real.bench.photos import find_photos  # noqa: E402
+from real.bench.photo_sets import find_photos  # noqa: E402
 from real.bench.plan import fill_grid  # noqa: E402
 from real.bench.request import StudyRequest  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402

@@ -12,7 +12,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from real import open_model  # noqa: E402
 from real.__main__ import main  # noqa: E402
-from real.alternatives.holes import biharmonic  # noqa: E402
+from real.alternatives.fillings import biharmonic  # noqa: E402
 from real.bench import evaluate_inpainting as module  # noqa: E402
 from real.bench.evaluate_inpainting import evaluate_inpainting  # noqa: E402
 from real.bench.inpainting_quality import (  # noqa: E402

@@ -29,7 +29,7 @@ from real.bench.loading import load  # noqa: E402
 from real.bench.memory import PeakMemory  # noqa: E402
 from real.bench.metrics import REPORTED  # noqa: E402
 from real.bench.paper import COLUMNS, SOURCE, find_row, paper_rows, read_tables  # noqa: E402
-from real.bench.photos import find_pairs, find_photos  # noqa: E402
+from real.bench.photo_sets import find_pairs, find_photos  # noqa: E402
 from real.bench.plan import EnsemblePlan, Line, fill_grid, wanted_by  # noqa: E402
 from real.bench.request import StudyRequest, identity_of, lines_of  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402
@@ -125,6 +125,16 @@ def test_the_papers_values_stand_where_they_belong() -> None:
     assert beside("table8", "kds-stable-sr-dpmpp-2s") == 22.29
     assert beside("table12", "kds-l2") == 24.63
     assert beside("table13", "kds-median") == 24.24
+
+
+@pytest.mark.parametrize(("how", "known"), [("simple", True), ("real-esrgan", False), ("pairs", False)])
+def test_the_regression_network_is_a_baseline_of_what_it_knows(how: str, known: bool) -> None:
+    """It learned one degradation; elsewhere its picture says nothing about samples."""
+    study = STUDIES["table1"]
+    lines = study.lines(Settings(), replace(study.grid, degradation=(how,)))
+    pairs = {pair.b for pair in study.pairs(lines) if pair.a == "kds"}
+    assert ("regression" in {line.key for line in lines}) == ("regression" in pairs) == known
+    assert "bicubic" in pairs
 
 
 def test_plain_ensembles_of_several_sizes_are_one_draw() -> None:

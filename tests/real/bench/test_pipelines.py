@@ -27,7 +27,7 @@ from real.api import (  # noqa: E402
 )
 from real.bench.draws import draw_ensemble  # noqa: E402
 from real.bench.endings import evaluations_of  # noqa: E402
-from real.bench.photos import find_photos  # noqa: E402
+from real.bench.photo_sets import find_photos  # noqa: E402
 from real.bench.plan import EnsemblePlan, fill_grid  # noqa: E402
 from real.bench.request import StudyRequest, check_model, text_of  # noqa: E402
 from real.bench.runner import run_study  # noqa: E402

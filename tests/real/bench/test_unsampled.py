@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from real.alternatives import named  # noqa: E402
-from real.alternatives.holes import biharmonic, fast_marching, navier_stokes  # noqa: E402
-from real.alternatives.upscaling import RealEsrgan, lanczos  # noqa: E402
+from real.alternatives.enlarging import RealEsrgan, lanczos  # noqa: E402
+from real.alternatives.fillings import biharmonic, fast_marching, navier_stokes  # noqa: E402
 from real.api import open_model  # noqa: E402
 from real.bench import unsampled  # noqa: E402
 from real.bench.adapter import hole_filler, super_resolver  # noqa: E402
 from real.bench.lines import Lines  # noqa: E402
 from real.bench.measure import measure  # noqa: E402
-from real.bench.photos import HOLES  # noqa: E402
+from real.bench.photo_sets import HOLES  # noqa: E402
 from real.bench.plan import Line, wanted_by  # noqa: E402
 from real.bench.request import StudyRequest, identity_of  # noqa: E402
 from real.bench.studies import STUDIES  # noqa: E402

@@ -12,8 +12,8 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 from commands import pixels, run  # noqa: E402
 
-from real.alternatives.holes import biharmonic  # noqa: E402
-from real.alternatives.upscaling import INSTALL, lanczos  # noqa: E402
+from real.alternatives.enlarging import INSTALL, lanczos  # noqa: E402
+from real.alternatives.fillings import biharmonic  # noqa: E402
 from real.api import super_resolution_restorer  # noqa: E402
 from real.cli.outputs import spread_of  # noqa: E402
 from real.degradations.simple import Degradation  # noqa: E402

@@ -135,7 +135,7 @@ def test_twelve_bits_and_white_as_zero(tmp_path: Path) -> None:
 
 
 def test_training_photos_are_read_the_same_way(save: Save) -> None:
-    from real.train.photos import load_photos
+    from real.train.crops import load_photos
 
     path = save(Image.new("RGB", (64, 64), (125, 92, 63)), icc_profile=exchanged())
     save(Image.fromarray(np.full((64, 64), 0x8000, np.uint16)), "sixteen.png")

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from real import inpaint, open_model  # noqa: E402
 from real.__main__ import main  # noqa: E402
-from real.alternatives.holes import biharmonic  # noqa: E402
+from real.alternatives.fillings import biharmonic  # noqa: E402
 from real.bench.inpainting_quality import edge_steps, inpainting_table  # noqa: E402
 from real.images.holes import HOLES, draw_hole  # noqa: E402
 from real.images.masks import center_box  # noqa: E402

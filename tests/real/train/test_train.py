@@ -21,15 +21,15 @@ from real.images.masks import latent_mask  # noqa: E402
 from real.models.regression import RegressionNetwork, load_regression, regress  # noqa: E402
 from real.train.__main__ import main  # noqa: E402
 from real.train.autoencoder import train_autoencoder  # noqa: E402
+from real.train.crops import CropSampler, load_photos  # noqa: E402
 from real.train.decoder import DecoderSettings, train_decoder  # noqa: E402
 from real.train.latents import Batches, EncodedPhoto, draw_timesteps, encode_photos  # noqa: E402
-from real.train.loop import RunSettings, TrainingRun  # noqa: E402
 from real.train.normalised import AutoencoderSettings, NormalisedVQModel, Whitening, joined, parted  # noqa: E402
 from real.train.optimizer import orthogonalise  # noqa: E402
-from real.train.photos import CropSampler, load_photos  # noqa: E402
 from real.train.record import denoiser_of, read_record, short, write_record  # noqa: E402
 from real.train.regression import RegressionSettings, train_regression  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, _known_part  # noqa: E402
+from real.train.training_run import RunSettings, TrainingRun  # noqa: E402
 from real.train.unet import UNetSettings, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)

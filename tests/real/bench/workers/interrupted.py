@@ -15,7 +15,7 @@ import torch
 
 from real.__main__ import main
 from real.bench import plots  # noqa: F401
-from real.cli import studies  # noqa: F401  what the command imports late
+from real.cli import evaluation  # noqa: F401  what the command imports late
 
 ROUNDS = 6
 STUDIES = ("fig4", "table8", "table12", "fig6", "table6")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from real.alternatives import __main__ as command
-from real.alternatives.holes import INSTALL, biharmonic, fast_marching, navier_stokes
+from real.alternatives.fillings import INSTALL, biharmonic, fast_marching, navier_stokes
 from real.errors import UserError
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]

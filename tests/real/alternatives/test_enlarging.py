@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from real.alternatives.upscaling import INSTALL, RealEsrgan, lanczos
+from real.alternatives.enlarging import INSTALL, RealEsrgan, lanczos
 from real.errors import UserError
 from real.images.photos import sample_photo
 
@@ -67,7 +67,7 @@ def test_real_esrgan_enlarges_a_photo(photo: np.ndarray) -> None:
 def test_real_esrgan_in_tiles_is_real_esrgan(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     low, network = np.ascontiguousarray(photo[:20, :28]), RealEsrgan(threads=1)
     whole = network(low)
-    monkeypatch.setattr("real.alternatives.upscaling.TILE", 24)  # two tiles, side by side
+    monkeypatch.setattr("real.alternatives.enlarging.TILE", 24)  # two tiles, side by side
     tiles = network(low)
     assert tiles.shape == whole.shape == (80, 112, 3)
     difference = np.abs(tiles.astype(int) - whole)

@@ -10,7 +10,7 @@ from real.bench.evaluate import evaluate_folder, variants_of
 from real.bench.evaluate_inpainting import evaluate_inpainting
 from real.bench.everything import run_everything
 from real.bench.loading import check_crop
-from real.bench.photos import left_out_text
+from real.bench.photo_sets import left_out_text
 from real.bench.reconstruction import evaluate_autoencoder
 from real.bench.runner import run_study
 from real.bench.studies import list_studies
