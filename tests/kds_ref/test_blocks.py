@@ -7,6 +7,7 @@ import pytest
 
 from kds_ref import _distances, _fast_shift
 from kds_ref._arrays import common_namespace
+from kds_ref._blocks import most_elements
 from kds_ref._distances import Problem, distance_blocks, pairwise_blocks, problem_of, scaled_distance
 from kds_ref.kernels import GAUSSIAN
 
@@ -111,3 +112,13 @@ def test_distances_beyond_a_quarter_of_the_largest_number_count_as_that(xp: Any,
         )
     each = scaled_distance(xp.array([largest] * 4, dtype), xp.array([0.5, 1.0, 1.5, 4.0], dtype), namespace)
     np.testing.assert_allclose(xp.numpy(each), [largest / 4.0, largest / 4.0, largest / 9.0, largest / 64.0], rtol=1e-6)
+
+
+def test_a_block_on_an_accelerator_is_bounded_by_its_memory() -> None:
+    """A quarter of a GiB, whatever the dtype."""
+    torch = pytest.importorskip("torch")
+    for dtype, size in ((torch.float16, 2), (torch.float32, 4), (torch.float64, 8)):
+        there, here = (torch.ones(2, dtype=dtype, device=device) for device in ("meta", "cpu"))
+        xp = common_namespace(x=here)
+        assert most_elements(there, 7, xp) * size == 2**28
+        assert most_elements(here, 7, xp) == 7

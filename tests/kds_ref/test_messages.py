@@ -22,6 +22,31 @@ def sampler(function: Callable[..., Any], **options: Any) -> Callable[[], Any]:
 Case = tuple[Callable[[], Any], str]
 CASES: list[Case] = [
     (
+        lambda: k.KernelDensitySteering(bandwidth="mean"),
+        "bandwidth must be a number or one of median, scott, silverman, likelihood, got 'mean'",
+    ),
+    (
+        lambda: k.KernelDensitySteering(bandwidth=-1.0),
+        "bandwidth must be finite and positive, got -1.0; strength=0 switches steering off",
+    ),
+    (
+        lambda: k.KernelDensitySteering(bandwidth=np.zeros((0,))),
+        "bandwidth must have no empty axis, got shape (0,)",
+    ),
+    *(
+        (
+            lambda h=h, dtype=dtype: k.KernelDensitySteering(bandwidth=np.asarray([h, 2.0], dtype)),
+            f"bandwidth must be positive and finite, got values from {min(h, 2.0):g} to {max(h, 2.0):g} in shape (2,); "
+            "where particles are equal any positive number will do",
+        )
+        for h in (0.0, -0.5, np.inf)
+        for dtype in ("float16", "float32", "float64")
+    ),
+    (
+        lambda: k.KernelDensitySteering(bandwidth=np.asarray([1])),
+        "bandwidth must have a real floating dtype, got int64; convert it first",
+    ),
+    (
         lambda: k.steer(Z, sample_ndim=1),
         "sample_ndim must be at least 2 with patch_size=1, got 1; patches need samples (C, length), (C, H, "
         "W) or (C, depth, H, W), and patch_size=None takes the whole sample as one patch",
