@@ -30,6 +30,10 @@ CASES: list[Case] = [
         "bandwidth must be finite and positive, got -1.0; strength=0 switches steering off",
     ),
     (
+        lambda: k.KernelDensitySteering(cutoff_nsr=0.0),
+        "cutoff_nsr must be finite and positive, got 0.0; cutoff=0 steers to the end",
+    ),
+    (
         lambda: k.KernelDensitySteering(bandwidth=np.zeros((0,))),
         "bandwidth must have no empty axis, got shape (0,)",
     ),

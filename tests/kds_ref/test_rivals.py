@@ -133,6 +133,59 @@ def test_renoising_needs_a_schedule() -> None:
         k.mean_then_renoise(k.ddim, gaussian, X, ONE, schedule=0.5, timesteps=GRID)
 
 
+def test_the_papers_cutoff_and_any_factor_from_zero_on() -> None:
+    plain, half = np.ones(2), k.high_density_sampling(lambda x, t: x, factor=0.5)
+    assert [half(plain, t)[0] for t in (999, 300, 299, 0)] == [1.0, 1.0, 0.5, 0.5]
+    assert k.high_density_sampling(lambda x, t: x, factor=0.0)(plain, 0)[0] == 0.0
+
+
+def test_guidance_passes_the_timestep_on_and_follows_its_formula_for_small_predictions() -> None:
+    seen: list[int] = []
+
+    def quarter(x_t: np.ndarray, t: int) -> np.ndarray:
+        seen.append(t)
+        return np.full_like(x_t, 0.25)  # a squared norm of 4 / 16
+
+    eps = k.density_guidance(quarter, quantile=0.9)(np.zeros((3, 4)), 421)
+    assert seen == [421]
+    np.testing.assert_allclose(eps, 0.25 * (1.0 + np.sqrt(8.0) * 1.2815515655446004 / 0.25))
+
+
+def test_samples_of_signals_need_sample_ndim_and_take_it() -> None:
+    """Three axes may be (N, C, length) or ensembles of vectors."""
+    x = np.random.default_rng(6).standard_normal((2, 3, 5))
+    guided = k.density_guidance(lambda x_t, t: x_t, quantile=0.7, sample_ndim=2)(x, 500)
+    ratio = guided / x
+    assert np.ptp(ratio.reshape(2, -1), axis=1).max() < 1e-12
+    norms = np.linalg.norm(k.median_norm(x, sample_ndim=2).reshape(2, -1), axis=1)
+    assert norms[0] == pytest.approx(norms[1])
+    result = renoise(x, x[:1], sample_ndim=2)
+    assert result.x0.shape == (1, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: k.density_guidance(gaussian, quantile=0.9)(np.ones((2, 2, 2)), 3), "sample_ndim must be .* eps of"),
+        (lambda: k.median_norm(np.ones((2, 2, 2))), "sample_ndim must be .* x_T of"),
+        (lambda: renoise(np.ones((2, 2, 2)), np.ones((1, 2, 2))), "sample_ndim must be .* x_T of"),
+        (lambda: renoise(X, ONE, timesteps=(1000, 0)), r"timesteps must be in \[0, 999\], got 1000$"),
+        (lambda: renoise(X, ONE, timesteps=(500, -1)), r"timesteps must be in \[0, 999\], got -1$"),
+        (
+            lambda: renoise(X, ONE, timesteps=(700, 650, 600)),
+            "cutoff must leave timesteps on both sides, got 0.3 for 700 to 600$",
+        ),
+    ],
+)
+def test_the_message_names_what_is_wrong(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call()
+
+
+def test_the_last_timestep_may_be_zero() -> None:
+    assert renoise(X, ONE, timesteps=(500, 0)).num_model_evaluations == 2
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

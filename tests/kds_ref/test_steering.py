@@ -274,6 +274,32 @@ def test_steering_with_an_array_of_bandwidths_is_equal_to_its_twin(library: str)
     assert one != KernelDensitySteering(bandwidth="median")
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_arrays_of_another_kind_are_other_bandwidths(library: str) -> None:
+    xp = pytest.importorskip(library)
+    one = KernelDensitySteering(bandwidth=xp.asarray([1.0, 1.0], dtype=xp.float64))
+    for other in ([1.0, 1.0], [[1.0, 1.0]]):
+        dtype = xp.float32 if np.ndim(other) == 1 else xp.float64
+        assert one != KernelDensitySteering(bandwidth=xp.asarray(other, dtype=dtype))
+    if library == "torch":
+        assert one != KernelDensitySteering(bandwidth=np.asarray([1.0, 1.0]))
+
+
+def test_all_options_reach_steer() -> None:
+    x = np.random.default_rng(3).standard_normal((4, 3, 6))
+    options: dict[str, Any] = {"bandwidth": 1.1, "patch_size": 2, "stride": 1, "sample_ndim": 2, "kernel": "laplacian"}
+    for scaled in (False, True):
+        steered, info = KernelDensitySteering(**options, scale_with_dimension=scaled)(x, 999)
+        expected, _ = steer(x, **options, scale_with_dimension=scaled)
+        np.testing.assert_array_equal(steered, expected)
+        assert info is not None
+
+
+def test_other_options_have_another_hash() -> None:
+    options: list[dict[str, Any]] = [{}, {"strength": 0.2}, {"cutoff": 0.2}, {"kernel": "flat"}, {"patch_size": 2}]
+    assert len({hash(KernelDensitySteering(**changed)) for changed in options}) == len(options)
+
+
 def test_steering_is_equal_to_another_with_the_same_options() -> None:
     assert KernelDensitySteering() == KernelDensitySteering(cutoff=0.3, bandwidth=0.3)
     assert len({KernelDensitySteering(), KernelDensitySteering(cutoff=0.3), KernelDensitySteering(cutoff=0.2)}) == 2
