@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kds_ref import _distances, log_density
-from kds_ref._distances import check_problem, distance_blocks, pairwise_blocks
+from kds_ref._arrays import common_namespace
+from kds_ref._distances import check_problem, distance_blocks, pairwise_blocks, problem_of
 
 
 @pytest.mark.parametrize("lead", [((), ()), ((2, 1), (3,)), ((3,), (1,))])
@@ -36,3 +37,14 @@ def test_the_density_is_scipys() -> None:
         white = [np.linalg.solve(scale, x.T).T for x in (query, particles)]
         ours = log_density(*white, bandwidth=1.0) - np.log(np.diag(scale)).sum()
         np.testing.assert_allclose(ours, estimate.logpdf(query.T), rtol=1e-10)
+
+
+def test_what_cannot_be_looked_at_is_taken_as_extreme() -> None:
+    """A look would make an accelerator wait; the careful way is right for all values."""
+    torch = pytest.importorskip("torch")
+    here, there = torch.ones(3, 2), torch.ones(3, 2, device="meta")
+    assert not check_problem(here, here, 0.3).extreme
+    assert check_problem(there, there, 0.3).extreme
+    xp = common_namespace(x=here)
+    assert not problem_of(xp, here.dtype, here, here, here[:, 0]).extreme
+    assert problem_of(xp, here.dtype, here, here, there[:, 0]).extreme

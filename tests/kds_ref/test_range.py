@@ -86,6 +86,28 @@ def test_a_query_beyond_all_squares_moves_to_the_nearest_particle(xp: Any) -> No
     np.testing.assert_allclose(shift, [[3e19]], rtol=1e-6)
 
 
+def test_particles_beyond_all_squares_are_told_apart(xp: Any) -> None:
+    particles = xp.array([[3e19], [1e19]], "float32")
+    shift = xp.numpy(mean_shift(xp.array([[0.0]], "float32"), particles, bandwidth=0.3))
+    np.testing.assert_allclose(shift, [[1e19]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("h", [1e-100, 1e-30, 0.5])
+def test_a_density_falls_with_the_square_of_the_distance_however_narrow(xp: Any, h: float) -> None:
+    found = xp.numpy(log_density(xp.array([[1.0]]), xp.array([[0.0]]), bandwidth=h))
+    np.testing.assert_allclose(found, [-0.5 / h / h - np.log(h) - 0.5 * np.log(2.0 * np.pi)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_large_ensembles_scale_too(xp: Any, unit: float) -> None:
+    """They are gone through by pairs."""
+    many = np.random.default_rng(2).normal(size=(10, 4, 16, 16))
+    expected, _ = steer(many, bandwidth=1.4)
+    steered, info = steer(xp.array(many * unit, "float32"), bandwidth=1.4 * unit)
+    np.testing.assert_allclose(xp.numpy(steered) / unit, expected, rtol=2e-4, atol=2e-5)
+    xp.check_like(info.effective_particles, steered, shape=(10, 256))
+
+
 def test_distances_whose_squares_overflow_still_have_weight(xp: Any) -> None:
     shift = xp.numpy(mean_shift(xp.array([[0.0]], "float32"), xp.array([[0.0], [2e19]], "float32"), bandwidth=2e19))
     weight = np.exp(-0.5)
