@@ -241,3 +241,12 @@ def test_a_model_of_another_library_is_refused() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match="arrays must be of one library"):
         ddim(denoiser=lambda x, t: torch.from_numpy(x))
+
+
+def test_a_denoisers_output_on_another_device_is_named() -> None:
+    strict = pytest.importorskip("array_api_strict")
+    x = strict.asarray(np.ones((2, 3)))
+    there = strict.asarray(np.ones((2, 3)), device=strict.Device("device1"))
+    message = r"^output of denoiser at t = 500 must be on the device of x_T, .*CPU_DEVICE.*, got .*device1.*; move one"
+    with pytest.raises(ValueError, match=message):
+        k.ddim(lambda x_t, t: there, x, schedule=SCHEDULE, timesteps=(500, 0))

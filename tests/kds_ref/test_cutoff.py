@@ -166,3 +166,18 @@ def test_half_precision_is_compared_in_single(dtype: str) -> None:
     # 998 is a float16, 999 * 0.999 = 998.001 is not
     t = np.asarray([998.0, 999.0], dtype=np.float16)
     assert steering_strength(t, 999, cutoff=0.999).tolist() == [0.0, float(np.float16(0.3))]
+
+
+def test_a_steering_that_needs_the_noise_level_gets_the_timestep_too() -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Watch:
+        needs_alpha_bar = True
+
+        def __call__(self, x0: Any, t: int, *, alpha_bar: float) -> tuple[Any, None]:
+            seen.append((t, alpha_bar))
+            return x0, None
+
+    schedule, grid = scaled_linear_schedule(), (900, 500, 100)
+    ddim(lambda x, t: x, np.ones((2, 3)), schedule=schedule, timesteps=grid, steering=Watch())
+    assert seen == [(t, schedule.alpha_bar(t)) for t in grid]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import array_api_compat
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kds_ref import (
     KernelDensitySteering,
+    NoiseSchedule,
     SteeredDenoiser,
     add_noise,
     ddim,
@@ -135,6 +137,49 @@ def test_sigma_may_be_an_array_of_one_level(xp: Any, shape: tuple[int, ...]) -> 
     np.testing.assert_array_equal(xp.numpy(steered(x, sigma)), xp.numpy(steered(x, 2.0)))
 
 
+def test_levels_that_differ_by_rounding_are_one() -> None:
+    x = latents(0, 2, 1, 2, 2)
+    steered = SteeredDenoiser(lambda x, sigma: x, cutoff_sigma=1.0)
+    np.testing.assert_array_equal(steered(x, np.asarray([100.0, 100.00005])), steered(x, 100.0))
+    with pytest.raises(ValueError, match=r"sigma must hold one noise level, got 100 to 100\.001"):
+        steered(x, np.asarray([100.0, 100.001]))
+
+
+def test_a_full_step_is_a_step() -> None:
+    x = latents(1, 3, 2, 2, 2)
+    steered = SteeredDenoiser(lambda x, sigma: x, cutoff_sigma=0.1, strength=1.0)(x, 1.0)
+    np.testing.assert_array_equal(steered, steer(x, strength=1.0)[0])
+
+
+def test_levels_that_a_compiler_hides_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = SimpleNamespace(min=lambda sigma: object(), max=lambda sigma: object())  # as a tracer of JAX, no number
+    monkeypatch.setattr("kds_ref.denoisers.common_namespace", lambda **arrays: hidden)
+    with pytest.raises(TypeError) as caught:
+        SteeredDenoiser(shrink, cutoff_sigma=1.0)(latents(0, 2, 1, 2, 2), np.asarray([2.0]))
+    assert str(caught.value) == (
+        "sigma must be a Python number where a compiler hides the values of arrays, got an array; it decides "
+        "whether to steer"
+    )
+
+
+def test_an_output_of_another_library_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    steered = SteeredDenoiser(lambda x, sigma: torch.from_numpy(x), cutoff_sigma=1.0)
+    with pytest.raises(TypeError, match="arrays must be of one library, got x: numpy, output of denoiser: torch;"):
+        steered(latents(0, 2, 1, 2, 2), 2.0)
+
+
+def test_a_level_without_signal_is_never_asked() -> None:
+    seen: list[int] = []
+
+    def model(x_t: Any, t: int) -> Any:
+        seen.append(t)
+        return x_t
+
+    vp_denoiser(model, schedule=NoiseSchedule(np.asarray([0.9, 0.5, 0.0])))(latents(0, 2, 1, 2, 2), 1e6)
+    assert seen == [1]
+
+
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_it_is_equal_to_its_twin_with_arrays_too(library: str) -> None:
     xp = pytest.importorskip(library)
@@ -149,6 +194,7 @@ def test_it_is_equal_to_its_twin_with_arrays_too(library: str) -> None:
     for other in (*others, made(0.3, 0.4, denoiser=level_of), made(0.3, 0.4, strength=0.2), 1.0):
         assert one != other
     assert len({made(cutoff_sigma=0.1, bandwidth=h) for h in (0.3, 0.3, "median")}) == 2
+    assert len({hash(made(0.3, cutoff_sigma=level)) for level in (0.1, 0.2, 0.3)}) == 3
 
 
 def test_the_denoiser_gets_x_and_sigma_as_they_came(xp: Any) -> None:

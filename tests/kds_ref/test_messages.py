@@ -22,6 +22,11 @@ def sampler(function: Callable[..., Any], **options: Any) -> Callable[[], Any]:
 Case = tuple[Callable[[], Any], str]
 CASES: list[Case] = [
     (
+        lambda: k.log_density(P, P, bandwidth="median"),
+        "bandwidth must be positive, got 0 by the rule 'median', since all particles of an ensemble are equal; pass a "
+        "number",
+    ),
+    (
         lambda: k.KernelDensitySteering(bandwidth="mean"),
         "bandwidth must be a number or one of median, scott, silverman, likelihood, got 'mean'",
     ),
