@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kds_ref import KernelDensitySteering, SteeringInfo, mean_shift, patchify, steer, steering_strength
+from kds_ref.kernels import GAUSSIAN, Kernel
 
 R = np.random.default_rng(21)
 Z = R.normal(size=(5, 3, 4, 6))
@@ -293,6 +294,16 @@ def test_all_options_reach_steer() -> None:
         expected, _ = steer(x, **options, scale_with_dimension=scaled)
         np.testing.assert_array_equal(steered, expected)
         assert info is not None
+
+
+def test_a_kernel_of_ones_own_counts_particles_as_the_built_in_one(xp: Any) -> None:
+    x = np.random.default_rng(4).standard_normal((2, 5, 3, 4, 4))  # two ensembles of five
+    own = Kernel("mine", GAUSSIAN.log_profile)
+    steered, info = steer(xp.array(x), bandwidth=1.2, kernel=own)
+    expected, expected_info = steer(x, bandwidth=1.2)
+    np.testing.assert_allclose(xp.numpy(steered), expected, rtol=1e-12)
+    effective = xp.numpy(info.effective_particles)
+    np.testing.assert_allclose(effective, expected_info.effective_particles, rtol=1e-12)
 
 
 def test_other_options_have_another_hash() -> None:
