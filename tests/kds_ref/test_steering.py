@@ -276,7 +276,7 @@ def test_steering_with_an_array_of_bandwidths_is_equal_to_its_twin(library: str)
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_arrays_of_another_kind_are_other_bandwidths(library: str) -> None:
+def test_arrays_of_another_kind_are_different(library: str) -> None:
     xp = pytest.importorskip(library)
     one = KernelDensitySteering(bandwidth=xp.asarray([1.0, 1.0], dtype=xp.float64))
     for other in ([1.0, 1.0], [[1.0, 1.0]]):
@@ -284,6 +284,13 @@ def test_arrays_of_another_kind_are_other_bandwidths(library: str) -> None:
         assert one != KernelDensitySteering(bandwidth=xp.asarray(other, dtype=dtype))
     if library == "torch":
         assert one != KernelDensitySteering(bandwidth=np.asarray([1.0, 1.0]))
+
+
+def test_arrays_on_another_device_are_different() -> None:
+    strict = pytest.importorskip("array_api_strict")
+    here, there = (strict.asarray([1.0], device=strict.Device(name)) for name in ("CPU_DEVICE", "device1"))
+    assert KernelDensitySteering(bandwidth=here) == KernelDensitySteering(bandwidth=here)
+    assert KernelDensitySteering(bandwidth=here) != KernelDensitySteering(bandwidth=there)
 
 
 def test_all_options_reach_steer() -> None:
