@@ -16,9 +16,8 @@ from kds_ref import SamplerState, select_particle, steering_strength
 from real.errors import UserError
 from real.parallel.ranks import Ranks
 
-__all__ = ["ABOVE_ALL", "EarlyChoice", "in_window"]
+__all__ = ["EarlyChoice", "in_window"]
 
-ABOVE_ALL = "must be at or below t/T of an evaluation for an early choice, got one above all of them; lower it"
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 
 
@@ -75,7 +74,8 @@ class EarlyChoice:
                 self.rows += len(x_t) * (1 if self._ranks is None else self._ranks.size)
                 return denoise(x_t, t)
             if self._x0 is None:
-                raise UserError(ABOVE_ALL, argument="cutoff")
+                below = "must be at or below t/T of an evaluation for an early choice"
+                raise UserError(f"{below}, got {self._cutoff:g}, perhaps by `cutoff_nsr`; lower it", argument="cutoff")
             if self.chosen is None:
                 self.chosen = self._nearest(self._x0)
 

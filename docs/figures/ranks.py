@@ -33,7 +33,7 @@ def numbers() -> Panels:
 
 
 def draw(panels: Panels) -> plt.Figure:
-    """Shares of the ranks, a panel a title; the line is what a calibrated posterior has."""
+    """Shares of the ranks, one panel per title; the line is what a calibrated posterior has."""
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(

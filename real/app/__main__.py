@@ -63,7 +63,8 @@ def _run(options: argparse.Namespace) -> int:
         say(f"The page is at {page.local_url} until you press Ctrl-C.")
         page.block_thread()
     except OSError as error:
-        raise UserError(f"must be a free port, got {options.port} ({error}); give another", argument="port") from error
+        got = "none from 7860 on" if options.port is None else options.port
+        raise UserError(f"must be a free port, got {got} ({error}); give another", argument="port") from error
     return 0
 
 

@@ -139,7 +139,7 @@ def _pick(place: str, names: Sequence[str], suffixes: Sequence[str], argument: s
             raise UserError(f"must have a file {what} for the photo, got {place!r} without it", argument=argument)
         if twice := [file for file in there[1:] if file.stem == there[0].stem]:
             names_of_both = f"{there[0].name} and {twice[0].name}"
-            why = f"must have one file a photo, got {names_of_both} in {place!r}; keep one of them"
+            why = f"must have one file per photo, got {names_of_both} in {place!r}; keep one of them"
             raise UserError(why, argument=argument)
         return there[0]
 

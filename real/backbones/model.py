@@ -236,12 +236,12 @@ def _check_fit(unet: Any, vae: Any, text_encoder: Any, base: Source) -> None:
     """Refuse a base whose parts are not those that the networks were trained with, by their widths."""
     parts = (
         ("latent channels", vae.config.latent_channels, unet.config.in_channels),
-        ("pixels a latent pixel", 2 ** (len(vae.config.block_out_channels) - 1), FACTOR),
-        ("numbers a text token", text_encoder.config.hidden_size, unet.config.cross_attention_dim),
+        ("pixels per latent pixel", 2 ** (len(vae.config.block_out_channels) - 1), FACTOR),
+        ("numbers per text token", text_encoder.config.hidden_size, unet.config.cross_attention_dim),
     )
     for what, has, needs in parts:
         if has != needs:
-            why = f"must have {needs} {what}, as the UNet takes them, got {base.name!r} with {has}; give another"
+            why = f"must have {needs} {what}, got {base.name!r} with {has}; give another"
             raise UserError(why, argument="base")
 
 

@@ -101,7 +101,7 @@ def check_keys(expected: Mapping[str, Any], given: Mapping[str, Any], *, name: s
     missing = [key for key in expected if key not in given]
     left_over = [key for key in given if key not in expected]
     shapes = [
-        f"{key} of {tuple(given[key].shape)} for {tuple(value.shape)}"
+        f"{key} of shape {tuple(given[key].shape)} in place of {tuple(value.shape)}"
         for key, value in expected.items()
         if key in given and tuple(given[key].shape) != tuple(value.shape)
     ]

@@ -96,7 +96,7 @@ def hole_ranks(samples: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict
         hole: bool (h, w), True inside, with at least one True; the places depend on it alone.
 
     Returns:
-        The same as of `truth_ranks`; a box that is larger than the hole holds the whole of it.
+        What `truth_ranks` returns; a box that is larger than the hole holds the whole of it.
     """
     rng = np.random.default_rng(20252)
     stack = np.concatenate([samples, truth[None]]).astype(np.float64)

@@ -14,7 +14,6 @@ from skimage.measure import blur_effect
 
 from kds_ref import select_particle
 from real.bench.metrics import REPORTED
-from real.early_choice import ABOVE_ALL
 from real.errors import UserError
 from real.images.colour import fix_colours
 from real.metrics.score import ImageMetric, Score, score_by
@@ -95,7 +94,8 @@ class DrawnEnsemble:
     def early_choice(self, n: int) -> int:
         """The same, of the clean latents predicted at the cut-off: the others need not be sampled further."""
         if self.at_cutoff is None:
-            raise UserError(ABOVE_ALL, argument="cutoff")
+            why = "must be at or below t/T of an evaluation for an early choice, got one above all of them; lower it"
+            raise UserError(why, argument="cutoff")
         return int(select_particle(self.at_cutoff[:n]))
 
     def best_by(self, judge: str, n: int) -> int:

@@ -25,7 +25,6 @@ from real.degradations.real_esrgan import SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
 from real.images.files import write_json
-from real.images.photos import load_photo
 from real.images.seeds import degradation_rng
 from real.metrics.score import Score, make_score
 from real.models.latent import LatentModel
@@ -58,8 +57,8 @@ def evaluate_folder(
     """Run the comparison on every photo of a folder; return a table for the terminal.
 
     Writes `rows.jsonl` (one row per photo and variant, appended as they are made; an interrupted evaluation resumes
-    from there) and `evaluation.json` (settings, summary) into `folder`. With `quality` there are `ranks.png`, too, and
-    `sheet.png`: the low-resolution photo, a sample and the truth of the first 24 photos.
+    from there) and `evaluation.json` (settings, summary) into `folder`. With `quality` it writes
+    `ranks.png` and `sheet.png`, too: the low-resolution photo, a sample and the truth of the first 24 photos.
 
     Photos that cannot be read or are smaller than the crop are left out and named.
 
@@ -119,9 +118,10 @@ def evaluate_folder(
         looks = {look: [rows[name, look]["quality"] for name in names] for look in LOOKS}
         report["quality"] = quality_summary(looks, settings.particles)
         tables.insert(0, quality_table(report["quality"]))
-        _draw(folder, report["quality"], names)
 
     write_json(folder / "evaluation.json", report)
+    if judge is not None:
+        _draw(folder, report["quality"], names)
     return "\n\n".join([*tables, *([left_out_text(left_out)] if left_out else [])])
 
 
@@ -206,9 +206,7 @@ def _draw(folder: Path, quality: dict[str, Any], names: Sequence[str]) -> None:
     """The sheet and the rank histograms."""
     titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
     save_ranks(folder / "ranks.png", {titles[name]: of["ranks"] for name, of in quality["calibration"].items()})
-    paths = [_strip(folder, name) for name in names[:SHEET]]
-    if strips := [load_photo(path) for path in paths if path.is_file()]:
-        save_sheet(folder / "sheet.png", strips)
+    save_sheet(folder / "sheet.png", [_strip(folder, name) for name in names[:SHEET]])
 
 
 def _strip(folder: Path, name: str) -> Path:

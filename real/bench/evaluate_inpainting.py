@@ -14,7 +14,6 @@ from real.bench.photo_sets import Photo, check_known, digest_of, find_photos, le
 from real.bench.quality_pictures import SHEET, save_picture, save_ranks, save_sheet
 from real.errors import UserError
 from real.images.files import write_json
-from real.images.photos import load_photo
 from real.metrics.score import make_score
 from real.models.latent import LatentModel
 from real.records.journal import Rows, locked
@@ -116,9 +115,7 @@ def _draw(folder: Path, quality: Mapping[str, Any], names: Sequence[str]) -> Non
     ranks = {f"{kind}, {titles[s]}": of["ranks"] for kind in holes for s, of in holes[kind]["calibration"].items()}
     save_ranks(folder / "ranks.png", ranks)
     for kind in holes:
-        paths = [_strip(folder, kind, name) for name in names[:SHEET]]
-        if strips := [load_photo(path) for path in paths if path.is_file()]:
-            save_sheet(folder / f"sheet-{kind}.png", strips)
+        save_sheet(folder / f"sheet-{kind}.png", [_strip(folder, kind, name) for name in names[:SHEET]])
 
 
 def _strip(folder: Path, kind: str, name: str) -> Path:

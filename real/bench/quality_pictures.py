@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from real.images.files import write_atomically
 from real.images.photos import save_png
@@ -27,8 +28,14 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
     save_png(path, pixels)
 
 
-def save_sheet(path: Path, strips: Sequence[np.ndarray]) -> None:
-    """Write pictures, RGB uint8 (h, w, 3) of any sizes, as one PNG: rows of four on white, each pixel as it is."""
+def save_sheet(path: Path, strips: Sequence[Path]) -> None:
+    """Write PNGs of `save_picture`, of any sizes, as one: rows of four on white, each pixel as it is; none: nothing."""
+    _save_sheet(path, [np.asarray(Image.open(strip)) for strip in strips if strip.is_file()])
+
+
+def _save_sheet(path: Path, strips: Sequence[np.ndarray]) -> None:
+    if not strips:
+        return
     height, width = (GAP + max(strip.shape[axis] for strip in strips) for axis in (0, 1))
     rows = -(-len(strips) // COLUMNS)
     sheet = np.full((GAP + rows * height, GAP + min(COLUMNS, len(strips)) * width, 3), 255, np.uint8)

@@ -29,12 +29,12 @@ choosing the particle does.
 """
 EVALUATE = """\
 Run the comparison of `sr --degrade` on a folder of photos: same noise with and without KDS, means with standard errors,
-paired tests. If killed, start it again with the same options: it resumes where it stopped. With --quality sheet.png
-has samples beside the truth, ranks.png the ranks of the truth among them.
+paired tests. If killed, start it again with the same options: it resumes where it stopped. With --quality,
+sheet.png shows samples beside the truth, and ranks.png the ranks of the truth among them.
 
 With --task inpaint the plain samples of an inpainting model are judged instead, in seven kinds of holes: are they
 exchangeable with the truth, what do they score beside biharmonic interpolation, does the border show? sheet-KIND.png
-and ranks.png are the same for each kind. What KDS does in holes is measured by `bench table3`.
+shows the same for each kind, ranks.png the ranks of all kinds. What KDS does in holes is measured by `bench table3`.
 """
 BENCH = """\
 Run one of the paper's studies, or one beyond it, or several, or all, on a folder of photos: same noise in all of its

@@ -108,7 +108,7 @@ def _noise_photos(options: argparse.Namespace) -> tuple[Photo, ...]:
     if options.noise_photos is None:
         return ()
     if options.photos is not None and options.photos.resolve() == options.noise_photos.resolve():
-        same = f"{str(options.noise_photos)!r}, on which a noise that is picked there proves nothing"
+        same = f"{str(options.noise_photos)!r}, and a noise picked on the photos that judge it proves nothing"
         why = f"must be other photos than those of `photos`, got {same}; give others"
         raise UserError(why, argument="noise_photos")
     photos = find_photos(options.noise_photos)[:NOISE_PHOTOS]

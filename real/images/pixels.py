@@ -85,8 +85,10 @@ def signed_tensor(photo: np.ndarray) -> torch.Tensor:
 
 
 def _planes(photo: np.ndarray) -> torch.Tensor:
-    batch = photo if photo.ndim == 4 else photo[None]
-    return torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.array(photo))
+    # Of one photo the new axis comes last, so that convolutions do not take it for one with channels last in memory,
+    # which would change the last bits of all results.
+    return (x.permute(0, 3, 1, 2) if x.ndim == 4 else x.permute(2, 0, 1)[None]).float()
 
 
 def _range(values: torch.Tensor) -> str:

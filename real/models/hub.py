@@ -82,9 +82,11 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         The hub has HF_HUB_ETAG_TIMEOUT seconds to answer (default 10), once; a network that refuses is known at once.
     """
     revised = "revision" if argument == "model" else argument
+    of_name = "" if revised == "revision" else "with an @, "
     if Path(name).is_dir():
         if revision is not None:
-            why = f"must be of an id on the hub, got {revision!r} of the folder {name!r}; leave it out"
+            accepted = f"must be {of_name}a revision of an id on the hub"
+            why = f"{accepted}, got {revision!r} of the folder {name!r}; leave it out"
             raise UserError(why, argument=revised)
         return Source(name, is_folder=True, argument=argument)
     if Path(name).exists():
@@ -110,7 +112,7 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         why = ", so it is no pipeline of diffusers" if file == INDEX else ""
         raise UserError(f"must have {file}, got {name!r} on the hub without it{why}", argument=argument) from error
     except RevisionNotFoundError as error:
-        why = f"must be a commit, tag or branch of {name!r} on the hub, got {revision!r}"
+        why = f"must be {of_name}a commit, tag or branch of {name!r} on the hub, got {revision!r}"
         raise UserError(why, argument=revised) from error
     except GatedRepoError as error:
         why = f"{name!r} wants its licence accepted on its page and a login: hf auth login"

@@ -107,7 +107,7 @@ def load_latent(source: Source, family: ModelFamily, options: LoadOptions) -> La
     """
     for argument, given in (("vae_tiling", options.vae_tiling), ("cpu_offload", options.cpu_offload)):
         if given:
-            why = "must be left out except with pipelines, got True; LDM's shape is small and tiles by itself"
+            why = "must be left out except with pipelines, got True; models in LDM's shape tile by themselves"
             raise UserError(why, argument=argument)
 
     weights = weights_options(source, pickled_weights=options.pickled_weights)
@@ -179,5 +179,5 @@ def explain(source: Source, error: Exception) -> UserError:
     hint = "if it has its weights as pickles only, `pickled_weights=True` allows them"
     if source.offline:
         hint = f"if the cache holds only a part of it, fetch the rest: hf download {source.name}; {hint}"
-    text = f"must have weights that can be loaded, got {source.name!r} ({why}); {hint}"
+    text = f"must be a model that can be loaded, got {source.name!r} ({why}); {hint}"
     return UserError(text, argument=source.argument)

@@ -96,7 +96,7 @@ def device_of_process(device: str) -> str:
         return device
     number, count = int(os.environ.get("LOCAL_RANK", launched_rank())), torch.cuda.device_count()
     if number >= count:
-        why = f"must have a CUDA device for each process, got {count} and process {number}; start fewer"
+        why = f"must have a CUDA device for each process, got {count} for process {number} (from 0); start fewer"
         raise UserError(why, argument="device")
     torch.cuda.set_device(number)
     return f"cuda:{number}"

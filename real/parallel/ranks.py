@@ -47,7 +47,9 @@ class Ranks:
         if process_group is distributed.group.WORLD:
             process_group = None
         if process_group is distributed.GroupMember.NON_GROUP_MEMBER:
-            raise ValueError("process_group must be one with this process, got another; only members share an ensemble")
+            raise ValueError(
+                "process_group must be a group that this process belongs to, got another; give it on members only"
+            )
         if process_group is not None and not isinstance(process_group, distributed.ProcessGroup):
             raise TypeError(
                 "process_group must be a group of torch.distributed, got a "

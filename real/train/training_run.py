@@ -85,8 +85,8 @@ class TrainingRun:
         """Train up to step `until` (by default the run's last).
 
         Args:
-            loss_of_batch: Function that draws a batch with `self.rng` and `self.generator` and returns its loss and its
-            size.
+            loss_of_batch: Function that draws a batch with `self.rng` and `self.generator` and returns its loss and
+                its size.
             until: Step to stop before; used by stages that change their task on the way.
         """
         settings, end = self.settings, min(until or self.settings.steps, self.settings.steps)

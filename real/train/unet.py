@@ -124,8 +124,8 @@ def train_unet(
     # A photo must have room for one crop.
     large = [photo for photo in photos if min(photo.shape[:2]) // SCALE >= settings.crop]
     if not large:
-        needed = f"which needs photos of {SCALE * settings.crop} pixels on both sides"
-        raise UserError(f"must fit into a photo, got {settings.crop}, {needed}; take a smaller one", argument="crop")
+        needed = f"must have a photo of at least {SCALE * settings.crop} pixels on both sides, the size of a crop"
+        raise UserError(f"{needed}, got none; give larger ones", argument="photos")
 
     vqvae = vqvae.to(run_settings.device).eval()
     pairs = encode_photos(large, vqvae, folder, run_settings)

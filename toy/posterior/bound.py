@@ -88,7 +88,7 @@ def mixture_line(
         ensembles: how many for each posterior.
 
     Returns:
-        The same as of `gaussian_line`; errors and squared distances are means over the posteriors.
+        What `gaussian_line` returns; errors and squared distances are means over the posteriors.
     """
     noise_rng, direction_rng, exact_rng = (np.random.default_rng([seed, stream]) for stream in range(3))
     cases, dimension = posterior.n_cases, posterior.dimension

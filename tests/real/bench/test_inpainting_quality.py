@@ -23,7 +23,7 @@ from real.bench.inpainting_quality import (  # noqa: E402
     inpainting_table,
     judged_hole,
 )
-from real.bench.quality_pictures import save_ranks, save_sheet  # noqa: E402
+from real.bench.quality_pictures import save_picture, save_ranks, save_sheet  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import load_photo  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
@@ -222,13 +222,24 @@ def test_the_command_judges_an_inpainting_model(
 
 
 def test_a_sheet_has_every_picture_at_its_place(tmp_path: Path) -> None:
-    strips = [np.full((8 + i, 20, 3), 10 * i, np.uint8) for i in range(5)]
+    strips = [tmp_path / "strips" / f"{i}.png" for i in range(6)]
+    for i, strip in enumerate(strips[:5]):  # one that was never made is left out
+        save_picture(strip, np.full((8 + i, 20, 3), 10 * i, np.uint8))
     save_sheet(tmp_path / "sheet.png", strips)
     sheet = load_photo(tmp_path / "sheet.png")
     assert sheet.shape == (6 + 2 * (12 + 6), 6 + 4 * 26, 3)
     assert (sheet[6 : 6 + 11, 6 + 3 * 26 : 6 + 3 * 26 + 20] == 30).all()
     assert (sheet[24 : 24 + 12, 6:26] == 40).all()
     assert (sheet[24:, 26:] == 255).all()
+
+
+def test_a_strip_may_be_wider_than_a_photo(tmp_path: Path) -> None:
+    save_picture(tmp_path / "wide.png", np.zeros((16, 3 * 2800, 3), np.uint8))
+    save_sheet(tmp_path / "sheet.png", [tmp_path / "wide.png"])
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size == (3 * 2800 + 2 * 6, 16 + 2 * 6)
+    save_sheet(tmp_path / "none.png", [tmp_path / "missing.png"])
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_histograms_with_sizes_that_some_lack(tmp_path: Path) -> None:

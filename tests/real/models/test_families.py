@@ -96,7 +96,7 @@ def test_paths_that_are_no_model(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=named):
             locate(name)
-    with pytest.raises(UserError, match=r"^revision must be of an id on the hub, got 'main' of the folder"):
+    with pytest.raises(UserError, match=r"^revision must be a revision of an id on the hub, got 'main' of the folder"):
         locate(str(tmp_path), revision="main")
 
 

@@ -460,7 +460,7 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     with pytest.raises(ValueError, match="start_from must hold a network of the same architecture, got another"):
         _take_over(UNet2DModel.from_config({**network.config, "block_out_channels": (8, 16)}), first)
     too_large = (replace(filling, crop=1000), *run[1:])
-    with pytest.raises(ValueError, match="crop must fit into a photo, got 1000, which needs photos of 4000 pixels"):
+    with pytest.raises(ValueError, match="photos must have a photo of at least 4000 pixels on both sides"):
         train_unet(photos, stages[0], tmp_path / "j", *too_large, command="j")
 
 
