@@ -88,6 +88,7 @@ def page(reports: dict[str, Any]) -> str:
         "sr": table(SR, sr_scores(reports)),
         "holes": table(HOLES, hole_scores(reports)),
         "sr photos": str(reports["sr alternatives"]["photos"]),
+        "sr crop": str(reports["sr alternatives"]["crop"]),
         "hole photos": str(reports["hole alternatives"]["photos"]),
         "sr command": reports["sr alternatives"]["command"],
         "hole command": reports["hole alternatives"]["command"],

@@ -408,7 +408,7 @@ def test_other_settings_are_other_rows_of_the_store(
     other = run_study(request_of("table1", photos, seed=[5]), tiny, tmp_path / "out")
     assert other["lines"][0]["scores"] != first["lines"][0]["scores"]
     assert run_study(request_of("table1", photos), tiny, tmp_path / "out")["lines"] == first["lines"]
-    assert len(rows_of(tmp_path / "out")) == 2 * 2 * 3
+    assert len(rows_of(tmp_path / "out")) == 2 * 2 * 4  # photos, seeds; plain, KDS, bicubic, the regression network
 
 
 def test_more_photos_can_be_added(finished: Finished, photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
