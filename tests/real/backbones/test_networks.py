@@ -157,7 +157,7 @@ def test_a_missing_a_superfluous_and_a_misshapen_weight_are_told(official: Any, 
         load_exactly(network, without, name="x")
     with pytest.raises(UserError, match=r"got x with the further more\.bias;"):
         load_exactly(network, {**state, "more.bias": torch.zeros(1)}, name="x")
-    with pytest.raises(UserError, match=r"got x with conv_in\.bias of \(5,\) for \(32,\);"):
+    with pytest.raises(UserError, match=r"got x with conv_in\.bias of shape \(5,\) in place of \(32,\);"):
         load_exactly(network, {**state, "conv_in.bias": torch.zeros(5)}, name="x")
     with pytest.raises(UserError, match=r"and 5 more"):
         check_keys({}, {str(i): torch.zeros(1) for i in range(8)}, name="x")

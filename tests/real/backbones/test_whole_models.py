@@ -292,7 +292,7 @@ def test_a_base_that_does_not_fit_is_refused(
 ) -> None:
     for name, base, named in (
         ("diffbir", seesr_base, r"base must have unet/config\.json, got .* without it"),
-        ("seesr", diffbir_base, "base must have 24 numbers a text token, .* with 16"),
+        ("seesr", diffbir_base, "base must have 24 numbers per text token, .* with 16"),
         ("seesr", tmp_path, r"base must have scheduler.* without it"),
     ):
         with pytest.raises(UserError, match=named):

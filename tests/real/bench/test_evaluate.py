@@ -285,7 +285,7 @@ def test_two_files_of_one_name_are_no_pair(photos: Path, tmp_path: Path) -> None
         find_pairs(tmp_path)
     shutil.copy(photos / "a.png", tmp_path / "x.png")
     shutil.copy(photos / "a.png", tmp_path / "x.bmp")
-    with pytest.raises(UserError, match=r"cleaned must have one file a photo, got x\.bmp and x\.png"):
+    with pytest.raises(UserError, match=r"cleaned must have one file per photo, got x\.bmp and x\.png"):
         HintPlaces(cleaned=str(tmp_path)).read(["x"])
 
 

@@ -45,7 +45,7 @@ def test_a_photo_is_better_than_its_damaged_copies_and_more_damage_is_worse(
 
 
 def test_the_truth_is_not_looked_at(brisque: Brisque, photo: np.ndarray) -> None:
-    assert brisque(photo, photo[::-1]) == brisque(photo)
+    assert brisque(photo, photo[::-1]) == pytest.approx(brisque(photo), rel=1e-9)  # OpenCV rounds as memory lies
 
 
 def test_a_flat_image_has_no_number(brisque: Brisque) -> None:
