@@ -83,10 +83,10 @@ def _corner(photo: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def restored(model: LatentModel, compared: Any) -> tuple[np.ndarray, Comparison]:
-    """A photo outside the training data, with half as many particles as the paper."""
+    """A photo outside the training data, with half as many particles and steps as the paper."""
     truth = np.ascontiguousarray(sample_photo()[32:160, 64:192])
     low = Degradation()(truth, np.random.default_rng(0))
-    return truth, compared(truth, low, model, Settings(particles=5, cutoff=0.0))
+    return truth, compared(truth, low, model, Settings(particles=5, steps=25, cutoff=0.0))
 
 
 def test_it_restores_a_photo(model: LatentModel, restored: tuple[np.ndarray, Comparison]) -> None:

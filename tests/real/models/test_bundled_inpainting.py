@@ -80,10 +80,10 @@ def truth() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def filled(model: LatentModel, truth: np.ndarray) -> tuple[np.ndarray, Comparison]:
-    """A large box, with half as many particles as the paper."""
+    """A large box, with half as many particles and steps as the paper."""
     mask = center_box(128, 128, 0.3)
     restorer, score = LatentInpainting(truth, mask, model), inpainting_score(mask)
-    settings = Settings(particles=5)
+    settings = Settings(particles=5, steps=25)
     plain = plain_comparison(restorer, truth, settings, baselines={}, score=score)
     return mask, compare(restorer, truth, settings, plain=plain, score=score)
 
