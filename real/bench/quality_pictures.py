@@ -30,18 +30,16 @@ def save_picture(path: Path, pixels: np.ndarray) -> None:
 
 def save_sheet(path: Path, strips: Sequence[Path]) -> None:
     """Write PNGs of `save_picture`, of any sizes, as one: rows of four on white, each pixel as it is; none: nothing."""
-    _save_sheet(path, [np.asarray(Image.open(strip)) for strip in strips if strip.is_file()])
-
-
-def _save_sheet(path: Path, strips: Sequence[np.ndarray]) -> None:
-    if not strips:
+    pictures = [np.asarray(Image.open(strip)) for strip in strips if strip.is_file()]
+    if not pictures:
         return
-    height, width = (GAP + max(strip.shape[axis] for strip in strips) for axis in (0, 1))
-    rows = -(-len(strips) // COLUMNS)
-    sheet = np.full((GAP + rows * height, GAP + min(COLUMNS, len(strips)) * width, 3), 255, np.uint8)
-    for i, strip in enumerate(strips):
+
+    height, width = (GAP + max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    rows = -(-len(pictures) // COLUMNS)
+    sheet = np.full((GAP + rows * height, GAP + min(COLUMNS, len(pictures)) * width, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
         top, left = GAP + (i // COLUMNS) * height, GAP + (i % COLUMNS) * width
-        sheet[top : top + strip.shape[0], left : left + strip.shape[1]] = strip
+        sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     save_picture(path, sheet)
 
 

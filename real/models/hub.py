@@ -82,10 +82,10 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         The hub has HF_HUB_ETAG_TIMEOUT seconds to answer (default 10), once; a network that refuses is known at once.
     """
     revised = "revision" if argument == "model" else argument
-    of_name = "" if revised == "revision" else "with an @, "
+    verb = "be" if revised == "revision" else "name after the @"
     if Path(name).is_dir():
         if revision is not None:
-            accepted = f"must be {of_name}a revision of an id on the hub"
+            accepted = f"must {verb} a revision of an id on the hub"
             why = f"{accepted}, got {revision!r} of the folder {name!r}; leave it out"
             raise UserError(why, argument=revised)
         return Source(name, is_folder=True, argument=argument)
@@ -112,7 +112,7 @@ def locate(name: str, *, revision: str | None = None, file: str = INDEX, argumen
         why = ", so it is no pipeline of diffusers" if file == INDEX else ""
         raise UserError(f"must have {file}, got {name!r} on the hub without it{why}", argument=argument) from error
     except RevisionNotFoundError as error:
-        why = f"must be {of_name}a commit, tag or branch of {name!r} on the hub, got {revision!r}"
+        why = f"must {verb} a commit, tag or branch of {name!r} on the hub, got {revision!r}"
         raise UserError(why, argument=revised) from error
     except GatedRepoError as error:
         why = f"{name!r} wants its licence accepted on its page and a login: hf auth login"
