@@ -21,6 +21,7 @@ from real.bench.quality_summary import quality_summary, quality_table
 from real.bench.reconstruction import reconstruct
 from real.bench.sets import SetFeatures
 from real.bench.summary import summarise, table
+from real.bench.unsampled import regression_digest
 from real.degradations.real_esrgan import SecondOrderDegradation
 from real.degradations.simple import Degradation
 from real.errors import UserError
@@ -91,6 +92,7 @@ def evaluate_folder(
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
     identity |= {"degradation": asdict(degradation)}
     identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
+    identity |= {"regression": regression_digest()}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
 
@@ -205,7 +207,8 @@ def _measure(
 def _draw(folder: Path, quality: dict[str, Any], names: Sequence[str]) -> None:
     """The sheet and the rank histograms."""
     titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
-    save_ranks(folder / "ranks.png", {titles[name]: of["ranks"] for name, of in quality["calibration"].items()})
+    ranks = {titles[name]: of["ranks"] for name, of in quality["calibration"].items()}
+    save_ranks(folder / "ranks.png", {f"{len(names)} photos": ranks})
     save_sheet(folder / "sheet.png", [_strip(folder, name) for name in names[:SHEET]])
 
 

@@ -112,7 +112,10 @@ def _draw(folder: Path, quality: Mapping[str, Any], names: Sequence[str]) -> Non
     """The sheets and the rank histograms."""
     holes = quality["holes"]
     titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
-    ranks = {f"{kind}, {titles[s]}": of["ranks"] for kind in holes for s, of in holes[kind]["calibration"].items()}
+    ranks = {
+        kind: {titles[sampler]: of["ranks"] for sampler, of in hole["calibration"].items()}
+        for kind, hole in holes.items()
+    }
     save_ranks(folder / "ranks.png", ranks)
     for kind in holes:
         save_sheet(folder / f"sheet-{kind}.png", [_strip(folder, kind, name) for name in names[:SHEET]])

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
 from real.images.files import write_atomically
@@ -19,7 +21,7 @@ __all__ = ["SHEET", "save_picture", "save_ranks", "save_sheet"]
 SHEET = 24  # photos of a sheet
 COLUMNS = 4
 GAP = 6  # pixels
-INK, BAR = "#22262b", "#2c7fb8"
+INK, BARS = "#22262b", ("#2c7fb8", "#a1c659")
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
@@ -43,34 +45,47 @@ def save_sheet(path: Path, strips: Sequence[Path]) -> None:
     save_picture(path, sheet)
 
 
-def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]) -> None:
     """Draw rank histograms: flat where samples are exchangeable with the truth, a U where they differ too little.
 
     Args:
         path: The PNG.
-        ranks: Counts of each rank, by title, then by side of the boxes (`real.bench.calibration.rank_counts`).
+        ranks: Counts of each rank, by title of the column, then by sampler, then by side of the boxes
+            (`real.bench.calibration.rank_counts`).
     """
-    sides = list(dict.fromkeys(side for of_title in ranks.values() for side in of_title))
+    samplers = list(dict.fromkeys(sampler for by_sampler in ranks.values() for sampler in by_sampler))
+    every = [counts for by_sampler in ranks.values() for counts in by_sampler.values()]
+    sides = list(dict.fromkeys(side for by_side in every for side in by_side))
 
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 8}):
-        size = (0.6 + 1.7 * len(ranks), 0.6 + 1.4 * len(sides))
+        size = (max(4.0, 0.6 + 2.0 * len(ranks)), 0.8 + 1.4 * len(sides))
         figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(sides), len(ranks), squeeze=False, sharex=True)
 
-        # Heights are shares of the panel, the dashed line their mean: panels with different counts compare.
-        for column, (title, of_title) in enumerate(ranks.items()):
+        for column, (title, by_sampler) in enumerate(ranks.items()):
             axes[0, column].set_title(title, fontsize=8, color=INK)
             for row, side in enumerate(sides):
-                counts = np.array(of_title.get(side, [0]), dtype=np.float64)
-                axes[row, column].bar(np.arange(len(counts)), counts / max(1.0, counts.sum()), width=0.9, color=BAR)
-                axes[row, column].axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
-                axes[row, column].set_xticks([0, len(counts) - 1])
-                axes[row, column].set_yticks([])
+                _histogram(axes[row, column], {s: of[side] for s, of in by_sampler.items() if side in of}, samplers)
 
         for row, side in enumerate(sides):
             what = "a latent pixel" if side == "1" else f"means of {side} x {side}"
             axes[row, 0].set_ylabel(what)
+        handles = [Patch(color=BARS[i % len(BARS)]) for i in range(len(samplers))]
+        figure.legend(handles, samplers, loc="outside upper center", ncols=len(samplers), frameon=False, fontsize=8)
         figure.supxlabel("rank of the truth among the samples; dashed: exchangeable", fontsize=8)
 
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def _histogram(ax: Axes, by_sampler: Mapping[str, Sequence[int]], samplers: Sequence[str]) -> None:
+    """Bars of all samplers side by side. Heights are shares, the dashed line their mean: panels compare."""
+    width = 0.9 / len(samplers)
+    for sampler, counted in by_sampler.items():
+        i = samplers.index(sampler)
+        counts = np.array(counted, dtype=np.float64)
+        places = np.arange(len(counts)) + width * (i - (len(samplers) - 1) / 2)
+        ax.bar(places, counts / max(1.0, counts.sum()), width=width, color=BARS[i % len(BARS)])
+        ax.axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
+        ax.set_xticks([0, len(counts) - 1])
+    ax.set_yticks([])

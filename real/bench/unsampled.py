@@ -20,7 +20,7 @@ from real.restorers.base import Restorer
 from real.restorers.compare import bicubic
 from real.restorers.inpainting import LatentInpainting, PipelineInpainting
 
-__all__ = ["UNSAMPLED", "Unsampled", "unsampled_for"]
+__all__ = ["UNSAMPLED", "Unsampled", "regression_digest", "unsampled_for"]
 
 REGRESSION = ("config.json", "model.safetensors")
 
@@ -53,11 +53,16 @@ def _bicubic() -> Unsampled:
     )
 
 
+def regression_digest() -> str:
+    """Digest of the bundled regression network's files, so that rows of another one are noticed."""
+    return digest_of([BUNDLED_REGRESSION / name for name in REGRESSION])
+
+
 def _regression() -> Unsampled:
     return Unsampled(
         "the regression network, once",
         lambda restorer: regress(_regression_on(restorer.model.device), restorer.shown),
-        lambda: digest_of([BUNDLED_REGRESSION / name for name in REGRESSION]),
+        regression_digest,
         lambda how: how == "simple",  # it was trained on this degradation alone
     )
 

@@ -74,6 +74,15 @@ def test_another_model_under_the_same_name_is_refused(photos: Path, tiny_folder:
         evaluate(photos, tmp_path / "out", open_model(folder, device="cpu", dtype="float32"), limit=1)
 
 
+def test_another_regression_network_is_refused(
+    photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(photos, tmp_path / "out", tiny)
+    monkeypatch.setattr(module, "regression_digest", lambda: "other")
+    with pytest.raises(UserError, match=r"regression was .* and is 'other'"):
+        evaluate(photos, tmp_path / "out", tiny)
+
+
 def test_a_photo_without_error_is_named_and_the_rest_reported(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (90, 90, 90)).save(photos / "flat.png")  # exact after bicubic interpolation
     report = evaluate(photos, tmp_path / "out", tiny)
