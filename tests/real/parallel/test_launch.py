@@ -76,7 +76,7 @@ def test_a_process_that_dies_is_an_error_on_the_others(run_all: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 20 s"]),
+        ("stalls", ["rank 0 of 2", "did not answer", "--rank-timeout is 10 s"]),
         ("fails", ["IMAGE: it cannot be read (rank 1 of 2)"]),
     ],
 )
