@@ -10,7 +10,6 @@ Without the weight the error of the clean latents counts (1 - alpha_bar) / alpha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,7 +164,7 @@ def _network(settings: UNetSettings, in_channels: int) -> UNet2DModel:
         layers_per_block=settings.layers,
         norm_num_groups=settings.groups,
         add_attention=settings.attention > 0,
-        attention_head_dim=math.gcd(32, *settings.channels),
+        attention_head_dim=min(32, settings.channels[-1]),
     )
 
 

@@ -30,7 +30,7 @@ from real.train.record import denoiser_of, read_record, short, write_record  # n
 from real.train.regression import RegressionSettings, train_regression  # noqa: E402
 from real.train.tasks import InpaintingTask, SuperResolutionTask, _known_part  # noqa: E402
 from real.train.training_run import RunSettings, TrainingRun  # noqa: E402
-from real.train.unet import UNetSettings, _network, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
+from real.train.unet import UNetSettings, _take_over, ldm_sr_scheduler, noise_loss, train_unet  # noqa: E402
 
 SMALL = AutoencoderSettings(channels=(8, 8, 8), groups=4, codes=16, crop=32, batch=4, mixed=4)
 SMALL_UNET = UNetSettings(channels=(8, 8), groups=4, crop=8, batch=4)
@@ -403,21 +403,6 @@ def test_an_inpainting_crop_holds_the_hole_or_lies_within_its_span(photos: list[
             inside = crop.condition[3] == 1.0
             rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
             assert (rows, columns) == (min(bottom - top, 12), min(right - left, 12))
-
-
-@pytest.mark.parametrize(("levels", "blocks"), [(0, []), (1, []), (2, [1]), (3, [0, 1])])
-def test_attention_is_at_the_lowest_resolutions_and_adds_nothing_at_first(levels: int, blocks: list[int]) -> None:
-    settings = replace(SMALL_UNET, channels=(16, 16, 24), groups=8, attention=levels)
-    torch.manual_seed(0)
-    former, model = (_network(s, 6).eval() for s in (replace(settings, attention=0), settings))
-    kinds = [kind.startswith("Attn") for kind in model.config.down_block_types]
-    assert [level for level, attends in enumerate(kinds) if attends] == blocks
-    assert [kind.startswith("Attn") for kind in model.config.up_block_types] == kinds[::-1]
-    assert model.config.add_attention == (levels > 0)
-    _take_over(model, former)
-    x, t = torch.randn(2, 6, 16, 16), torch.tensor([3, 900])
-    with torch.no_grad():
-        assert torch.allclose(model(x, t).sample, former(x, t).sample, atol=1e-5)
 
 
 def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndarray], tmp_path: Path) -> None:
