@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         unet = UNetSettings(**task)
         if options.stage == "inpainting":
             restoration = InpaintingTask(holes=options.holes)
-            unet = UNetSettings(crop=options.crop, attention=2, **{"batch": 8, **task})
+            unet = UNetSettings(crop=options.crop, attention=True, **{"batch": 8, **task})
         run = (unet, restoration, run_settings, data)
         train_unet(photos, autoencoder, output, *run, start_from=start_from, command=command)
         return 0

@@ -39,7 +39,7 @@ class UNetSettings:
     crop: int = 24
     batch: int = 16
     condition_dropout: float = 0.1
-    attention: int = 0  # how many of the lowest resolutions have it: a hole is filled by what is far away, too
+    attention: bool = False  # at the lowest resolution: a hole is filled by what is far away, too
 
 
 def ldm_sr_scheduler() -> DDIMScheduler:
@@ -94,7 +94,18 @@ def train_unet(
     vqvae = VQModel.from_pretrained(autoencoder / "vqvae")
 
     torch.manual_seed(run_settings.seed)
-    model = _network(settings, 3 + task.channels).to(run_settings.device)
+    model = UNet2DModel(
+        sample_size=settings.crop,
+        in_channels=3 + task.channels,
+        out_channels=3,
+        down_block_types=("DownBlock2D",) * len(settings.channels),
+        up_block_types=("UpBlock2D",) * len(settings.channels),
+        block_out_channels=settings.channels,
+        layers_per_block=settings.layers,
+        norm_num_groups=settings.groups,
+        add_attention=settings.attention,
+        attention_head_dim=min(32, settings.channels[-1]),
+    ).to(run_settings.device)
 
     earlier, start = None, None
     if start_from is not None:
@@ -150,24 +161,6 @@ def train_unet(
     return ema
 
 
-def _network(settings: UNetSettings, in_channels: int) -> UNet2DModel:
-    """Random weights. The middle of the network attends at the lowest resolution, its blocks at those above."""
-    levels = len(settings.channels)
-    attends = [levels - 1 - level < settings.attention and level < levels - 1 for level in range(levels)]
-    return UNet2DModel(
-        sample_size=settings.crop,
-        in_channels=in_channels,
-        out_channels=3,
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
-        block_out_channels=settings.channels,
-        layers_per_block=settings.layers,
-        norm_num_groups=settings.groups,
-        add_attention=settings.attention > 0,
-        attention_head_dim=min(32, settings.channels[-1]),
-    )
-
-
 def noise_loss(predicted: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
     """Mean of (predicted - eps)^2 / alpha_bar, which is the squared error of v = sqrt(alpha_bar) eps - sigma x0.
 
@@ -180,10 +173,7 @@ def noise_loss(predicted: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tens
 
 
 def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
-    """Start from trained weights; of a first layer with another condition only the noisy latents' part is taken.
-
-    Attention that is new adds nothing at first: its last layer starts at zero.
-    """
+    """Start from trained weights; of a first layer with another condition only the noisy latents' part is taken."""
     weights, new = former.state_dict(), model.state_dict()
     if weights["conv_in.weight"].shape != new["conv_in.weight"].shape:
         first = new["conv_in.weight"].clone()
@@ -195,6 +185,3 @@ def _take_over(model: UNet2DModel, former: UNet2DModel) -> None:
         raise UserError(f"{SAME_NETWORK}, got another ({error})", argument="start_from") from error
     if unexpected or any(".attentions." not in name for name in missing):
         raise UserError(f"{SAME_NETWORK}, got another ({[*unexpected, *missing][:3]})", argument="start_from")
-    for name in missing:
-        if ".to_out." in name:
-            torch.nn.init.zeros_(model.get_parameter(name))

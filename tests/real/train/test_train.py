@@ -414,7 +414,7 @@ def test_a_denoiser_that_fills_holes_learns_and_is_exported(photos: list[np.ndar
     counts, stages = {"used": 4}, (tmp_path / "a", tmp_path / "u")
     train_autoencoder(photos, stages[0], SMALL, Degradation(), settings(20), counts, command="a")
     first = train_unet(photos, *stages, SMALL_UNET, SR_TASK, settings(5), counts, command="u")
-    filling = replace(SMALL_UNET, crop=12, attention=2)
+    filling = replace(SMALL_UNET, crop=12, attention=True)
     mixed = [*photos, np.ascontiguousarray(photos[0][:44])]  # the last has no room for a crop of 48 pixels
     run = (filling, InpaintingTask(), settings(120), {"used": len(mixed)})
     train_unet(mixed, stages[0], tmp_path / "i", *run, start_from=stages[1], command="i")
