@@ -192,7 +192,7 @@ def test_its_plain_samples_are_good(report: dict[str, Any]) -> None:
     assert whole >= 27.5
 
 
-@pytest.mark.xfail(reason="longer training is due: the card says by how much each is missed", strict=True)
+@pytest.mark.xfail(reason="the card says by how much each is missed, and why", strict=True)
 @pytest.mark.parametrize("target", ["calibrated", "mean", "colour", "grey"])
 def test_what_it_misses(report: dict[str, Any], target: str) -> None:
     quality = report["quality"]
