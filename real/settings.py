@@ -29,8 +29,8 @@ class Settings:
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
         cutoff: t/T at which steering stops; 0 steers to the end.
         cutoff_nsr: Noise-to-signal ratio sqrt((1 - alpha_bar) / alpha_bar) at which steering stops, in place of
-            `cutoff`; 1.13 is the paper's for LDM-SR. What a t/T means depends on schedule and latents, this does not:
-            docs/explanation/latent-scale.md.
+            `cutoff`; 1.13 is the paper's for LDM-SR. What a t/T means depends on the schedule, this does not; for
+            latents of standard deviation s multiply it by s: docs/explanation/latent-scale.md.
         patch_size: Side of the patches in latent pixels.
         steps: Sampling steps (dpmpp-2s: model evaluations).
         sampler: "ddim" or "dpmpp-2s".
