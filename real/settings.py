@@ -29,7 +29,7 @@ class Settings:
         strength: delta in [0, 1] of KDS Eq. 10 (v1).
         cutoff: t/T at which steering stops; 0 steers to the end.
         cutoff_nsr: Noise-to-signal ratio sqrt((1 - alpha_bar) / alpha_bar) at which steering stops, in place of
-            `cutoff`; 1.13 is the paper's for LDM-SR. What a t/T means depends on the schedule, this does not; for
+            `cutoff`; 1.126 is the paper's for LDM-SR. What a t/T means depends on the schedule, this does not; for
             latents of standard deviation s multiply it by s: docs/explanation/latent-scale.md.
         patch_size: Side of the patches in latent pixels.
         steps: Sampling steps (dpmpp-2s: model evaluations).
@@ -89,6 +89,8 @@ class Settings:
             _refuse("guidance", "a finite number (1: no guidance)", self.guidance)
         if self.cutoff_nsr is not None and not 0.0 < self.cutoff_nsr < math.inf:
             _refuse("cutoff_nsr", "a positive finite number", self.cutoff_nsr)
+        if self.cutoff_nsr is not None and self.cutoff != type(self).cutoff:
+            _refuse("cutoff", "left out with cutoff_nsr", self.cutoff)
         if not isinstance(self.early_choice, bool):
             raise TypeError(f"early_choice must be True or False, got {self.early_choice!r}")
 

@@ -75,7 +75,8 @@ def attribution_pairs(lines: Sequence[Line]) -> list[LinePair]:
         ]
 
     choices = ["plain-choice", *(f"{line.key}-choice" for line in steered)]
-    pairs += [LinePair(f"{key}-{fix}", key, f"what the {fix} colour fix does") for key in choices for fix in FIXES]
+    labels = {line.key: line.label for line in lines}
+    pairs += [LinePair(f"{key}-{fix}", key, f"{labels[key]}: the {fix} fix") for key in choices for fix in FIXES]
 
     # Each opponent once: those that KDS is compared with above are left out.
     method = choices[1]

@@ -63,7 +63,7 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         type=float,
         metavar="R",
         help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
-        "(the paper's with LDM-SR: 1.13), which means the same with every schedule",
+        "(the paper's with LDM-SR: 1.126), which means the same with every schedule",
     )
 
     group.add_argument(
@@ -110,7 +110,8 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
-        "autoencoder; auto (default) takes half precision where the processor computes in it (result.json says which)",
+        "autoencoder; auto (default) takes half precision on a GPU, and of LDM-SR's denoiser also where the CPU computes "
+        "in it (result.json says which)",
     )
 
     group.add_argument(

@@ -59,7 +59,7 @@ def steer_scheduler(
             as "step". "noise": sigma / sqrt(alpha^2 + sigma^2), comparable between schedulers; flow models with
             shifted timesteps spend most steps above t/T = 0.3. "step": the part of the steps that is still to come.
         cutoff_nsr: Noise-to-signal ratio sigma / alpha down to which to steer, positive, in place of `cutoff`: what
-            "noise" says, in the terms of `kds_ref.KernelDensitySteering`. The paper's 0.3 with LDM-SR is 1.13.
+            "noise" says, in the terms of `kds_ref.KernelDensitySteering`. The paper's 0.3 with LDM-SR is 1.126.
         ramp: Width on the scale of cutoff over which the strength falls linearly to 0, with its middle at cutoff; 0
             (the paper): at once, which multistep solvers with few steps answer with an error.
         patch_size: Side of the patches in latent pixels (the paper: 1), or None for a whole sample or frame.

@@ -32,10 +32,14 @@ def mean_with_error(values: np.ndarray) -> dict[str, float | None]:
 
 
 def describe(settings: Settings, model: Model, command: str) -> dict[str, Any]:
-    """Settings (with the bandwidth that was used), model, versions, command; nothing that changes between runs."""
-    # The bandwidth that was used: None stands for the model's own.
+    """Settings (as they were used), model, versions, command; nothing that changes between runs."""
+    # None stands for the model's own bandwidth and grid. Of the two cut-offs one is used.
     used = asdict(settings)
     used["bandwidth"] = model.bandwidth if settings.bandwidth is None else settings.bandwidth
+    if settings.sampler == "ddim" and settings.spacing is None:
+        used["spacing"] = getattr(model, "timestep_spacing", None)  # pipelines keep it in their scheduler
+    if settings.cutoff_nsr is not None:
+        used["cutoff"] = None
 
     return {
         "command": command,

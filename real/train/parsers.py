@@ -82,8 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--predicted",
         type=int,
         metavar="CROPS",
-        help="crops of a batch that are decoded from the denoiser's predictions, the others from the encoder: less is "
-        "sharper, but a consensus of particles is decoded worse (default: half of the batch)",
+        help="crops of a batch that are decoded from the denoiser's predictions, the others from the encoder: more of "
+        "them make results smoother (default: a quarter of the batch)",
     )
     _add_degradation(decoder)
 

@@ -48,6 +48,8 @@ def test_the_ratio_at_300_is_the_papers_cutoff_step_by_step(sampler: Any) -> Non
     grid = tuple(range(310, 290, -1))  # every timestep around it
     assert steered_at(sampler, by_ratio, timesteps=grid) == list(range(310, 299, -1))  # 300 is inside
     assert steered_at(sampler, by_ratio, timesteps=grid) == steered_at(sampler, by_time, timesteps=grid)
+    documented = KernelDensitySteering(cutoff_nsr=1.126)  # the number that the pages give
+    assert steered_at(sampler, documented, timesteps=grid) == steered_at(sampler, by_time, timesteps=grid)
     results = [
         sampler(lambda x, t: 0.5 * x, X, schedule=SCHEDULE, timesteps=time_grid(50), steering=steering).x0
         for steering in (by_ratio, by_time)

@@ -11,7 +11,7 @@ from real.degradations.simple import Degradation  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.models.codec import decode, padded_condition  # noqa: E402
 from real.models.latent import LatentModel  # noqa: E402
-from real.sampling import initial_noise, sample  # noqa: E402
+from real.sampling import initial_noise, sample, timesteps_of  # noqa: E402
 from real.settings import Settings  # noqa: E402
 
 SETTINGS = Settings(particles=3, steps=4, cutoff=0.0, bandwidth=80.0)  # untrained: latents are far apart
@@ -143,13 +143,34 @@ def test_a_noise_to_signal_ratio_is_a_cutoff_of_the_models_schedule(tiny: Latent
     alpha_bar = np.asarray(tiny.schedule.alphas_cumprod)
     ratio = np.sqrt((1 - alpha_bar) / alpha_bar)
     by_time = sample(tiny, condition, replace(SETTINGS, cutoff=0.5))
-    by_noise = sample(tiny, condition, replace(SETTINGS, cutoff_nsr=float(ratio[500])))
+    by_noise = sample(tiny, condition, replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500])))
     assert torch.equal(by_noise.latents, by_time.latents)
     assert by_noise.trace == by_time.trace
-    assert replace(SETTINGS, cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
-    assert replace(SETTINGS, cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
+    assert replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
+    assert replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
     for wrong in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(UserError, match="must be a positive finite number"):
-            replace(SETTINGS, cutoff_nsr=wrong)
+            replace(SETTINGS, cutoff=0.3, cutoff_nsr=wrong)
     with pytest.raises(UserError, match="must be at most the model's largest"):
-        sample(tiny, condition, replace(SETTINGS, cutoff_nsr=1e6))
+        sample(tiny, condition, replace(SETTINGS, cutoff=0.3, cutoff_nsr=1e6))
+
+
+def test_one_cutoff_is_enough() -> None:
+    with pytest.raises(UserError, match=r"cutoff must be left out with cutoff_nsr, got 0\.5"):
+        Settings(cutoff=0.5, cutoff_nsr=1.0)
+
+
+def test_the_grid_is_the_models_unless_the_settings_say_how(tiny: LatentModel, low: np.ndarray) -> None:
+    own = tiny.timestep_spacing
+    assert own in ("leading", "trailing")
+    other = "trailing" if own == "leading" else "leading"
+    grids = {spacing: timesteps_of(tiny, replace(SETTINGS, spacing=spacing)) for spacing in (None, own, other)}
+    assert grids[None] == grids[own] != grids[other]
+    assert timesteps_of(tiny, replace(SETTINGS, spacing="trailing")) == (999, 749, 499, 249)
+    assert timesteps_of(tiny, replace(SETTINGS, spacing="leading")) == tuple(
+        t + tiny.steps_offset for t in (750, 500, 250, 0)
+    )
+    condition = padded_condition(low, tiny)
+    drawn = [sample(tiny, condition, replace(SETTINGS, spacing=spacing)).latents for spacing in (None, own, other)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])

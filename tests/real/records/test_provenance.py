@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-from real.records.provenance import weights_digest  # noqa: E402
+from real.records.provenance import describe, weights_digest  # noqa: E402
+from real.settings import Settings  # noqa: E402
 
 NETWORKS = ("unet", "controlnet", "vae", "vqvae", "text_encoder", "cleaner")
 
@@ -35,3 +36,12 @@ def test_a_commit_says_it_already() -> None:
     known = model()
     known.commit = "abc"
     assert weights_digest(known) is None
+
+
+def test_settings_are_recorded_as_they_were_used(tiny: Any) -> None:
+    used = describe(Settings(), tiny, "c")["settings"]
+    assert (used["bandwidth"], used["spacing"], used["cutoff"]) == (tiny.bandwidth, tiny.timestep_spacing, 0.3)
+    assert describe(Settings(spacing="leading"), tiny, "c")["settings"]["spacing"] == "leading"
+    assert describe(Settings(sampler="dpmpp-2s"), tiny, "c")["settings"]["spacing"] is None
+    by_noise = describe(Settings(cutoff_nsr=1.0), tiny, "c")["settings"]
+    assert (by_noise["cutoff"], by_noise["cutoff_nsr"]) == (None, 1.0)
