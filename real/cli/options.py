@@ -110,8 +110,8 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
-        "autoencoder; auto (default) takes half precision on a GPU, and of LDM-SR's denoiser also where the CPU computes "
-        "in it (result.json says which)",
+        "autoencoder; auto (default): half precision on a GPU, and for LDM-SR's denoiser on a CPU that computes in it, "
+        "too (result.json says which)",
     )
 
     group.add_argument(

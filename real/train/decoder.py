@@ -1,10 +1,11 @@
 """Stage three: the decoder learns to decode what the denoiser makes, not only what the encoder makes.
 
-The first stage's decoder has seen the latents of real photos alone. What a denoiser makes is smoother than they are, and
-is decoded badly: the more, the further it is from real latents. Here part of every batch are one-step predictions of the denoiser at random time steps, from the
-low-resolution photo, with the truth as the target. Encoder, codebook and denoiser stay as they are, and so do the
-latents that the denoiser was trained on. In half of the steps four crops are decoded as one picture, as in the first
-stage: a run without it made the autoencoder 0.6 dB worse on crops three times as large as those of the training.
+The first stage's decoder has seen the latents of real photos alone. What a denoiser makes is smoother than they are,
+and is decoded badly: the more, the further it is from real latents. Here part of every batch are one-step predictions
+of the denoiser at random time steps, from the low-resolution photo, with the truth as the target. Encoder, codebook and
+denoiser stay as they are, and so do the latents that the denoiser was trained on. In half of the steps four crops are
+decoded as one picture, as in the first stage: a run without it made the autoencoder 0.6 dB worse on crops three times
+as large as those of the training.
 """
 
 from __future__ import annotations

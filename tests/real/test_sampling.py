@@ -146,8 +146,8 @@ def test_a_noise_to_signal_ratio_is_a_cutoff_of_the_models_schedule(tiny: Latent
     by_noise = sample(tiny, condition, replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500])))
     assert torch.equal(by_noise.latents, by_time.latents)
     assert by_noise.trace == by_time.trace
-    assert replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
-    assert replace(SETTINGS, cutoff=0.3, cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
+    assert Settings(cutoff_nsr=float(ratio[500])).for_schedule(alpha_bar).cutoff == 0.5  # inclusive
+    assert Settings(cutoff_nsr=float(ratio[500]) * 1.001).for_schedule(alpha_bar).cutoff == 0.501
     for wrong in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(UserError, match="must be a positive finite number"):
             replace(SETTINGS, cutoff=0.3, cutoff_nsr=wrong)
