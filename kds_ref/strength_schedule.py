@@ -107,7 +107,7 @@ class KernelDensitySteering:
 
     Notes:
         A cut-off in t/T means a noise level that depends on the schedule: at t/T = 0.3 the noise-to-signal ratio is
-        1.13 with LDM-SR's schedule. The ratio that matters is that over the standard deviation of the latents: where
+        1.126 with LDM-SR's schedule. The ratio that matters is that over the standard deviation of the latents: where
         latents are s times as large, the same cut-off lies s times lower against the picture. `cutoff_nsr` is the
         ratio itself; `NoiseSchedule.noise_to_signal` says what it is at a timestep, and for latents s times as large
         it is multiplied by s. The samplers and `ProbabilityFlowODE` pass the noise level; a call by hand, or from a

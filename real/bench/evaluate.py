@@ -90,9 +90,11 @@ def evaluate_folder(
 
     # What rows depend on. Each variant has rows of its own, and more variants can be added later.
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "crop": crop}
+    identity["settings"]["spacing"] = settings.spacing or model.timestep_spacing  # of DDIM, whatever is steered
     identity |= {"degradation": asdict(degradation)}
     identity |= {"metrics": sorted(metrics), "quality": quality, "colour_fix": colour_fix}
-    identity |= {"regression": regression_digest()}
+    uses_regression = quality or degradation == Degradation()
+    identity |= {"regression": regression_digest() if uses_regression else None}
     for part in ("cutoff", "bandwidth"):  # of the variants
         identity["settings"].pop(part)
 

@@ -61,6 +61,7 @@ def evaluate_inpainting(
     judge = InpaintingJudge(model, settings, make_score(metrics, device=str(model.device)))
     found = find_photos(photos)[:limit]
     identity = {**describe(settings, model, ""), "weights": weights_digest(model), "hole": model.hole, "crop": crop}
+    identity["settings"]["spacing"] = settings.spacing or model.timestep_spacing  # of DDIM, whatever is steered
     identity |= {"task": "inpaint", "metrics": sorted(metrics)}
     with locked(folder):
         rows = Rows(folder, identity)

@@ -63,7 +63,8 @@ def add_method(parser: argparse.ArgumentParser, *, seed_of: str) -> None:
         type=float,
         metavar="R",
         help="in place of --cutoff: steer while noise over signal, sqrt((1 - alpha_bar) / alpha_bar), is at least this "
-        "(the paper's with LDM-SR: 1.126), which means the same with every schedule",
+        "(the paper's with LDM-SR: 1.126), which means the same with every schedule; times the latents' deviation "
+        "where that is not 1",
     )
 
     group.add_argument(
@@ -110,7 +111,7 @@ def add_model(parser: argparse.ArgumentParser, *, what: str) -> argparse._Argume
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="of the numbers of LDM-SR's denoiser, of a whole pipeline, of diffbir's and seesr's networks but the "
-        "autoencoder; auto (default): half precision on a GPU, and for LDM-SR's denoiser on a CPU that computes in it, "
+        "autoencoder; auto (default): half precision on CUDA, and for LDM-SR's denoiser on a CPU that computes in it, "
         "too (result.json says which)",
     )
 

@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         return 0
 
     if options.batch:
-        task["predicted"] = options.batch // 4  # the share that the defaults have
+        task["predicted"] = max(1, options.batch // 4)  # the share that the defaults have
     if options.predicted is not None:
         task["predicted"] = options.predicted
     train_decoder(photos, autoencoder, Path(options.unet), output, DecoderSettings(**task), *common, command=command)

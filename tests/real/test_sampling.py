@@ -155,6 +155,14 @@ def test_a_noise_to_signal_ratio_is_a_cutoff_of_the_models_schedule(tiny: Latent
         sample(tiny, condition, replace(SETTINGS, cutoff=0.3, cutoff_nsr=1e6))
 
 
+def test_the_documented_ratio_is_the_papers_cutoff_with_the_schedule_of_ldm_sr() -> None:
+    from kds_ref import scaled_linear_schedule
+
+    alpha_bar = np.asarray(scaled_linear_schedule(beta_start=0.0015, beta_end=0.0155).alphas_cumprod)
+    assert Settings(cutoff_nsr=1.126).for_schedule(alpha_bar).cutoff == 0.3
+    assert Settings(cutoff_nsr=1.13).for_schedule(alpha_bar).cutoff > 0.3
+
+
 def test_one_cutoff_is_enough() -> None:
     with pytest.raises(UserError, match=r"cutoff must be left out with cutoff_nsr, got 0\.5"):
         Settings(cutoff=0.5, cutoff_nsr=1.0)

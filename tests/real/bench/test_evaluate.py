@@ -74,13 +74,17 @@ def test_another_model_under_the_same_name_is_refused(photos: Path, tiny_folder:
         evaluate(photos, tmp_path / "out", open_model(folder, device="cpu", dtype="float32"), limit=1)
 
 
-def test_another_regression_network_is_refused(
+def test_another_regression_network_is_refused_where_it_counts(
     photos: Path, tiny: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate(photos, tmp_path / "out", tiny)
-    monkeypatch.setattr(module, "regression_digest", lambda: "other")
-    with pytest.raises(UserError, match=r"regression was .* and is 'other'"):
-        evaluate(photos, tmp_path / "out", tiny)
+    options: dict[str, Any] = {"crop": None, "limit": 1, "cutoffs": [0.3], "bandwidths": None, "command": ""}
+    for name, degradation in (("known", Degradation()), ("other", PLAIN)):
+        (tmp_path / name).mkdir()
+        evaluate_folder(photos, tmp_path / name, tiny, SETTINGS, degradation, **options)
+    monkeypatch.setattr(module, "regression_digest", lambda: "new")
+    with pytest.raises(UserError, match=r"regression was .* and is 'new'"):
+        evaluate_folder(photos, tmp_path / "known", tiny, SETTINGS, Degradation(), **options)
+    evaluate_folder(photos, tmp_path / "other", tiny, SETTINGS, PLAIN, **options)  # it is not used there
 
 
 def test_a_photo_without_error_is_named_and_the_rest_reported(photos: Path, tiny: LatentModel, tmp_path: Path) -> None:

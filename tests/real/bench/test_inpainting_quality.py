@@ -23,7 +23,7 @@ from real.bench.inpainting_quality import (  # noqa: E402
     inpainting_table,
     judged_hole,
 )
-from real.bench.quality_pictures import save_picture, save_ranks, save_sheet  # noqa: E402
+from real.bench.quality_pictures import _histogram, save_picture, save_ranks, save_sheet  # noqa: E402
 from real.errors import UserError  # noqa: E402
 from real.images.photos import load_photo  # noqa: E402
 from real.metrics.distortion import distortion  # noqa: E402
@@ -241,6 +241,31 @@ def test_a_strip_may_be_wider_than_a_photo(tmp_path: Path) -> None:
         assert image.size == (3 * 2800 + 2 * 6, 16 + 2 * 6)
     save_sheet(tmp_path / "none.png", [tmp_path / "missing.png"])
     assert not (tmp_path / "none.png").exists()
+
+
+def test_histograms_have_the_shares_of_every_sampler_side_by_side() -> None:
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    _histogram(ax, {"x": [3, 1], "y": [0, 4]}, ["x", "y"])
+    bars = [list(container) for container in ax.containers]
+    assert [[bar.get_height() for bar in of] for of in bars] == [[0.75, 0.25], [0.0, 1.0]]
+    for first, second in zip(*bars, strict=True):
+        assert first.get_x() + first.get_width() == pytest.approx(second.get_x())
+
+
+def test_the_ranks_of_every_kind_and_sampler_are_drawn(
+    photos: Path, filler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "b.png").unlink()
+    drawn: list[Any] = []
+    monkeypatch.setattr(module, "save_ranks", lambda path, ranks: drawn.append(ranks))
+    quality = evaluate(photos, tmp_path / "out", filler)["quality"]
+    (ranks,) = drawn
+    assert list(ranks) == list(KINDS)
+    for kind, by_sampler in ranks.items():
+        found = quality["holes"][kind]["calibration"]
+        assert by_sampler == {"DDIM": found["ddim"]["ranks"], "2S": found["dpmpp-2s"]["ranks"]}
 
 
 def test_histograms_with_sizes_that_some_lack(tmp_path: Path) -> None:

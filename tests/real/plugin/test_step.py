@@ -238,11 +238,12 @@ def test_a_noise_to_signal_ratio_means_the_same_for_every_family() -> None:
 def test_the_papers_cutoff_as_a_ratio_steers_the_same_steps(steps: int) -> None:
     schedule = {"beta_start": 0.0015, "beta_end": 0.0155, "beta_schedule": "scaled_linear"}
     traces = []
-    for options in ({"cutoff": 0.3}, {"cutoff": None, "cutoff_nsr": float(scaled(schedule).noise_to_signal(300))}):
+    exact = float(scaled(schedule).noise_to_signal(300))
+    for options in ({"cutoff": 0.3}, *({"cutoff": None, "cutoff_nsr": ratio} for ratio in (exact, 1.126))):
         one = steered(DDIMScheduler(clip_sample=False, **schedule), **options)
         run(one, noise(2, 3, 2, 2), steps=steps)
         traces.append([record.strength for record in one.kds.trace])
-    assert traces[0] == traces[1]
+    assert traces[0] == traces[1] == traces[2]
     # The cut-off itself is on the grid, and is steered.
     assert min(record.timestep for record in one.kds.trace if record.strength) == 300
 

@@ -43,5 +43,7 @@ def test_settings_are_recorded_as_they_were_used(tiny: Any) -> None:
     assert (used["bandwidth"], used["spacing"], used["cutoff"]) == (tiny.bandwidth, tiny.timestep_spacing, 0.3)
     assert describe(Settings(spacing="leading"), tiny, "c")["settings"]["spacing"] == "leading"
     assert describe(Settings(sampler="dpmpp-2s"), tiny, "c")["settings"]["spacing"] is None
+    pipeline = SimpleNamespace(bandwidth=0.2, packages=(), describe=dict)
+    assert describe(Settings(), pipeline, "c")["settings"]["spacing"] is None  # its scheduler has it
     by_noise = describe(Settings(cutoff_nsr=1.0), tiny, "c")["settings"]
     assert (by_noise["cutoff"], by_noise["cutoff_nsr"]) == (None, 1.0)

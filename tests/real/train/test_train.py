@@ -551,3 +551,15 @@ def test_a_regression_network_starts_as_bicubic_interpolation() -> None:
     expected = torch.nn.functional.interpolate(x, scale_factor=4, mode="bicubic").round().clamp(0, 255)
     found = regress(RegressionNetwork(width=4, blocks=1), low)
     assert np.abs(found.astype(float) - expected[0].permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_a_small_batch_of_the_decoder_has_a_prediction(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import real.train.__main__ as command
+
+    seen: list[DecoderSettings] = []
+    monkeypatch.setattr(command, "train_decoder", lambda *args, **options: seen.append(args[4]))
+    monkeypatch.setattr(command, "load_photos", lambda folders: ([], {}))
+    folders = ["--photos", "p", "--autoencoder", "a", "--unet", "u", "--output", str(tmp_path / "out")]
+    for batch, predicted in (([], 2), (["--batch", "2"], 1), (["--batch", "16"], 4)):
+        assert main(["decoder", *folders, *batch]) == 0
+        assert seen.pop().predicted == predicted

@@ -28,7 +28,7 @@ def steps(ranks: Ranks, go_wrong: str) -> None:
 
 
 def by_torchrun(go_wrong: str) -> int:
-    with launched(device="cpu", timeout=10) as ranks:
+    with launched(device="cpu", timeout=10 if go_wrong == "stalls" else 60) as ranks:
         assert ranks is not None
         steps(ranks, go_wrong)
     return 0
