@@ -300,7 +300,7 @@ def test_the_scores_are_those_of_the_method(finished: Finished, photos: Path, ti
             expected["plain-halfway"] = distortion(halfway, truth)["psnr_rgb"]
             expected["plain-by-patch"] = distortion(by_patch(tiny, particles.latents), truth)["psnr_rgb"]
     lines, _ = lines_of_study("attribution", photos, tiny)
-    whats = [pair.what for pair in STUDIES["attribution"].pairs(lines)]
+    whats = [pair.what for pair in STUDIES["attribution"].pairs(list(lines.values()))]
     assert len(set(whats)) == len(whats)  # each says what it compares
     rows = rows_of(finished("attribution"))
     got = {key: scores_of(rows, "1.png", lines[key], 3)["psnr_rgb"] for key in expected}
