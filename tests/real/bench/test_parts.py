@@ -1,4 +1,4 @@
-"""The parts of the studies on their own: the paper's numbers, plans, rows, photos, statistics, and the command line."""
+"""The parts of the studies on their own: the paper's numbers, plans, rows, photos, statistics, commands, kills."""
 
 import csv
 import importlib.util
@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,9 @@ from real.records.journal import Rows  # noqa: E402
 from real.restorers.compare import bicubic  # noqa: E402
 from real.restorers.latent import LatentSuperResolution  # noqa: E402
 from real.settings import Settings  # noqa: E402
+
+INTERRUPTED = Path(__file__).parent / "workers" / "interrupted.py"
+INTERRUPTIONS = 20
 
 
 def test_the_papers_numbers_are_all_read() -> None:
@@ -553,3 +557,27 @@ def test_the_pairs_of_the_grids_ask_what_the_paper_claims() -> None:
         pairs("table5", bandwidth=[0.3], patch_size=[1], particles=[5, 10]).count(("patch-1-n-10", "patch-1-n-5")) == 1
     )
     assert pairs("fig7", bandwidth=[0.1]) == [("kds-0.1", "plain"), ("kds-0.1", "average")]
+
+
+@pytest.mark.slow
+def test_after_twenty_interruptions_nothing_is_lost_or_doubled(run_all: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(photos / f"{i}.png")
+    ((status, text),) = run_all([[sys.executable, INTERRUPTED, tiny_folder, photos, tmp_path, INTERRUPTIONS]])
+    assert status == 0, text
+    report = json.loads(text.splitlines()[-1])
+    assert len(report["ends"]) == INTERRUPTIONS
+    assert set(report["ends"]) <= {130, -2, -9}  # -2: before the command was there to handle it
+    assert -9 in report["ends"]
+    assert 130 in report["ends"]
+    progress = 0
+    for study, name in report["studies"]:
+        whole, broken = tmp_path / f"{study}-whole", tmp_path / name
+        assert {p.name for p in broken.iterdir()} == {p.name for p in whole.iterdir()}
+        for file in ("rows.jsonl", "settings.json", "report.md", "report.json"):
+            assert (broken / file).read_text().replace(str(broken), str(whole)) == (whole / file).read_text(), file
+        progress += len((broken / "rows.jsonl").read_text().splitlines())
+    assert progress > 20
