@@ -231,6 +231,8 @@ def test_plain_samples_are_judged_by_ddim_whichever_sampler_is_steered(
     with pytest.raises(KeyboardInterrupt):
         evaluate_folder(photos, out, tiny, settings, PLAIN, quality=True, **options)
     assert (seen["plain"] is not None) == (sampler == "ddim")
+    known = json.loads((out / "settings.json").read_text(encoding="utf-8"))["settings"]
+    assert known["spacing"] == tiny.timestep_spacing  # rows know the grid of DDIM whatever is steered
 
 
 class NoFeatures:
