@@ -208,8 +208,7 @@ def _measure(
 
 def _draw(folder: Path, quality: dict[str, Any], names: Sequence[str]) -> None:
     """The sheet and the rank histograms."""
-    titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
-    ranks = {titles[name]: of["ranks"] for name, of in quality["calibration"].items()}
+    ranks = {sampler: of["ranks"] for sampler, of in quality["calibration"].items()}
     save_ranks(folder / "ranks.png", {f"{len(names)} photos": ranks})
     save_sheet(folder / "sheet.png", [_strip(folder, name) for name in names[:SHEET]])
 

@@ -112,11 +112,7 @@ def _measure(
 def _draw(folder: Path, quality: Mapping[str, Any], names: Sequence[str]) -> None:
     """The sheets and the rank histograms."""
     holes = quality["holes"]
-    titles = {"ddim": "DDIM", "dpmpp-2s": "2S"}
-    ranks = {
-        kind: {titles[sampler]: of["ranks"] for sampler, of in hole["calibration"].items()}
-        for kind, hole in holes.items()
-    }
+    ranks = {kind: {s: of["ranks"] for s, of in hole["calibration"].items()} for kind, hole in holes.items()}
     save_ranks(folder / "ranks.png", ranks)
     for kind in holes:
         save_sheet(folder / f"sheet-{kind}.png", [_strip(folder, kind, name) for name in names[:SHEET]])

@@ -21,7 +21,8 @@ __all__ = ["SHEET", "save_picture", "save_ranks", "save_sheet"]
 SHEET = 24  # photos of a sheet
 COLUMNS = 4
 GAP = 6  # pixels
-INK, BARS = "#22262b", ("#2c7fb8", "#a1c659")
+INK = "#22262b"
+SAMPLERS = {"ddim": ("DDIM", "#2c7fb8"), "dpmpp-2s": ("DPM-Solver++ 2S", "#a1c659")}  # name and colour
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
@@ -50,10 +51,9 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Mapping[str, Sequenc
 
     Args:
         path: The PNG.
-        ranks: Counts of each rank, by title of the column, then by sampler, then by side of the boxes
-            (`real.bench.calibration.rank_counts`).
+        ranks: Counts of each rank, by title of the column, then by sampler ("ddim", "dpmpp-2s"), then by side of the
+            boxes (`real.bench.calibration.rank_counts`).
     """
-    samplers = list(dict.fromkeys(sampler for by_sampler in ranks.values() for sampler in by_sampler))
     every = [counts for by_sampler in ranks.values() for counts in by_sampler.values()]
     sides = list(dict.fromkeys(side for by_side in every for side in by_side))
 
@@ -66,26 +66,27 @@ def save_ranks(path: Path, ranks: Mapping[str, Mapping[str, Mapping[str, Sequenc
         for column, (title, by_sampler) in enumerate(ranks.items()):
             axes[0, column].set_title(title, fontsize=8, color=INK)
             for row, side in enumerate(sides):
-                _histogram(axes[row, column], {s: of[side] for s, of in by_sampler.items() if side in of}, samplers)
+                _histogram(axes[row, column], {s: of[side] for s, of in by_sampler.items() if side in of})
 
         for row, side in enumerate(sides):
             what = "a latent pixel" if side == "1" else f"means of {side} x {side}"
             axes[row, 0].set_ylabel(what)
-        handles = [Patch(color=BARS[i % len(BARS)]) for i in range(len(samplers))]
-        figure.legend(handles, samplers, loc="outside upper center", ncols=len(samplers), frameon=False, fontsize=8)
+        handles = [Patch(color=colour, label=name) for name, colour in SAMPLERS.values()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8)
         figure.supxlabel("rank of the truth among the samples; dashed: exchangeable", fontsize=8)
 
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
-def _histogram(ax: Axes, by_sampler: Mapping[str, Sequence[int]], samplers: Sequence[str]) -> None:
-    """Bars of all samplers side by side. Heights are shares, the dashed line their mean: panels compare."""
-    width = 0.9 / len(samplers)
-    for sampler, counted in by_sampler.items():
-        i = samplers.index(sampler)
-        counts = np.array(counted, dtype=np.float64)
-        places = np.arange(len(counts)) + width * (i - (len(samplers) - 1) / 2)
-        ax.bar(places, counts / max(1.0, counts.sum()), width=width, color=BARS[i % len(BARS)])
+def _histogram(ax: Axes, by_sampler: Mapping[str, Sequence[int]]) -> None:
+    """Bars of both samplers side by side. Heights are shares, the dashed line their mean: panels compare."""
+    width = 0.9 / len(SAMPLERS)
+    for i, (sampler, (_, colour)) in enumerate(SAMPLERS.items()):
+        if sampler not in by_sampler:
+            continue
+        counts = np.array(by_sampler[sampler], dtype=np.float64)
+        places = np.arange(len(counts)) + width * (i - (len(SAMPLERS) - 1) / 2)
+        ax.bar(places, counts / max(1.0, counts.sum()), width=width, color=colour)
         ax.axhline(1 / len(counts), color=INK, linewidth=0.8, linestyle="--")
         ax.set_xticks([0, len(counts) - 1])
     ax.set_yticks([])

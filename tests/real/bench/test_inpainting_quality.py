@@ -247,7 +247,7 @@ def test_histograms_have_the_shares_of_every_sampler_side_by_side() -> None:
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    _histogram(ax, {"x": [3, 1], "y": [0, 4]}, ["x", "y"])
+    _histogram(ax, {"ddim": [3, 1], "dpmpp-2s": [0, 4]})
     bars = [list(container) for container in ax.containers]
     assert [[bar.get_height() for bar in of] for of in bars] == [[0.75, 0.25], [0.0, 1.0]]
     for first, second in zip(*bars, strict=True):
@@ -265,10 +265,10 @@ def test_the_ranks_of_every_kind_and_sampler_are_drawn(
     assert list(ranks) == list(KINDS)
     for kind, by_sampler in ranks.items():
         found = quality["holes"][kind]["calibration"]
-        assert by_sampler == {"DDIM": found["ddim"]["ranks"], "2S": found["dpmpp-2s"]["ranks"]}
+        assert by_sampler == {sampler: found[sampler]["ranks"] for sampler in ("ddim", "dpmpp-2s")}
 
 
 def test_histograms_with_sizes_that_some_lack(tmp_path: Path) -> None:
-    save_ranks(tmp_path / "ranks.png", {"a": {"x": {"1": [3, 1], "4": [2, 2]}, "y": {"1": [0, 4]}}, "b": {}})
+    save_ranks(tmp_path / "ranks.png", {"a": {"ddim": {"1": [3, 1], "4": [2, 2]}, "dpmpp-2s": {"1": [0, 4]}}, "b": {}})
     with Image.open(tmp_path / "ranks.png") as image:
         assert image.width > image.height > 200
